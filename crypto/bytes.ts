@@ -1,0 +1,60 @@
+/** Byte strings: hex, concatenation, order. Node's Buffer stays out, so that this runs in a browser too. */
+
+const HEX_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+const NOT_HEX = /[^0-9a-fA-F]/;
+
+/**
+ * @param bytes any length
+ * @returns two lower-case hex digits per byte
+ */
+export function bytesToHex(bytes: Uint8Array): string {
+  let hex = '';
+  for (const byte of bytes) hex += HEX_OF_BYTE[byte];
+  return hex;
+}
+
+/**
+ * @param hex an even number of hex digits, either case, no `0x`
+ * @returns half as many bytes
+ * @throws RangeError when a character is not a hex digit or the length is odd
+ */
+export function hexToBytes(hex: string): Uint8Array {
+  if (hex.length % 2 !== 0) throw new RangeError(`hex of odd length ${hex.length}`);
+  const bad = hex.search(NOT_HEX);
+  if (bad !== -1) throw new RangeError(`not a hex digit: '${hex.charAt(bad)}' at position ${bad + 1}`);
+  const bytes = new Uint8Array(hex.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}
+
+/** @returns a new array with all parts, in order */
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
+/** Not constant-time: for public data only. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && compareBytes(a, b) === 0;
+}
+
+/**
+ * Lexicographic order of unsigned bytes; a prefix comes before what it begins. Not constant-time.
+ *
+ * @returns negative, zero or positive, as `Array.prototype.sort` wants it
+ */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const shared = Math.min(a.length, b.length);
+  for (let i = 0; i < shared; i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
