@@ -1,0 +1,345 @@
+/**
+ * The canonical encoding: one byte string per object, fixed-width big-endian fields, no optional parts.
+ * Layouts are in `docs/PROTOCOL.md`. Decoders take bytes from anyone: they never throw, check every length before
+ * they allocate, and copy what they keep, so that no decoded object pins (or shares) a network buffer.
+ */
+import { type Address, addressFromBytes, addressOf, addressToBytes } from '../crypto/address.ts';
+import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
+import { doubleSha256, taggedHash } from '../crypto/hash.ts';
+import { merkleRoot } from '../crypto/merkle.ts';
+import { HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
+import type { Block, BlockId, ChainId, Header, HeaderBody, Tx, TxBody, TxId, Vote, VoteBody, VoteId } from './types.ts';
+import { ByteReader, ByteWriter } from './wire.ts';
+
+/** What decoding gives: a value, or what is wrong with the bytes (for logs, never shown as a reason code). */
+export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly detail: string };
+
+/** First byte of every transaction, header and vote. */
+const VERSION = 1;
+const ID_BYTES = 32;
+const PUBLIC_KEY_BYTES = 33;
+const ADDRESS_BYTES = 20;
+const SIGNATURE_BYTES = 64;
+/** Where a transaction's memo length stands: all fields before it have fixed widths. */
+const MEMO_LENGTH_OFFSET = 110;
+/** coinbase u64 and txCount u32, which follow the header in a block. */
+const BLOCK_FIXED_BYTES = HEADER_BYTES + 12;
+const ID_TEXT = /^[0-9a-f]{64}$/;
+
+const TX_TAG = 'grapevine/tx/1';
+const VOTE_TAG = 'grapevine/vote/1';
+
+// Ids -----------------------------------------------------------------------------------------------------------
+
+/** All-zero id: the genesis block's parent. */
+export const ZERO_BLOCK_ID = '0'.repeat(64) as BlockId;
+/** All-zero address: the genesis block's miner, whom nobody can be. */
+export const ZERO_ADDRESS: Address = addressFromBytes(new Uint8Array(ADDRESS_BYTES));
+
+/** Takes 32 bytes; throws RangeError for another length. */
+export function txIdFromBytes(bytes: Uint8Array): TxId {
+  return idFromBytes(bytes) as TxId;
+}
+
+/** Takes 32 bytes; throws RangeError for another length. */
+export function blockIdFromBytes(bytes: Uint8Array): BlockId {
+  return idFromBytes(bytes) as BlockId;
+}
+
+/** Takes 32 bytes; throws RangeError for another length. */
+export function voteIdFromBytes(bytes: Uint8Array): VoteId {
+  return idFromBytes(bytes) as VoteId;
+}
+
+/** Takes 32 bytes; throws RangeError for another length. */
+export function chainIdFromBytes(bytes: Uint8Array): ChainId {
+  return idFromBytes(bytes) as ChainId;
+}
+
+/** The chain id is the genesis block's id. */
+export function chainIdOf(genesis: BlockId): ChainId {
+  return genesis as string as ChainId;
+}
+
+/** Returns 32 bytes. */
+export function txIdToBytes(id: TxId): Uint8Array {
+  return hexToBytes(id);
+}
+
+/** Returns 32 bytes. */
+export function blockIdToBytes(id: BlockId): Uint8Array {
+  return hexToBytes(id);
+}
+
+/** Returns 32 bytes. */
+export function voteIdToBytes(id: VoteId): Uint8Array {
+  return hexToBytes(id);
+}
+
+/** Returns 32 bytes. */
+export function chainIdToBytes(id: ChainId): Uint8Array {
+  return hexToBytes(id);
+}
+
+/** Text from the API edge: 64 lower-case hex digits, else undefined. */
+export function parseTxId(text: string): TxId | undefined {
+  return ID_TEXT.test(text) ? (text as TxId) : undefined;
+}
+
+/** Text from the API edge: 64 lower-case hex digits, else undefined. */
+export function parseBlockId(text: string): BlockId | undefined {
+  return ID_TEXT.test(text) ? (text as BlockId) : undefined;
+}
+
+// Transactions --------------------------------------------------------------------------------------------------
+
+/** What a sender signs: tagged hash of the encoding less its signature, 32 bytes; its hex is the TxId. */
+export function txDigest(body: TxBody): Uint8Array {
+  return taggedHash(TX_TAG, encodeTxBody(body, 0));
+}
+
+/**
+ * Makes a transaction from what was signed and a 64-byte signature, which is not verified here.
+ * A memo longer than MAX_MEMO_BYTES is encoded (up to 65,535 bytes) and left to rule TX-6 to name.
+ * @throws RangeError where a field does not fit its width.
+ */
+export function makeTx(body: TxBody, signature: Uint8Array): Tx {
+  if (signature.length !== SIGNATURE_BYTES) throw new RangeError(`a signature is ${SIGNATURE_BYTES} bytes`);
+  const bytes = encodeTxBody(body, SIGNATURE_BYTES);
+  bytes.set(signature, bytes.length - SIGNATURE_BYTES);
+  return txOf(bytes);
+}
+
+/** Decodes one transaction and nothing after it. */
+export function decodeTx(bytes: Uint8Array): Decoded<Tx> {
+  const length = txLengthAt(bytes, 0);
+  if (!length.ok) return length;
+  if (bytes.length !== length.value) return malformed('trailing bytes after the transaction');
+  return { ok: true, value: txOf(new Uint8Array(bytes)) };
+}
+
+function encodeTxBody(body: TxBody, room: number): Uint8Array {
+  return new ByteWriter(MIN_TX_BYTES - SIGNATURE_BYTES + body.memo.length + room)
+    .u8(VERSION)
+    .raw(chainIdToBytes(body.chainId), ID_BYTES)
+    .raw(checkedPublicKey(body.publicKey), PUBLIC_KEY_BYTES)
+    .u64(body.nonce)
+    .raw(addressToBytes(body.to), ADDRESS_BYTES)
+    .u64(body.amount)
+    .u64(body.fee)
+    .u16(body.memo.length)
+    .raw(body.memo).bytes;
+}
+
+/** Length of the transaction that starts at `offset`, with everything checked that could make `txOf` fail. */
+function txLengthAt(bytes: Uint8Array, offset: number): Decoded<number> {
+  const available = bytes.length - offset;
+  if (available < MIN_TX_BYTES) return malformed('transaction cut short');
+  if (bytes[offset] !== VERSION) return malformed('unknown transaction version');
+  if (!isCompressed(bytes[offset + 1 + ID_BYTES])) return malformed('public key is not compressed');
+  const memoLength = new ByteReader(bytes, offset + MEMO_LENGTH_OFFSET).u16();
+  if (memoLength > MAX_MEMO_BYTES) return malformed('memo too long');
+  const length = MIN_TX_BYTES + memoLength;
+  if (available < length) return malformed('memo cut short');
+  return { ok: true, value: length };
+}
+
+/** Takes ownership of `bytes`, which are exactly one well-formed transaction. */
+function txOf(bytes: Uint8Array): Tx {
+  const reader = new ByteReader(bytes, 1);
+  const chainId = chainIdFromBytes(reader.raw(ID_BYTES));
+  const publicKey = reader.raw(PUBLIC_KEY_BYTES);
+  const nonce = reader.u64();
+  const to = addressFromBytes(reader.raw(ADDRESS_BYTES));
+  const amount = reader.u64();
+  const fee = reader.u64();
+  const memo = reader.raw(reader.u16());
+  const digest = taggedHash(TX_TAG, bytes.subarray(0, reader.offset));
+  const signature = reader.raw(SIGNATURE_BYTES);
+  const id = txIdFromBytes(digest);
+  return { id, chainId, publicKey, from: addressOf(publicKey), nonce, to, amount, fee, memo, signature, bytes };
+}
+
+// Headers and blocks --------------------------------------------------------------------------------------------
+
+/**
+ * The 113 bytes of a header. The nonce stands last, in bytes 105..112, so that a miner hashes the first 64 once.
+ * @throws RangeError where a field does not fit its width.
+ */
+export function encodeHeader(body: HeaderBody): Uint8Array {
+  return new ByteWriter(HEADER_BYTES)
+    .u8(VERSION)
+    .u64(body.height)
+    .raw(blockIdToBytes(body.parent), ID_BYTES)
+    .raw(body.txRoot, ID_BYTES)
+    .u64(body.timestampMs)
+    .u32(body.bits)
+    .raw(addressToBytes(body.miner), ADDRESS_BYTES)
+    .u64(body.nonce).bytes;
+}
+
+/** Makes a header with its id; work is not checked here. Throws RangeError where a field does not fit its width. */
+export function makeHeader(body: HeaderBody): Header {
+  return headerOf(encodeHeader(body));
+}
+
+/** Decodes one header and nothing after it. */
+export function decodeHeader(bytes: Uint8Array): Decoded<Header> {
+  if (bytes.length > HEADER_BYTES) return malformed('trailing bytes after the header');
+  return decodeBlockHeader(bytes);
+}
+
+/** The header at the front of a block's encoding: lets its proof of work be checked before the body is decoded. */
+export function decodeBlockHeader(bytes: Uint8Array): Decoded<Header> {
+  if (bytes.length < HEADER_BYTES) return malformed('header cut short');
+  if (bytes[0] !== VERSION) return malformed('unknown header version');
+  return { ok: true, value: headerOf(new Uint8Array(bytes.subarray(0, HEADER_BYTES))) };
+}
+
+/** Takes ownership of `bytes`, which are exactly one header. */
+function headerOf(bytes: Uint8Array): Header {
+  const reader = new ByteReader(bytes, 1);
+  const height = reader.u64();
+  const parent = blockIdFromBytes(reader.raw(ID_BYTES));
+  const txRoot = reader.raw(ID_BYTES);
+  const timestampMs = reader.u64();
+  const bits = reader.u32();
+  const miner = addressFromBytes(reader.raw(ADDRESS_BYTES));
+  const nonce = reader.u64();
+  const id = blockIdFromBytes(doubleSha256(bytes));
+  return { id, height, parent, txRoot, timestampMs, bits, miner, nonce, bytes };
+}
+
+/** Bytes that `encodeBlock` would give, without making them. */
+export function blockBytes(block: Pick<Block, 'txs'>): number {
+  return block.txs.reduce((sum, tx) => sum + tx.bytes.length, BLOCK_FIXED_BYTES);
+}
+
+/** header | coinbase u64 | txCount u32 | transactions. */
+export function encodeBlock(block: Block): Uint8Array {
+  const writer = new ByteWriter(blockBytes(block))
+    .raw(block.header.bytes, HEADER_BYTES)
+    .u64(block.coinbase)
+    .u32(block.txs.length);
+  for (const tx of block.txs) writer.raw(tx.bytes);
+  return writer.bytes;
+}
+
+/**
+ * Decodes one block and nothing after it. Linear in the bytes given, whatever count they claim; the size itself
+ * is rule BLK-2.
+ */
+export function decodeBlock(bytes: Uint8Array): Decoded<Block> {
+  const header = decodeBlockHeader(bytes);
+  if (!header.ok) return header;
+  if (bytes.length < BLOCK_FIXED_BYTES) return malformed('block cut short');
+  const reader = new ByteReader(bytes, HEADER_BYTES);
+  const coinbase = reader.u64();
+  const txCount = reader.u32();
+  if (txCount > reader.remaining / MIN_TX_BYTES) return malformed('more transactions claimed than bytes for them');
+  const txs: Tx[] = [];
+  for (let i = 0; i < txCount; i += 1) {
+    const length = txLengthAt(bytes, reader.offset);
+    if (!length.ok) return length;
+    txs.push(txOf(new Uint8Array(reader.raw(length.value))));
+  }
+  if (reader.remaining > 0) return malformed('trailing bytes after the block');
+  return { ok: true, value: { header: header.value, coinbase, txs } };
+}
+
+/**
+ * Merkle root (RFC 9162) of a block: leaf 0 is the coinbase record height u64 | miner 20 | amount u64, then each
+ * transaction's full encoding, so that a block id commits to signatures too. Returns 32 bytes.
+ */
+export function txRootOf(
+  header: Pick<HeaderBody, 'height' | 'miner'>,
+  coinbase: bigint,
+  txs: readonly Tx[],
+): Uint8Array {
+  return merkleRoot(txRootLeaves(header, coinbase, txs));
+}
+
+/** The leaves of `txRootOf`, for proofs: transaction i of the block is leaf i + 1. */
+export function txRootLeaves(
+  header: Pick<HeaderBody, 'height' | 'miner'>,
+  coinbase: bigint,
+  txs: readonly Tx[],
+): readonly Uint8Array[] {
+  const record = new ByteWriter(8 + ADDRESS_BYTES + 8)
+    .u64(header.height)
+    .raw(addressToBytes(header.miner), ADDRESS_BYTES)
+    .u64(coinbase).bytes;
+  return [record, ...txs.map((tx) => tx.bytes)];
+}
+
+// Votes ---------------------------------------------------------------------------------------------------------
+
+/** What a voter signs: tagged hash of the encoding less its signature, 32 bytes; its hex is the VoteId. */
+export function voteDigest(body: VoteBody): Uint8Array {
+  return taggedHash(VOTE_TAG, encodeVoteBody(body, 0));
+}
+
+/**
+ * Makes a vote from what was signed and a 64-byte signature, which is not verified here.
+ * @throws RangeError where a field does not fit its width.
+ */
+export function makeVote(body: VoteBody, signature: Uint8Array): Vote {
+  if (signature.length !== SIGNATURE_BYTES) throw new RangeError(`a signature is ${SIGNATURE_BYTES} bytes`);
+  const bytes = encodeVoteBody(body, SIGNATURE_BYTES);
+  bytes.set(signature, VOTE_BYTES - SIGNATURE_BYTES);
+  return voteOf(bytes);
+}
+
+/** Decodes one vote and nothing after it. */
+export function decodeVote(bytes: Uint8Array): Decoded<Vote> {
+  if (bytes.length !== VOTE_BYTES) return malformed(`a vote is ${VOTE_BYTES} bytes`);
+  if (bytes[0] !== VERSION) return malformed('unknown vote version');
+  if (!isCompressed(bytes[1 + ID_BYTES])) return malformed('public key is not compressed');
+  return { ok: true, value: voteOf(new Uint8Array(bytes)) };
+}
+
+function encodeVoteBody(body: VoteBody, room: number): Uint8Array {
+  return new ByteWriter(VOTE_BYTES - SIGNATURE_BYTES + room)
+    .u8(VERSION)
+    .raw(chainIdToBytes(body.chainId), ID_BYTES)
+    .raw(checkedPublicKey(body.publicKey), PUBLIC_KEY_BYTES)
+    .u64(body.source.height)
+    .raw(blockIdToBytes(body.source.id), ID_BYTES)
+    .u64(body.target.height)
+    .raw(blockIdToBytes(body.target.id), ID_BYTES).bytes;
+}
+
+/** Takes ownership of `bytes`, which are exactly one well-formed vote. */
+function voteOf(bytes: Uint8Array): Vote {
+  const reader = new ByteReader(bytes, 1);
+  const chainId = chainIdFromBytes(reader.raw(ID_BYTES));
+  const publicKey = reader.raw(PUBLIC_KEY_BYTES);
+  const source = { height: reader.u64(), id: blockIdFromBytes(reader.raw(ID_BYTES)) };
+  const target = { height: reader.u64(), id: blockIdFromBytes(reader.raw(ID_BYTES)) };
+  const id = voteIdFromBytes(taggedHash(VOTE_TAG, bytes.subarray(0, reader.offset)));
+  const signature = reader.raw(SIGNATURE_BYTES);
+  return { id, chainId, publicKey, voter: addressOf(publicKey), source, target, signature, bytes };
+}
+
+// Shared --------------------------------------------------------------------------------------------------------
+
+function malformed(detail: string): { readonly ok: false; readonly detail: string } {
+  return { ok: false, detail };
+}
+
+/** Whether the point is on the curve is the signature check's business: it costs a square root. */
+function isCompressed(prefix: number | undefined): boolean {
+  return prefix === 0x02 || prefix === 0x03;
+}
+
+function checkedPublicKey(publicKey: Uint8Array): Uint8Array {
+  if (publicKey.length !== PUBLIC_KEY_BYTES || !isCompressed(publicKey[0])) {
+    throw new RangeError('a public key is 33 bytes, compressed');
+  }
+  return publicKey;
+}
+
+function idFromBytes(bytes: Uint8Array): string {
+  if (bytes.length !== ID_BYTES) throw new RangeError(`an id is ${ID_BYTES} bytes, got ${bytes.length}`);
+  return bytesToHex(bytes);
+}

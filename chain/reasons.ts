@@ -1,0 +1,65 @@
+/**
+ * Every reason a check can give: a closed list, safe as a metric label and as an API error code.
+ * `docs/PROTOCOL.md` says which rule gives which.
+ */
+export const TX_REASONS = [
+  'tx/malformed', // TX-1
+  'tx/wrong-chain', // TX-2
+  'tx/zero-amount', // TX-3
+  'tx/amount-overflow', // TX-4
+  'tx/fee-too-low', // TX-5
+  'tx/memo-too-long', // TX-6
+  'tx/bad-signature', // TX-7
+  'tx/known', // TX-8
+  'tx/nonce-used', // TX-9
+  'tx/nonce-gap', // TX-10: parked, not lost
+  'tx/balance-low', // TX-11
+  'tx/recipient-overflow', // TX-12
+  'tx/replacement-underpriced', // TX-13
+  'tx/sender-limit', // TX-14
+  'tx/pool-full', // TX-15
+  'tx/expired',
+  'tx/evicted',
+  'tx/replaced',
+] as const;
+export type TxReason = (typeof TX_REASONS)[number];
+
+export const BLOCK_REASONS = [
+  'block/malformed', // BLK-1
+  'block/too-large', // BLK-2
+  'block/bad-pow', // BLK-3
+  'block/wrong-height', // BLK-4
+  'block/wrong-target', // BLK-5
+  'block/timestamp-too-old', // BLK-6
+  'block/timestamp-too-new', // BLK-7
+  'block/bad-merkle-root', // BLK-8
+  'block/wrong-coinbase', // BLK-9
+  'block/duplicate-tx', // BLK-10
+  'block/bad-tx', // BLK-11: a transaction breaks a stateless TX rule
+  'block/bad-signature', // BLK-12
+  'block/nonce-order', // BLK-13
+  'block/balance-low', // BLK-14
+  'block/overflow', // BLK-15
+  'block/known',
+  'block/unknown-parent', // BLK-16: parked
+  'block/conflicts-final', // FORK-1
+  'block/invalid-ancestor',
+] as const;
+export type BlockReason = (typeof BLOCK_REASONS)[number];
+
+export const VOTE_REASONS = [
+  'vote/malformed', // VOTE-1
+  'vote/wrong-chain', // VOTE-2
+  'vote/not-elector', // VOTE-3
+  'vote/bad-span', // VOTE-4: target not above source, or off the checkpoint grid
+  'vote/bad-signature', // VOTE-5
+  'vote/known', // VOTE-6
+  'vote/too-old', // VOTE-7: target at or below the last final height
+  'vote/too-new', // VOTE-7: target further above our tip than the window
+  'vote/equivocation', // VOTE-8: evidence; the second vote travels once
+  'vote/offender', // VOTE-9: a voter with evidence against it counts for nothing
+  'vote/not-on-chain', // VOTE-10: source is not an ancestor of target
+] as const;
+export type VoteReason = (typeof VOTE_REASONS)[number];
+
+export type Reason = TxReason | BlockReason | VoteReason | 'overloaded' | 'internal-error';

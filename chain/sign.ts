@@ -1,0 +1,25 @@
+/** Signing what the codec encodes. */
+import { publicKeyOf } from '../crypto/keys.ts';
+import { signDigest } from '../crypto/sign.ts';
+import { makeTx, makeVote, txDigest, voteDigest } from './codec.ts';
+import type { Tx, TxBody, Vote, VoteBody } from './types.ts';
+
+/**
+ * Signs a transfer (RFC 6979, low-S).
+ * @param secretKey 32 bytes
+ * @throws RangeError where a field does not fit its width, or the key is not a valid scalar.
+ */
+export function signTx(body: Omit<TxBody, 'publicKey'>, secretKey: Uint8Array): Tx {
+  const full: TxBody = { ...body, publicKey: publicKeyOf(secretKey) };
+  return makeTx(full, signDigest(txDigest(full), secretKey));
+}
+
+/**
+ * Signs a vote (RFC 6979, low-S). Whether the voter may vote so is `agreement.ts`'s business.
+ * @param secretKey 32 bytes
+ * @throws RangeError where a field does not fit its width, or the key is not a valid scalar.
+ */
+export function signVote(body: Omit<VoteBody, 'publicKey'>, secretKey: Uint8Array): Vote {
+  const full: VoteBody = { ...body, publicKey: publicKeyOf(secretKey) };
+  return makeVote(full, signDigest(voteDigest(full), secretKey));
+}
