@@ -1,0 +1,523 @@
+import type { Address } from '../crypto/address.ts';
+import type { BlockTree } from './block-tree.ts';
+import type { VoteReason } from './reasons.ts';
+import type { BlockId, Certificate, ChainEntry, Checkpoint, Evidence, Vote } from './types.ts';
+import { contradiction, isSupermajority } from './validate/vote.ts';
+import type { Verdict } from './verdict.ts';
+import { accept, ignore, reject } from './verdict.ts';
+import { VoterLog } from './voter-log.ts';
+
+export interface AgreementLimits {
+  /** Votes kept of each voter; the highest targets. */
+  readonly maxVotesPerVoter: number;
+  /** Targets up to this many heights above our tip are kept (VOTE-7). */
+  readonly window: bigint;
+  /** Votes up to this many heights below the final block are kept: a late twin of one is still evidence. */
+  readonly evidenceDepth: bigint;
+}
+
+export const DEFAULT_AGREEMENT_LIMITS: AgreementLimits = {
+  // 1024 checkpoints of stalled agreement, 210 bytes each: older votes could only complete older links.
+  maxVotesPerVoter: 1024,
+  // A node further behind than this syncs before it can do anything with the votes.
+  window: 1000n,
+  evidenceDepth: 128n,
+};
+
+export interface AgreementOptions {
+  /** The genesis electorate; equal votes. Duplicates count once. */
+  readonly electorate: readonly Address[];
+  /** Agreed and final from the start. */
+  readonly genesis: Checkpoint;
+  readonly checkpointInterval: number;
+  readonly limits?: Partial<AgreementLimits>;
+}
+
+/** Two certificates whose final blocks exclude each other: a third or more of the electorate broke VOTE-8. */
+export interface AgreementConflict {
+  /** What made our final block final. We stay on it. */
+  readonly ours: Certificate | undefined;
+  /** What would have made the other one final. */
+  readonly theirs: Certificate;
+}
+
+/** What a vote, a block or a certificate brought about. */
+export interface AgreementUpdate {
+  /** Newly agreed checkpoints, sources before targets. */
+  readonly agreed: readonly Certificate[];
+  /** Set when the final block moved. */
+  readonly final?: Checkpoint;
+  readonly conflict?: AgreementConflict;
+}
+
+export interface VoteOutcome extends AgreementUpdate {
+  readonly verdict: Verdict<Vote, VoteReason>;
+  /** Set with the vote that first proves its voter's equivocation; that vote is accepted, to travel once. */
+  readonly evidence?: Evidence;
+}
+
+export interface CertificateOutcome extends AgreementUpdate {
+  /** False while the source is not agreed here or one of the two blocks is unknown: ask again later. */
+  readonly applied: boolean;
+  readonly evidence: readonly Evidence[];
+}
+
+export interface AgreementSnapshot {
+  /** Lowest target first. */
+  readonly certificates: readonly Certificate[];
+  readonly final: Checkpoint;
+  readonly votes: readonly Vote[];
+  readonly evidence: readonly Evidence[];
+}
+
+export interface LinkTally {
+  readonly source: Checkpoint;
+  readonly target: Checkpoint;
+  readonly voters: readonly Address[];
+}
+
+/** All votes for one source → target. */
+interface Link {
+  readonly source: Checkpoint;
+  readonly target: Checkpoint;
+  readonly votes: Map<Address, Vote>;
+  /** `waiting`: a block is not in the tree yet. `void`: never counts (VOTE-10). */
+  state: 'waiting' | 'valid' | 'void';
+}
+
+interface AgreedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  /** Undefined for genesis, and for a final block restored without its certificate. */
+  readonly certificate: Certificate | undefined;
+}
+
+interface Changes {
+  readonly agreed: Certificate[];
+  final: Checkpoint | undefined;
+  conflict: AgreementConflict | undefined;
+}
+
+/**
+ * The two-thirds rule over the proof-of-work chain, after Casper the Friendly Finality Gadget (Buterin and
+ * Griffith, arXiv:1710.09437), with one equal vote for each elector of the genesis.
+ *
+ * Specification: a checkpoint is *agreed* when more than two thirds of the electorate voted one link to it from an
+ * agreed ancestor; genesis is agreed. An agreed checkpoint is *final* when its direct child checkpoint is agreed
+ * from it. Agreed ones never un-agree, the final one only moves up along one chain. Two conflicting final blocks
+ * take a third of the electorate breaking VOTE-8, and their votes, brought together, name them.
+ *
+ * Bounds: votes ≤ electors × `maxVotesPerVoter`, links ≤ votes, evidence ≤ electors, agreed ≤ checkpoints above
+ * the final one. Complexity: `addVote` O(log votes of the voter) and an ancestor look-up for the first vote of a
+ * link; no call looks at the whole tree or at all votes.
+ *
+ * Signatures, chain id and grid are checked before votes get here (`validate/vote.ts`).
+ */
+export class Agreement {
+  readonly electorate: readonly Address[];
+  readonly checkpointInterval: bigint;
+  /** Fewest votes that agree a checkpoint: ⌊2n/3⌋ + 1. */
+  readonly quorum: number;
+  readonly #electors: ReadonlySet<Address>;
+  readonly #genesis: Checkpoint;
+  readonly #limits: AgreementLimits;
+
+  readonly #logs = new Map<Address, VoterLog>();
+  readonly #links = new Map<string, Link>();
+  readonly #linksByTargetHeight = new Map<bigint, Set<Link>>();
+  readonly #linksBySource = new Map<BlockId, Set<Link>>();
+  /** Links in state `waiting`, by target. */
+  readonly #waitingLinks = new Map<BlockId, Set<Link>>();
+  readonly #offenders = new Map<Address, Evidence>();
+
+  readonly #agreed = new Map<BlockId, AgreedCheckpoint>();
+  /** The same, by height, ascending. */
+  readonly #agreedByHeight: Checkpoint[] = [];
+  #final: Checkpoint;
+  #finalizedBy: Certificate | undefined;
+  #conflict: AgreementConflict | undefined;
+  #bestAgreed: Checkpoint;
+
+  constructor(options: AgreementOptions) {
+    this.#electors = new Set(options.electorate);
+    this.electorate = [...this.#electors];
+    this.checkpointInterval = BigInt(options.checkpointInterval);
+    this.quorum = Math.floor((2 * this.#electors.size) / 3) + 1;
+    this.#genesis = options.genesis;
+    this.#limits = { ...DEFAULT_AGREEMENT_LIMITS, ...options.limits };
+    this.#final = options.genesis;
+    this.#bestAgreed = options.genesis;
+    this.#recordAgreed(options.genesis, undefined);
+  }
+
+  /** The last final checkpoint; genesis at first. */
+  get final(): Checkpoint {
+    return this.#final;
+  }
+
+  /** The highest agreed checkpoint that descends from the final one. */
+  get bestAgreed(): Checkpoint {
+    return this.#bestAgreed;
+  }
+
+  /** Set once a final block that excludes ours has come up; people must decide then. */
+  get conflict(): AgreementConflict | undefined {
+    return this.#conflict;
+  }
+
+  /** One for each offender, in the order found. */
+  get evidence(): readonly Evidence[] {
+    return Array.from(this.#offenders.values());
+  }
+
+  isElector(address: Address): boolean {
+    return this.#electors.has(address);
+  }
+
+  isOffender(address: Address): boolean {
+    return this.#offenders.has(address);
+  }
+
+  /** True for agreed checkpoints from the final one up, and for genesis; older ones are forgotten. */
+  isAgreed(id: BlockId): boolean {
+    return this.#agreed.has(id);
+  }
+
+  /** The votes that agreed a checkpoint, of those from the final one up; older ones are in the store. */
+  certificate(id: BlockId): Certificate | undefined {
+    return this.#agreed.get(id)?.certificate;
+  }
+
+  /** The highest agreed checkpoint on the path from genesis to `leafId`, itself included (FORK-2). */
+  highestAgreed(leafId: BlockId, tree: BlockTree): Checkpoint {
+    for (let index = this.#agreedByHeight.length - 1; index > 0; index -= 1) {
+      const checkpoint = this.#agreedByHeight[index]!;
+      if (tree.isAncestor(checkpoint.id, leafId)) return checkpoint;
+    }
+    return this.#genesis;
+  }
+
+  /** Votes per link to targets at one height, most first. Offenders' votes are not counted. */
+  votesAt(height: bigint): LinkTally[] {
+    const links = Array.from(this.#linksByTargetHeight.get(height) ?? []);
+    return links
+      .map(({ source, target, votes }) => ({ source, target, voters: Array.from(votes.keys()) }))
+      .sort((a, b) => b.voters.length - a.voters.length);
+  }
+
+  /** Kept votes with a target at or above `height`, lowest target first: what a peer that syncs needs. */
+  votesFrom(height: bigint): Vote[] {
+    const votes = Array.from(this.#logs.values()).flatMap((log) => log.from(height));
+    return votes.sort((a, b) => (a.target.height < b.target.height ? -1 : a.target.height > b.target.height ? 1 : 0));
+  }
+
+  /** VOTE-3 and VOTE-6..VOTE-9. The signature, VOTE-2 and VOTE-4 hold already. VOTE-10 votes are kept, uncounted. */
+  addVote(vote: Vote, tree: BlockTree): VoteOutcome {
+    if (!this.#electors.has(vote.voter)) return refused(reject('vote/not-elector')); // VOTE-3: same genesis for all
+    if (this.#offenders.has(vote.voter)) return refused(ignore('vote/offender')); // VOTE-9
+    const log = this.#log(vote.voter);
+    if (log.has(vote)) return refused(ignore('vote/known')); // VOTE-6
+    const evidence = this.#findEvidence(vote, log); // VOTE-8, before VOTE-7: evidence is evidence at any height
+    if (evidence !== undefined) {
+      this.#condemn(evidence);
+      return { verdict: accept(vote), evidence, agreed: [] };
+    }
+    // VOTE-7. What does not fit the voter's log is lower than everything in it.
+    if (!log.fits(vote)) return refused(ignore('vote/too-old'));
+    if (vote.target.height <= this.#final.height) {
+      // Nothing depends on it any more, but a twin of it would be evidence.
+      if (vote.target.height >= this.#keptFrom()) this.#keep(vote, log, tree);
+      return refused(ignore('vote/too-old'));
+    }
+    if (vote.target.height > tree.tip.header.height + this.#limits.window) return refused(ignore('vote/too-new'));
+
+    const link = this.#keep(vote, log, tree);
+    const changes = noChanges();
+    this.#tryAgree(link, tree, changes);
+    // VOTE-10: a forwarder may not have known the blocks, so it is not to blame.
+    const verdict: Verdict<Vote, VoteReason> = link.state === 'void' ? ignore('vote/not-on-chain') : accept(vote);
+    return { verdict, ...toUpdate(changes) };
+  }
+
+  /** Counts the votes that waited for this block, which is in the tree now. */
+  onBlock(entry: ChainEntry, tree: BlockTree): AgreementUpdate {
+    const changes = noChanges();
+    const links = this.#waitingLinks.get(entry.header.id);
+    if (links === undefined) return toUpdate(changes);
+    this.#waitingLinks.delete(entry.header.id);
+    for (const link of links) {
+      link.state = linkState(link, tree);
+      this.#tryAgree(link, tree, changes);
+    }
+    return toUpdate(changes);
+  }
+
+  /**
+   * Agrees a checkpoint by its certificate, which has passed `checkCertificate` and whose signatures are verified.
+   * Counts votes of known offenders too: others agreed by them before they knew, and a node that learns of the
+   * offence first must be able to follow. Safe, as two conflicting final blocks name a third of the voters still.
+   */
+  addCertificate(certificate: Certificate, tree: BlockTree): CertificateOutcome {
+    const evidence: Evidence[] = [];
+    const changes = noChanges();
+    for (const vote of certificate.votes) {
+      if (!this.#electors.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
+      const log = this.#log(vote.voter);
+      const found = this.#findEvidence(vote, log);
+      if (found !== undefined) {
+        this.#condemn(found);
+        evidence.push(found);
+      } else if (vote.target.height >= this.#keptFrom() && log.fits(vote) && !log.has(vote)) {
+        this.#keep(vote, log, tree);
+      }
+    }
+    const { source, target } = certificate;
+    let applied = this.#agreed.has(target.id) || tree.isAncestor(target.id, this.#final.id);
+    if (linkState(certificate, tree) === 'valid') {
+      if (!this.#agreed.has(source.id)) this.#noteConflict(certificate, tree, changes);
+      else if (target.height > this.#final.height) {
+        this.#agree(certificate, tree, changes);
+        applied = true;
+      }
+    }
+    return { applied, evidence, ...toUpdate(changes) };
+  }
+
+  /**
+   * Takes two contradicting votes that came together; their signatures are verified.
+   * @returns false when they prove nothing, or nothing new.
+   */
+  addEvidence(evidence: Evidence): boolean {
+    const { voter, first, second, kind } = evidence;
+    if (!this.#electors.has(voter) || first.voter !== voter || this.#offenders.has(voter)) return false;
+    if (contradiction(first, second) !== kind) return false;
+    this.#condemn(evidence);
+    return true;
+  }
+
+  /**
+   * Takes up what the store kept. To be called once, before any vote; the tree holds the blocks.
+   * @returns what the votes agree beyond the certificates: not saved yet when the node went down.
+   */
+  restore(snapshot: AgreementSnapshot, tree: BlockTree): AgreementUpdate {
+    this.#final = snapshot.final;
+    for (const certificate of snapshot.certificates) {
+      if (certificate.target.height < snapshot.final.height) continue;
+      this.#recordAgreed(certificate.target, certificate);
+      if (certificate.source.id === snapshot.final.id && this.#isDirect(certificate)) this.#finalizedBy = certificate;
+    }
+    this.#recordAgreed(snapshot.final, undefined);
+    this.#setBestAgreed(tree);
+    for (const evidence of snapshot.evidence) this.addEvidence(evidence);
+    const changes = noChanges();
+    for (const vote of snapshot.votes) {
+      if (!this.#electors.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
+      const log = this.#log(vote.voter);
+      if (log.has(vote) || !log.fits(vote)) continue;
+      const evidence = this.#findEvidence(vote, log);
+      if (evidence !== undefined) this.#condemn(evidence);
+      else this.#tryAgree(this.#keep(vote, log, tree), tree, changes);
+    }
+    this.prune();
+    return toUpdate(changes);
+  }
+
+  /** Forgets agreed checkpoints below the final one and votes far below it. Done whenever the final block moves. */
+  prune(): void {
+    for (const [voter, log] of this.#logs) {
+      for (const vote of log.prune(this.#keptFrom())) this.#uncount(vote);
+      if (log.votes().length === 0) this.#logs.delete(voter);
+    }
+    const [genesis, ...others] = this.#agreedByHeight;
+    const kept = others.filter((checkpoint) => {
+      if (checkpoint.height >= this.#final.height) return true;
+      this.#agreed.delete(checkpoint.id);
+      return false;
+    });
+    this.#agreedByHeight.length = 0;
+    this.#agreedByHeight.push(genesis!, ...kept);
+  }
+
+  /** Lowest target height of votes that are kept. */
+  #keptFrom(): bigint {
+    return this.#final.height - this.#limits.evidenceDepth;
+  }
+
+  #isDirect(link: Pick<Link, 'source' | 'target'>): boolean {
+    return link.target.height === link.source.height + this.checkpointInterval;
+  }
+
+  #log(voter: Address): VoterLog {
+    let log = this.#logs.get(voter);
+    if (log === undefined) {
+      log = new VoterLog(this.#limits.maxVotesPerVoter);
+      this.#logs.set(voter, log);
+    }
+    return log;
+  }
+
+  #findEvidence(vote: Vote, log: VoterLog): Evidence | undefined {
+    const first = log.contradicting(vote);
+    const kind = first === undefined ? undefined : contradiction(first, vote);
+    if (first === undefined || kind === undefined) return undefined;
+    return { kind, voter: vote.voter, first, second: vote };
+  }
+
+  /** VOTE-9. Certificates keep the votes they have: agreed stays agreed. */
+  #condemn(evidence: Evidence): void {
+    this.#offenders.set(evidence.voter, evidence);
+    for (const vote of this.#logs.get(evidence.voter)?.votes() ?? []) this.#uncount(vote);
+    this.#logs.delete(evidence.voter);
+  }
+
+  #keep(vote: Vote, log: VoterLog, tree: BlockTree): Link {
+    const pushedOut = log.add(vote);
+    if (pushedOut !== undefined) this.#uncount(pushedOut);
+    const key = linkKey(vote);
+    let link = this.#links.get(key);
+    if (link === undefined) {
+      link = { source: vote.source, target: vote.target, votes: new Map(), state: linkState(vote, tree) };
+      this.#links.set(key, link);
+      addTo(this.#linksByTargetHeight, link.target.height, link);
+      addTo(this.#linksBySource, link.source.id, link);
+      if (link.state === 'waiting') addTo(this.#waitingLinks, link.target.id, link);
+    }
+    link.votes.set(vote.voter, vote);
+    return link;
+  }
+
+  #uncount(vote: Vote): void {
+    const key = linkKey(vote);
+    const link = this.#links.get(key);
+    if (link === undefined) return;
+    link.votes.delete(vote.voter);
+    if (link.votes.size > 0) return;
+    this.#links.delete(key);
+    removeFrom(this.#linksByTargetHeight, link.target.height, link);
+    removeFrom(this.#linksBySource, link.source.id, link);
+    removeFrom(this.#waitingLinks, link.target.id, link);
+  }
+
+  /** Agrees the link's target if it has the votes and its source is agreed, and then whatever follows from that. */
+  #tryAgree(link: Link, tree: BlockTree, changes: Changes): void {
+    if (!this.#hasVotes(link)) return;
+    if (!this.#agreed.has(link.source.id)) this.#noteConflict(toCertificate(link), tree, changes);
+    else if (this.#agreed.get(link.target.id)?.certificate?.source.id !== link.source.id) {
+      this.#agree(toCertificate(link), tree, changes);
+    }
+  }
+
+  #hasVotes(link: Link): boolean {
+    return link.state === 'valid' && isSupermajority(link.votes.size, this.#electors.size);
+  }
+
+  /** The source is agreed and an ancestor of the target. */
+  #agree(certificate: Certificate, tree: BlockTree, changes: Changes): void {
+    const queue = [certificate];
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const { source, target } = next;
+      const isNew = !this.#agreed.has(target.id);
+      if (isNew) {
+        this.#recordAgreed(target, next);
+        changes.agreed.push(next);
+      }
+      if (this.#isDirect(next)) this.#finalize(source, next, tree, changes);
+      if (!isNew) continue;
+      if (target.height > this.#bestAgreed.height && tree.isAncestor(this.#final.id, target.id)) {
+        this.#bestAgreed = target;
+      }
+      for (const link of this.#linksBySource.get(target.id) ?? []) {
+        if (this.#hasVotes(link)) queue.push(toCertificate(link));
+      }
+    }
+  }
+
+  /** `final` is agreed and `certificate` goes from it to its direct child checkpoint. */
+  #finalize(final: Checkpoint, certificate: Certificate, tree: BlockTree, changes: Changes): void {
+    if (tree.isAncestor(final.id, this.#final.id)) {
+      // At or below the final block: nothing moves. Remember what finalised it, where that was not known.
+      if (final.id === this.#final.id) this.#finalizedBy ??= certificate;
+      return;
+    }
+    if (!tree.isAncestor(this.#final.id, final.id)) {
+      this.#noteConflict(certificate, tree, changes);
+      return;
+    }
+    this.#final = final;
+    this.#finalizedBy = certificate;
+    changes.final = final;
+    this.#setBestAgreed(tree);
+    this.prune();
+  }
+
+  /**
+   * Two thirds voting from a block to its direct child say that it is final. Where it excludes our final block its
+   * source may be agreed there only, so that the votes alone, not our view of the source, raise the alarm.
+   */
+  #noteConflict(certificate: Certificate, tree: BlockTree, changes: Changes): void {
+    const { id } = certificate.source;
+    if (this.#conflict !== undefined || !this.#isDirect(certificate)) return;
+    if (tree.isAncestor(id, this.#final.id) || tree.isAncestor(this.#final.id, id)) return;
+    this.#conflict = { ours: this.#finalizedBy, theirs: certificate };
+    changes.conflict = this.#conflict;
+  }
+
+  #recordAgreed(checkpoint: Checkpoint, certificate: Certificate | undefined): void {
+    if (this.#agreed.has(checkpoint.id)) return;
+    this.#agreed.set(checkpoint.id, { checkpoint, certificate });
+    let index = this.#agreedByHeight.length;
+    while (index > 0 && this.#agreedByHeight[index - 1]!.height > checkpoint.height) index -= 1;
+    this.#agreedByHeight.splice(index, 0, checkpoint);
+  }
+
+  #setBestAgreed(tree: BlockTree): void {
+    const above = this.#agreedByHeight.filter((checkpoint) => tree.isAncestor(this.#final.id, checkpoint.id));
+    this.#bestAgreed = above.at(-1) ?? this.#final;
+  }
+}
+
+/**
+ * VOTE-10. With the target its ancestors are in the tree, so that the answer is final once the target is there. A
+ * checkpoint whose height is not its block's is none.
+ */
+function linkState(link: Pick<Link, 'source' | 'target'>, tree: BlockTree): Link['state'] {
+  const target = tree.get(link.target.id);
+  if (target === undefined) return 'waiting';
+  if (target.header.height !== link.target.height) return 'void';
+  return tree.ancestorAt(link.target.id, link.source.height)?.header.id === link.source.id ? 'valid' : 'void';
+}
+
+function toCertificate(link: Link): Certificate {
+  const votes = Array.from(link.votes.values()).sort((a, b) => (a.voter < b.voter ? -1 : 1));
+  return { source: link.source, target: link.target, votes };
+}
+
+function linkKey(vote: Vote): string {
+  return `${vote.source.height}:${vote.source.id}:${vote.target.height}:${vote.target.id}`;
+}
+
+function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function removeFrom<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const set = sets.get(key);
+  if (set?.delete(value) === true && set.size === 0) sets.delete(key);
+}
+
+function refused(verdict: Verdict<Vote, VoteReason>): VoteOutcome {
+  return { verdict, agreed: [] };
+}
+
+function noChanges(): Changes {
+  return { agreed: [], final: undefined, conflict: undefined };
+}
+
+function toUpdate(changes: Changes): AgreementUpdate {
+  return {
+    agreed: changes.agreed,
+    ...(changes.final === undefined ? {} : { final: changes.final }),
+    ...(changes.conflict === undefined ? {} : { conflict: changes.conflict }),
+  };
+}

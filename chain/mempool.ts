@@ -1,0 +1,366 @@
+import type { Address } from '../crypto/address.ts';
+import { FeeHeap } from './fee-heap.ts';
+import type { TxReason } from './reasons.ts';
+import type { PoolTx } from './sender-queue.ts';
+import { SenderQueue } from './sender-queue.ts';
+import type { Account, AccountView, Block, Tx, TxId } from './types.ts';
+import { checkTxStateful } from './validate/tx-stateful.ts';
+import type { Verdict } from './verdict.ts';
+import { accept, ignore } from './verdict.ts';
+
+export interface MempoolLimits {
+  /** Sum of the encoded sizes of all transactions (TX-15). */
+  readonly maxBytes: number;
+  /** Transactions of one sender (TX-14). */
+  readonly maxPerSender: number;
+  /** How far a nonce may be above the sender's next free one (TX-10). */
+  readonly maxGap: bigint;
+  /** How long a transaction waits before it is dropped. */
+  readonly expiryMs: number;
+  /** A replacement pays at least this many percent more fee (TX-13). */
+  readonly replaceFeePercent: number;
+}
+
+export const DEFAULT_MEMPOOL_LIMITS: MempoolLimits = {
+  // Some 100 blocks' worth of transactions, and more than a block's time of a fast devnet's load.
+  maxBytes: 32 * 1024 * 1024,
+  // A devnet's load comes from ten accounts: thousands each must fit. What a flooder takes, it must pay for
+  // (TX-11) or be evicted from (TX-15).
+  maxPerSender: 10_000,
+  // Gossip reorders by a few dozen at most; a parked transaction can't be mined, so it is the cheapest spam.
+  maxGap: 64n,
+  // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
+  expiryMs: 3 * 60 * 60 * 1000,
+  replaceFeePercent: 10,
+};
+
+export interface RemovedTx<R extends string = TxReason> {
+  readonly tx: Tx;
+  readonly reason: R;
+}
+
+export interface AddOutcome {
+  readonly verdict: Verdict<Tx, TxReason>;
+  /** Accepted, but not minable before the gap in front of it is filled (TX-10). */
+  readonly parked: boolean;
+  /** What had to go: the replaced one, and the cheapest where the pool was full. */
+  readonly evicted: readonly RemovedTx[];
+  /** Formerly parked transactions that this one made ready, in nonce order. */
+  readonly released: readonly Tx[];
+}
+
+export interface BlocksOutcome {
+  readonly removed: readonly RemovedTx<TxReason | 'mined'>[];
+  /** Transactions of disconnected blocks that are back in the pool. */
+  readonly readded: readonly Tx[];
+}
+
+/**
+ * Transactions that wait to be mined: per sender a queue in nonce order, whose contiguous run from the account's
+ * nonce is *ready*, the rest *parked*.
+ *
+ * Specification: every transaction that was accepted is in the pool until it is reported as removed, with a
+ * reason. The ready transactions of a sender apply in nonce order to the accounts given last, and its whole queue
+ * is covered by its balance. Bounds: `maxBytes`, `maxPerSender`; there are no more senders than transactions.
+ * Complexity: `add` O(log n) and a shift within the sender's queue; `onBlocks` O(transactions of the blocks and of
+ * the accounts they touch); `candidates` O(senders) and O(log senders) for each one taken.
+ *
+ * The accounts passed in are always those at the tip; signatures and TX-1..7 were checked before.
+ */
+export class Mempool {
+  readonly #limits: MempoolLimits;
+  /** In order of arrival, so that what expires is in front. */
+  readonly #byId = new Map<TxId, PoolTx>();
+  readonly #senders = new Map<Address, SenderQueue>();
+  /** Every sender's last transaction, cheapest first: what eviction takes, so that it never opens a gap. */
+  readonly #tails = new FeeHeap<PoolTx>((a, b) => a.feeRate < b.feeRate || (a.feeRate === b.feeRate && a.seq > b.seq));
+  #bytes = 0;
+  #ready = 0;
+  #nextSeq = 0;
+
+  constructor(limits: MempoolLimits = DEFAULT_MEMPOOL_LIMITS) {
+    this.#limits = limits;
+  }
+
+  /** Transactions in the pool, parked ones included. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Sum of their encoded sizes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get parkedSize(): number {
+    return this.#byId.size - this.#ready;
+  }
+
+  get(id: TxId): Tx | undefined {
+    return this.#byId.get(id)?.tx;
+  }
+
+  has(id: TxId): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** True for a transaction in the pool that waits for a gap in front of it to be filled. */
+  isParked(id: TxId): boolean {
+    const pooled = this.#byId.get(id);
+    return pooled !== undefined && !this.#senders.get(pooled.tx.from)!.isReady(pooled);
+  }
+
+  /** Rules TX-8..TX-15, cheapest first. All of them ignore: the sender may be honest at a tip we have not seen. */
+  add(tx: Tx, accounts: AccountView, nowMs: number): AddOutcome {
+    if (this.#byId.has(tx.id)) return refused('tx/known'); // TX-8
+    const account = accounts.get(tx.from);
+    const queue = this.#senders.get(tx.from);
+    // TX-9..TX-12. The gap counts from the sender's next free nonce, not from the account's: a long queue is no gap.
+    const stateful = checkTxStateful(tx, accounts, this.#limits.maxGap + BigInt(queue?.readyCount ?? 0));
+    if (stateful.kind !== 'accept') return { verdict: stateful, parked: false, evicted: [], released: [] };
+    const replaced = queue?.at(tx.nonce);
+    if (replaced !== undefined && !this.#paysToReplace(tx, replaced.tx)) return refused('tx/replacement-underpriced');
+    // TX-11 over the queue: a sender's transactions never spend more together than it has, so what is ready stays
+    // minable whatever its order of arrival, and nobody relays for free what could not be paid for.
+    const committed = (queue?.cost ?? 0n) - (replaced === undefined ? 0n : costOf(replaced.tx));
+    if (committed + costOf(tx) > account.balance) return refused('tx/balance-low');
+    if (replaced === undefined && (queue?.size ?? 0) >= this.#limits.maxPerSender) return refused('tx/sender-limit');
+    const victims = this.#planRoom(tx, replaced);
+    if (victims === undefined) return refused('tx/pool-full');
+
+    const evicted: RemovedTx[] = victims.map((victim) => this.#remove(victim, 'tx/evicted'));
+    if (replaced !== undefined) evicted.push(this.#remove(replaced, 'tx/replaced'));
+    const { pooled, released } = this.#insert(tx, account, nowMs);
+    const parked = !this.#senders.get(tx.from)!.isReady(pooled);
+    // A replacement in the middle un-readies and re-readies those behind it: they were not parked before.
+    return { verdict: accept(tx), parked, evicted, released: replaced === undefined ? released : [] };
+  }
+
+  /**
+   * The tip moved. Removes what was mined and what no longer applies, and puts back the transactions of
+   * disconnected blocks that the new branch has not mined. Looks only at accounts that the blocks touch.
+   *
+   * @param connected from the fork point up
+   * @param disconnected from the old tip down
+   * @param accounts as of the new tip
+   * @returns each removed one with its reason; a disconnected transaction that can't come back is among them.
+   */
+  onBlocks(
+    connected: readonly Block[],
+    disconnected: readonly Block[],
+    accounts: AccountView,
+    nowMs: number,
+  ): BlocksOutcome {
+    const removed: RemovedTx<TxReason | 'mined'>[] = [];
+    const mined = new Set<TxId>();
+    const touched = new Set<Address>();
+    for (const block of connected) {
+      for (const tx of block.txs) {
+        mined.add(tx.id);
+        touched.add(tx.from);
+        const pooled = this.#byId.get(tx.id);
+        if (pooled !== undefined) removed.push(this.#remove(pooled, 'mined'));
+      }
+    }
+    // What a disconnected block paid is gone: its recipients and its miner may have less than before.
+    for (const block of disconnected) {
+      touched.add(block.header.miner);
+      for (const tx of block.txs) touched.add(tx.from).add(tx.to);
+    }
+    for (const address of touched) {
+      const queue = this.#senders.get(address);
+      if (queue === undefined) continue;
+      for (const used of queue.below(accounts.get(address).nonce)) removed.push(this.#remove(used, 'tx/nonce-used'));
+      this.#rebase(queue, accounts.get(address));
+    }
+    const back: Tx[] = [];
+    for (const block of disconnected.toReversed()) {
+      for (const tx of block.txs) {
+        if (mined.has(tx.id)) continue;
+        const outcome = this.#readd(tx, accounts, nowMs);
+        removed.push(...outcome);
+        if (this.#byId.has(tx.id)) back.push(tx);
+      }
+    }
+    for (const address of touched) {
+      const queue = this.#senders.get(address);
+      const balance = accounts.get(address).balance;
+      while (queue !== undefined && queue.cost > balance) removed.push(this.#remove(queue.last!, 'tx/balance-low'));
+    }
+    return { removed, readded: back.filter((tx) => this.#byId.has(tx.id)) };
+  }
+
+  /** Removes what has been here for `expiryMs`, counted from when it was added or last put back. */
+  expire(nowMs: number): RemovedTx[] {
+    const removed: RemovedTx[] = [];
+    for (const pooled of this.#byId.values()) {
+      if (nowMs - pooled.addedAtMs < this.#limits.expiryMs) break; // the rest is younger
+      removed.push(this.#remove(pooled, 'tx/expired'));
+    }
+    return removed;
+  }
+
+  /** Takes one out, e.g. one that the block template found not to apply. Undefined when it is not in the pool. */
+  drop(id: TxId, reason: TxReason): RemovedTx | undefined {
+    const pooled = this.#byId.get(id);
+    return pooled === undefined ? undefined : this.#remove(pooled, reason);
+  }
+
+  /**
+   * Ready transactions, best fee per byte first, each sender's in nonce order: greedy over the heads of the
+   * senders' queues. Parked ones are left out. The pool must not change while this is being iterated.
+   */
+  *candidates(): Generator<Tx, void, undefined> {
+    const heads = new FeeHeap<PoolTx>((a, b) => a.feeRate > b.feeRate || (a.feeRate === b.feeRate && a.seq < b.seq));
+    for (const queue of this.#senders.values()) {
+      const head = queue.readyAt(0);
+      if (head !== undefined) heads.push(head);
+    }
+    const taken = new Map<Address, number>();
+    for (let head = heads.pop(); head !== undefined; head = heads.pop()) {
+      yield head.tx;
+      const index = (taken.get(head.tx.from) ?? 0) + 1;
+      taken.set(head.tx.from, index);
+      const next = this.#senders.get(head.tx.from)!.readyAt(index);
+      if (next !== undefined) heads.push(next);
+    }
+  }
+
+  /** The next nonce the sender can use without a gap: after its ready run. `account` is the one at the tip. */
+  pendingNonce(address: Address, account: Account): bigint {
+    const queue = this.#senders.get(address);
+    return queue === undefined ? account.nonce : queue.base + BigInt(queue.readyCount);
+  }
+
+  /** One sender's transactions in nonce order, parked ones included. */
+  ofSender(address: Address): Tx[] {
+    return Array.from(this.#senders.get(address)?.txs() ?? [], (pooled) => pooled.tx);
+  }
+
+  /** Up to `limit` transactions in order of arrival, parked ones included. */
+  list(limit: number): Tx[] {
+    return Array.from(this.#byId.values().take(limit), (pooled) => pooled.tx);
+  }
+
+  /** TX-13. */
+  #paysToReplace(tx: Tx, old: Tx): boolean {
+    const percent = BigInt(100 + this.#limits.replaceFeePercent);
+    return tx.fee > old.fee && tx.fee * 100n >= old.fee * percent;
+  }
+
+  /**
+   * TX-15: what to evict so that `tx` fits in place of `replaced`; undefined when that would cost a transaction
+   * that pays as much per byte as `tx`. Takes senders' last transactions only, and none that `tx` stands behind.
+   */
+  #planRoom(tx: Tx, replaced: PoolTx | undefined): PoolTx[] | undefined {
+    let excess = this.#bytes - (replaced?.tx.bytes.length ?? 0) + tx.bytes.length - this.#limits.maxBytes;
+    if (excess <= 0) return [];
+    const feeRate = feeRateOf(tx);
+    const victims: PoolTx[] = [];
+    /** How many of a sender's last ones are among the victims. */
+    const taken = new Map<Address, number>();
+    const aside: PoolTx[] = [];
+    while (excess > 0) {
+      const tail = this.#tails.pop();
+      if (tail === undefined) break;
+      const queue = this.#senders.get(tail.tx.from);
+      const gone = taken.get(tail.tx.from) ?? 0;
+      if (queue?.fromEnd(gone) !== tail) continue; // stale: no longer the last of its sender
+      aside.push(tail);
+      if (tail.tx.from === tx.from && tail.tx.nonce <= tx.nonce) continue;
+      if (tail.feeRate >= feeRate) break;
+      victims.push(tail);
+      taken.set(tail.tx.from, gone + 1);
+      excess -= tail.tx.bytes.length;
+      const before = queue.fromEnd(gone + 1);
+      if (before !== undefined) this.#tails.push(before);
+    }
+    for (const tail of aside) this.#tails.push(tail); // victims too: stale as soon as they are removed
+    this.#boundTails();
+    return excess > 0 ? undefined : victims;
+  }
+
+  #insert(tx: Tx, account: Account, nowMs: number): { pooled: PoolTx; released: Tx[] } {
+    let queue = this.#senders.get(tx.from);
+    if (queue === undefined) {
+      queue = new SenderQueue(account.nonce);
+      this.#senders.set(tx.from, queue);
+    }
+    const pooled: PoolTx = { tx, feeRate: feeRateOf(tx), cost: costOf(tx), addedAtMs: nowMs, seq: this.#nextSeq++ };
+    const readyBefore = queue.readyCount;
+    queue.insert(pooled);
+    this.#ready += queue.readyCount - readyBefore;
+    this.#byId.set(tx.id, pooled);
+    this.#bytes += tx.bytes.length;
+    if (queue.last === pooled) this.#pushTail(pooled);
+    const released = queue.readyCount > readyBefore ? queue.ready(readyBefore + 1) : [];
+    return { pooled, released: released.map((ready) => ready.tx) };
+  }
+
+  #remove<R extends TxReason | 'mined'>(pooled: PoolTx, reason: R): RemovedTx<R> {
+    const { tx } = pooled;
+    const queue = this.#senders.get(tx.from)!;
+    const wasLast = queue.last === pooled;
+    const readyBefore = queue.readyCount;
+    queue.remove(pooled);
+    this.#ready += queue.readyCount - readyBefore;
+    this.#byId.delete(tx.id);
+    this.#bytes -= tx.bytes.length;
+    if (queue.size === 0) this.#senders.delete(tx.from);
+    else if (wasLast) this.#pushTail(queue.last!);
+    return { tx, reason };
+  }
+
+  #rebase(queue: SenderQueue, account: Account): void {
+    const readyBefore = queue.readyCount;
+    queue.rebase(account.nonce);
+    this.#ready += queue.readyCount - readyBefore;
+  }
+
+  #pushTail(pooled: PoolTx): void {
+    this.#tails.push(pooled);
+    this.#boundTails();
+  }
+
+  /** Stale tails stay in the heap until popped; past twice the senders it is built anew, O(1) amortised. */
+  #boundTails(): void {
+    if (this.#tails.size <= 2 * this.#senders.size + 64) return;
+    this.#tails.clear();
+    for (const queue of this.#senders.values()) this.#tails.push(queue.last!);
+  }
+
+  /** As `add`, but a transaction that was in the chain goes before those of its sender that were not. */
+  #readd(tx: Tx, accounts: AccountView, nowMs: number): RemovedTx[] {
+    if (this.#byId.has(tx.id)) return [];
+    const account = accounts.get(tx.from);
+    if (tx.nonce < account.nonce) return [{ tx, reason: 'tx/nonce-used' }];
+    const removed: RemovedTx[] = [];
+    const queue = this.#senders.get(tx.from);
+    const replaced = queue?.at(tx.nonce);
+    if (replaced !== undefined) {
+      if (!this.#paysToReplace(tx, replaced.tx)) return [{ tx, reason: 'tx/replacement-underpriced' }];
+    } else if (queue !== undefined && queue.size >= this.#limits.maxPerSender) {
+      if (queue.last!.tx.nonce < tx.nonce) return [{ tx, reason: 'tx/sender-limit' }];
+      removed.push(this.#remove(queue.last!, 'tx/sender-limit'));
+    }
+    const victims = this.#planRoom(tx, replaced);
+    if (victims === undefined) return [...removed, { tx, reason: 'tx/pool-full' }];
+    for (const victim of victims) removed.push(this.#remove(victim, 'tx/evicted'));
+    if (replaced !== undefined) removed.push(this.#remove(replaced, 'tx/replaced'));
+    this.#insert(tx, account, nowMs);
+    return removed;
+  }
+}
+
+function refused(reason: TxReason): AddOutcome {
+  return { verdict: ignore(reason), parked: false, evicted: [], released: [] };
+}
+
+function costOf(tx: Tx): bigint {
+  return tx.amount + tx.fee;
+}
+
+/** Units per byte. A double: rounding can only swap transactions whose rates differ in the 16th digit. */
+function feeRateOf(tx: Tx): number {
+  return Number(tx.fee) / tx.bytes.length;
+}

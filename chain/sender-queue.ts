@@ -1,0 +1,124 @@
+import type { Tx } from './types.ts';
+
+/** A transaction in the mempool. */
+export interface PoolTx {
+  readonly tx: Tx;
+  /** Fee per encoded byte. */
+  readonly feeRate: number;
+  /** Amount plus fee. */
+  readonly cost: bigint;
+  readonly addedAtMs: number;
+  /** Order of arrival, the tie-breaker between equal fee rates. */
+  readonly seq: number;
+}
+
+/**
+ * One sender's transactions in nonce order, one per nonce. The first `readyCount` are contiguous from `base`, the
+ * account's nonce, and the next one, if any, is not. Lookups are O(log n), changes O(n) array shifts at worst and
+ * O(1) at the end, where they mostly happen.
+ */
+export class SenderQueue {
+  readonly #txs: PoolTx[] = [];
+  #base: bigint;
+  #readyCount = 0;
+  #cost = 0n;
+
+  constructor(base: bigint) {
+    this.#base = base;
+  }
+
+  get size(): number {
+    return this.#txs.length;
+  }
+
+  /** The account's nonce as of the last `rebase`. */
+  get base(): bigint {
+    return this.#base;
+  }
+
+  get readyCount(): number {
+    return this.#readyCount;
+  }
+
+  /** Sum of amounts and fees, parked ones included. */
+  get cost(): bigint {
+    return this.#cost;
+  }
+
+  get last(): PoolTx | undefined {
+    return this.#txs.at(-1);
+  }
+
+  txs(): readonly PoolTx[] {
+    return this.#txs;
+  }
+
+  at(nonce: bigint): PoolTx | undefined {
+    const pooled = this.#txs[this.#indexOf(nonce)];
+    return pooled?.tx.nonce === nonce ? pooled : undefined;
+  }
+
+  /** `0` is the last one. */
+  fromEnd(offset: number): PoolTx | undefined {
+    return this.#txs[this.#txs.length - 1 - offset];
+  }
+
+  readyAt(index: number): PoolTx | undefined {
+    return index < this.#readyCount ? this.#txs[index] : undefined;
+  }
+
+  /** The ready ones from an index on. */
+  ready(from: number): PoolTx[] {
+    return this.#txs.slice(from, this.#readyCount);
+  }
+
+  isReady(pooled: PoolTx): boolean {
+    return pooled.tx.nonce - this.#base < BigInt(this.#readyCount);
+  }
+
+  /** Those with a lower nonce. */
+  below(nonce: bigint): PoolTx[] {
+    return this.#txs.slice(0, this.#indexOf(nonce));
+  }
+
+  /** The nonce is free and at least `base`. */
+  insert(pooled: PoolTx): void {
+    const index = this.#indexOf(pooled.tx.nonce);
+    if (index === this.#txs.length) this.#txs.push(pooled);
+    else this.#txs.splice(index, 0, pooled);
+    this.#cost += pooled.cost;
+    this.#extend();
+  }
+
+  remove(pooled: PoolTx): void {
+    const index = this.#indexOf(pooled.tx.nonce);
+    this.#txs.splice(index, 1);
+    this.#cost -= pooled.cost;
+    this.#readyCount = Math.min(this.#readyCount, index);
+  }
+
+  /** The account's nonce is another one now; nothing below it is left in the queue. */
+  rebase(nonce: bigint): void {
+    this.#base = nonce;
+    this.#readyCount = 0;
+    this.#extend();
+  }
+
+  #extend(): void {
+    while (this.#txs[this.#readyCount]?.tx.nonce === this.#base + BigInt(this.#readyCount)) this.#readyCount += 1;
+  }
+
+  /** Index of the first one whose nonce is at least `nonce`. */
+  #indexOf(nonce: bigint): number {
+    let low = 0;
+    let high = this.#txs.length;
+    // Appending is the common case.
+    if (high > 0 && this.#txs[high - 1]!.tx.nonce < nonce) return high;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#txs[middle]!.tx.nonce < nonce) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
