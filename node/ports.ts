@@ -1,0 +1,134 @@
+/**
+ * What the node needs of the world. Production adapters are in `node/adapters.ts`, `node/net/` and `node/store/`;
+ * the simulation brings others. Nothing else in `node/` touches a timer, a socket, a disk or randomness.
+ */
+import type { HeaderBody } from '../chain/types.ts';
+
+/** Milliseconds. `nowMs` is wall-clock time, `monotonicMs` never runs backwards and has no meaningful origin. */
+export interface Clock {
+  nowMs(): number;
+  monotonicMs(): number;
+  /** Calls `fn` once after `delayMs`; the disposer cancels. */
+  after(delayMs: number, fn: () => void): () => void;
+  /** Resolves after `delayMs`; rejects with the signal's reason when aborted. */
+  sleep(delayMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface Rng {
+  /** Uniform in [0, 1). Not for keys. */
+  unit(): number;
+  /** Cryptographically strong in production, seeded in simulation. */
+  bytes(length: number): Uint8Array;
+}
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  child(bindings: object): Logger;
+}
+
+/** A peer, by its libp2p peer id in text form. */
+export type PeerKey = string;
+
+export type TopicKind = 'tx' | 'block' | 'vote';
+
+/** A gossip message awaiting its verdict. The network forwards nothing before `settle` is called. */
+export interface GossipMessage {
+  readonly kind: TopicKind;
+  readonly from: PeerKey;
+  readonly data: Uint8Array;
+  /** Called exactly once. `accept` forwards; `reject` also counts against the sender. */
+  settle(outcome: 'accept' | 'ignore' | 'reject'): void;
+}
+
+export interface PeerView {
+  readonly peer: PeerKey;
+  readonly address: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly connectedAtMs: number;
+  /** Topics whose mesh includes the peer. */
+  readonly mesh: readonly TopicKind[];
+  readonly score: number;
+}
+
+/** One stream with a peer: length-prefixed frames, each at most the protocol's limit. */
+export interface FrameStream {
+  readonly peer: PeerKey;
+  /** Frames in order; ends when the peer closes its side, throws on reset, abort or an over-long frame. */
+  readonly frames: AsyncIterable<Uint8Array>;
+  /** Resolves when the frame is handed to the transport and there is room for more. */
+  send(frame: Uint8Array): Promise<void>;
+  /** Closes the write side; the peer sees the end of frames. */
+  close(): Promise<void>;
+  abort(error: Error): void;
+}
+
+export interface StreamProtocol {
+  /** e.g. `/grapevine/headers/1` */
+  readonly name: string;
+  readonly maxFrameBytes: number;
+  /** Streams of this protocol a peer may have open with us at once. */
+  readonly maxInboundStreams: number;
+}
+
+export type PublishOutcome = { readonly kind: 'sent'; readonly recipients: number } | { readonly kind: 'queued' };
+
+export interface NetworkHandlers {
+  onGossip(message: GossipMessage): void;
+  onPeerConnected(peer: PeerKey): void;
+  onPeerDisconnected(peer: PeerKey): void;
+}
+
+export interface Network {
+  readonly self: PeerKey;
+  /** Begins listening and dialling. `handlers` are called from then on. */
+  start(handlers: NetworkHandlers): Promise<void>;
+  stop(): Promise<void>;
+  /** Own dialable addresses, with peer id. */
+  addresses(): readonly string[];
+  /**
+   * Publishes to the topic's mesh. Before a mesh exists the message is kept (bounded, oldest dropped and counted)
+   * and sent as soon as a peer subscribes: the outcome is then `queued`.
+   */
+  publish(kind: TopicKind, data: Uint8Array): Promise<PublishOutcome>;
+  peers(): readonly PeerView[];
+  /** Opens a stream. Rejects when the peer is gone, does not speak the protocol, or the signal aborts. */
+  open(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<FrameStream>;
+  handle(protocol: StreamProtocol, handler: (stream: FrameStream) => Promise<void>): void;
+  /** Counts against the peer; at the threshold it is disconnected and refused for a while. */
+  penalize(peer: PeerKey, points: number, reason: string): void;
+  disconnect(peer: PeerKey, reason: string): Promise<void>;
+  /** Adds an address to the book and dials it. Throws on a malformed address. */
+  connect(address: string): Promise<void>;
+}
+
+/** One ECDSA check: 32-byte digest, 64-byte compact signature, 33-byte compressed key. */
+export interface SignatureItem {
+  readonly digest: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly publicKey: Uint8Array;
+}
+
+/** Batched, possibly on other threads; one verdict per item, in order. Malformed input is false, never a throw. */
+export interface SignatureVerifier {
+  verify(items: readonly SignatureItem[]): Promise<readonly boolean[]>;
+}
+
+export interface PowSolution {
+  readonly nonce: bigint;
+  readonly hashes: number;
+}
+
+/** Searches nonces for one header at a time. */
+export interface PowSolver {
+  /**
+   * Resolves with a nonce whose header id is at or below the target in `header.bits`; rejects when the signal
+   * aborts. A new call replaces the one before it.
+   */
+  solve(header: Omit<HeaderBody, 'nonce'>, signal: AbortSignal): Promise<PowSolution>;
+  /** Hashes per second over the last few seconds, idle time included. */
+  hashRate(): number;
+  close(): Promise<void>;
+}

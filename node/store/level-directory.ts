@@ -1,0 +1,121 @@
+/**
+ * What LevelDB's directory must look like before LevelDB may open it. LevelDB makes a new, empty database where
+ * `CURRENT` is missing, silently opens without a missing or emptied log, and deletes files it does not know of: each
+ * would be a silent fresh chain. So everything it would swallow is looked for first, read-only.
+ *
+ * The witness, `GRAPEVINE`, is a small JSON file beside LevelDB's own (which leaves unknown names alone). It exists
+ * from the moment a chain was stored, so that an empty database beside it is known to be damage, and lists the sizes
+ * of logs and manifests at the last clean stop: LevelDB only appends to them, so that a shorter one was cut (as by
+ * copying to a full disk). A cut table LevelDB finds itself. A cut of the last records after an unclean stop can't
+ * be told from a write in flight, and isn't.
+ */
+import { mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { damaged, type StorePlace } from './damage.ts';
+import { findLogDamage } from './log-format.ts';
+
+const WITNESS = 'GRAPEVINE';
+const CURRENT = 'CURRENT';
+const MANIFEST = /^MANIFEST-\d+$/;
+const LOG = /^\d+\.log$/;
+const TABLE = /^\d+\.(?:ldb|sst)$/;
+/** Room that LevelDB needs to open after a failed write: one table, a manifest and a log, and as much again. */
+const MIN_FREE_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Checks the directory; makes it where it is missing.
+ * @returns whether a chain was stored here before
+ * @throws StoreError `damaged`; whatever the file system throws where the directory can't be made
+ */
+export async function checkDirectory(place: StorePlace): Promise<{ readonly hasChain: boolean }> {
+  await mkdir(place.location, { recursive: true });
+  const names = await unlessUnreadable(place, readdir(place.location));
+  const witness = names.includes(WITNESS) ? await readWitness(place) : undefined;
+  const logs = names.filter((name) => LOG.test(name));
+  const hasTables = names.some((name) => TABLE.test(name));
+
+  if (!names.includes(CURRENT)) {
+    // A process killed while LevelDB made its first files leaves a manifest alone.
+    if (witness !== undefined || hasTables || logs.length > 0) throw damaged(place, `its file ${CURRENT} is missing`);
+    return { hasChain: false };
+  }
+  const current = await unlessUnreadable(place, readFile(join(place.location, CURRENT), 'utf8'));
+  const manifest = current.slice(0, -1);
+  if (!current.endsWith('\n') || !MANIFEST.test(manifest)) throw damaged(place, `its file ${CURRENT} is not readable`);
+  if (!names.includes(manifest)) throw damaged(place, `its file ${manifest} is missing`);
+  if (logs.length === 0 && (witness !== undefined || hasTables)) throw damaged(place, 'its log file is missing');
+
+  for (const [name, bytes] of witness ?? []) {
+    const size = await sizeOf(join(place.location, name));
+    if (size !== undefined && size < bytes)
+      throw damaged(place, `its file ${name} was cut from ${bytes} to ${size} bytes`);
+  }
+  for (const name of [manifest, ...logs]) {
+    const file = await unlessUnreadable(place, readFile(join(place.location, name)));
+    const detail = findLogDamage(file, witness?.get(name) === file.length);
+    if (detail !== undefined) throw damaged(place, `its file ${name} has a ${detail}`);
+  }
+  return { hasChain: witness !== undefined };
+}
+
+/** Writes the witness, durably: called once a chain is stored, and after each clean stop. */
+export async function saveWitness(location: string): Promise<void> {
+  const files: Record<string, number> = {};
+  for (const name of await readdir(location)) {
+    if (!MANIFEST.test(name) && !LOG.test(name)) continue;
+    const size = await sizeOf(join(location, name));
+    if (size !== undefined) files[name] = size;
+  }
+  const temporary = join(location, `${WITNESS}.tmp`);
+  const handle = await open(temporary, 'w');
+  try {
+    await handle.writeFile(`${JSON.stringify({ files })}\n`);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, join(location, WITNESS));
+}
+
+/** Whether LevelDB could open again here. */
+export async function hasRoom(location: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(location);
+  return bavail * bsize >= MIN_FREE_BYTES;
+}
+
+/** File name → bytes at the last clean stop. An unreadable witness still is one. */
+async function readWitness(place: StorePlace): Promise<ReadonlyMap<string, number>> {
+  const text = await unlessUnreadable(place, readFile(join(place.location, WITNESS), 'utf8'));
+  const sizes = new Map<string, number>();
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== 'object' || parsed === null || !('files' in parsed)) throw new SyntaxError('no files');
+    for (const [name, bytes] of Object.entries(parsed.files as object)) {
+      if (typeof bytes === 'number') sizes.set(name, bytes);
+    }
+  } catch (error) {
+    throw damaged(place, `its file ${WITNESS} is not readable`, { cause: error });
+  }
+  return sizes;
+}
+
+/** Undefined where the file is gone: LevelDB deletes what it has merged into other files. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Turns a failed read into damage, unless it is the process that lacks something. */
+async function unlessUnreadable<T>(place: StorePlace, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (!(error instanceof Error) || ('code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE')))
+      throw error;
+    throw damaged(place, error.message, { cause: error });
+  }
+}

@@ -1,0 +1,607 @@
+/**
+ * The store over any abstract-level database.
+ *
+ * Writes go one after another, each one atomic batch that also counts itself. A batch that fails leaves the outcome
+ * open: LevelDB may have half of it in its log, or, after a failed fsync, all of it, and an append after a torn one
+ * would be lost at the next start. So the write after a failed one first opens the database again, which repairs
+ * LevelDB's log, looks at the counter, and undoes the batch if it did arrive after all: what was reported as not
+ * written is not there. Reads go on meanwhile, from before the failed batch.
+ *
+ * Nothing is kept in memory but that: every answer comes from the database.
+ */
+import type { AbstractIteratorOptions, AbstractLevel } from 'abstract-level';
+import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, encodeBlock } from '../../chain/codec.ts';
+import type {
+  Account,
+  Block,
+  BlockDelta,
+  BlockId,
+  Certificate,
+  ChainEntry,
+  ChainId,
+  Checkpoint,
+  Evidence,
+  Tx,
+  TxId,
+  Vote,
+} from '../../chain/types.ts';
+import { type Address, addressFromBytes } from '../../crypto/address.ts';
+import { damaged, type StorePlace } from './damage.ts';
+import * as keys from './keys.ts';
+import { type KeyRange, KIND, META } from './keys.ts';
+import * as records from './records.ts';
+import {
+  type ChainCommit,
+  type HistoryItem,
+  type HistoryPlace,
+  type Store,
+  type StoredBlock,
+  type StoredChain,
+  StoreError,
+  type TxLocation,
+  type VoteGuard,
+} from './store.ts';
+
+/** Raised with every change of the key table or the records; `db repair` or a fresh sync brings a store over. */
+export const SCHEMA = 1;
+
+type Level = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>;
+type Operation =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'del'; readonly key: Uint8Array };
+
+/** Any abstract-level database with keys and values of bytes: no more of it than the store uses. */
+export interface LevelDatabase extends Pick<Level, 'open' | 'close' | 'get' | 'getMany' | 'has' | 'keys'> {
+  batch(operations: Operation[], options: WriteOptions): Promise<void>;
+  iterator(options: AbstractIteratorOptions<Uint8Array, Uint8Array>): {
+    nextv(size: number): Promise<[Uint8Array, Uint8Array][]>;
+    close(): Promise<void>;
+  };
+}
+
+export interface StoreOptions {
+  readonly place: StorePlace;
+  /** A chain was stored here before: to find none is damage. */
+  readonly hasChain: boolean;
+  /** Called as soon as a chain is stored, when `hasChain` did not say so. */
+  readonly afterChainStored: () => Promise<void>;
+  /** Called after a clean stop of a store that holds a chain. */
+  readonly afterClose: () => Promise<void>;
+  /** Whether to try again after a write that failed. */
+  readonly hasRoom: () => Promise<boolean>;
+}
+
+const MEMORY: StoreOptions = {
+  place: { location: 'memory', dataDir: 'memory' },
+  hasChain: false,
+  afterChainStored: async () => {},
+  afterClose: async () => {},
+  hasRoom: async () => true,
+};
+
+const ENCODING = { keyEncoding: 'view', valueEncoding: 'view' } as const;
+/** fsync before the promise resolves. */
+const DURABLE = { ...ENCODING, sync: true } as const;
+/** Survives the process, not the machine. */
+const BUFFERED = { ...ENCODING, sync: false } as const;
+type WriteOptions = typeof DURABLE | typeof BUFFERED;
+/** Entries per step of a scan: long enough to be fast, short enough not to hold up the event loop. */
+const SCAN_ENTRIES = 2_000;
+/** classic-level stops a step at 16 KiB unless told. */
+const SCAN = { ...ENCODING, highWaterMarkBytes: 1024 * 1024 } as const;
+
+/**
+ * Opens a store on a database that the caller made (in tests and simulation, memory-level) and hands over: `close`
+ * closes it. Options default to those of a database in memory.
+ * @throws StoreError `wrong-schema`; `damaged` where there are records but nothing that says of which schema
+ */
+export async function openStoreOn(db: LevelDatabase, options: Partial<StoreOptions> = {}): Promise<Store> {
+  const store = new LevelStore(db, { ...MEMORY, ...options });
+  try {
+    await store.open();
+  } catch (error) {
+    await db.close().catch(() => {});
+    throw error;
+  }
+  return store;
+}
+
+/** A batch that failed: its number, and what would undo it. */
+interface FailedBatch {
+  readonly number: bigint;
+  /** Undefined where even that could not be read. */
+  readonly undo: readonly Operation[] | undefined;
+}
+
+class LevelStore implements Store {
+  readonly #db: LevelDatabase;
+  readonly #options: StoreOptions;
+  /** Settles when the last write in the queue has. */
+  #lastWrite: Promise<void> = Promise.resolve();
+  #batches = 0n;
+  #hasSchema = false;
+  #hasChain: boolean;
+  #reopening: Promise<void> | undefined;
+  #failed: FailedBatch | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(db: LevelDatabase, options: StoreOptions) {
+    this.#db = db;
+    this.#options = options;
+    this.#hasChain = options.hasChain;
+  }
+
+  async open(): Promise<void> {
+    await this.#reading(async () => {
+      await this.#db.open();
+      const schema = await this.#read(META.schema, records.decodeU32);
+      if (schema === undefined) {
+        for await (const _ of this.#db.keys({ ...SCAN, limit: 1 })) throw this.#damaged('its schema record is missing');
+        if (this.#hasChain) throw this.#damaged('it is empty, though a chain was stored in it');
+        return;
+      }
+      if (schema !== SCHEMA) throw this.#wrongSchema(schema);
+      this.#hasSchema = true;
+      this.#batches = await this.#readBatchNumber();
+    });
+  }
+
+  load(chainId: ChainId): Promise<StoredChain | undefined> {
+    return this.#reading(async () => {
+      const stored = await this.#read(META.chain, chainIdFromBytes);
+      const tip = await this.#read(META.tip, blockIdFromBytes);
+      const final = await this.#read(META.final, records.decodeCheckpoint);
+      if (stored === undefined && tip === undefined && final === undefined && !(await this.#hasAny(KIND.entry))) {
+        if (this.#hasChain) throw this.#damaged('it holds no chain, though one was stored in it');
+        return undefined;
+      }
+      if (stored === undefined) throw this.#damaged('the record of its chain id is missing');
+      if (stored !== chainId) throw this.#wrongChain(stored, chainId);
+      if (tip === undefined) throw this.#damaged('the record of its tip is missing');
+      if (final === undefined) throw this.#damaged('the record of its final block is missing');
+
+      const { entries, accountsSum } = await this.#loadEntries(chainId, tip, final);
+      const accounts = await this.#loadAccounts(accountsSum);
+      await this.#readBlock(tip);
+      const certificates: Certificate[] = [];
+      for await (const [key, value] of this.#scan(keys.rangeFromHeight(KIND.certificate, final.height))) {
+        certificates.push(records.decodeCertificate(records.unsealRecord(key, value)));
+      }
+      const votes: Vote[] = [];
+      for await (const [key, value] of this.#scan(keys.rangeFromHeight(KIND.vote, final.height + 1n))) {
+        votes.push(records.decodeStoredVote(records.unsealRecord(key, value)));
+      }
+      const evidence: Evidence[] = [];
+      for await (const [key, value] of this.#scan(keys.rangeOf(KIND.evidence))) {
+        evidence.push(records.decodeEvidence(records.unsealRecord(key, value)));
+      }
+      const mempool: Tx[] = [];
+      for await (const [key, value] of this.#scan(keys.rangeOf(KIND.mempool))) {
+        mempool.push(records.decodeStoredTx(records.unsealRecord(key, value)));
+      }
+      if (!this.#hasChain) await this.#options.afterChainStored();
+      this.#hasChain = true;
+      // Each sender's in nonce order, so that whoever adds them one by one meets no gap.
+      mempool.sort((a, b) => (a.nonce < b.nonce ? -1 : a.nonce > b.nonce ? 1 : 0));
+      return { chainId: stored, entries, tip, accounts, certificates, final, votes, evidence, mempool };
+    });
+  }
+
+  /** Throws an Error where the store holds a chain already: that is the caller's fault. */
+  async initialize(genesis: StoredBlock, accounts: ReadonlyMap<Address, Account>): Promise<void> {
+    const { header } = genesis.entry;
+    let sum = 0;
+    for (const [address, account] of accounts) sum = (sum + records.sumOfAccount(address, account)) >>> 0;
+    const operations = [
+      put(META.chain, blockIdToBytes(header.id)),
+      put(META.tip, blockIdToBytes(header.id)),
+      put(META.final, records.encodeCheckpoint(header)),
+      ...putBlock(genesis, sum),
+      ...[...accounts].map(([address, account]) => putAccount(address, account)),
+    ];
+    await this.#write(operations, DURABLE, async () => {
+      if ((await this.#read(META.chain, chainIdFromBytes)) !== undefined) throw new Error('the store holds a chain');
+    });
+    await this.#translating(this.#options.afterChainStored);
+    this.#hasChain = true;
+  }
+
+  async commit(change: ChainCommit): Promise<void> {
+    const operations: Operation[] = [];
+    for (const stored of change.added) {
+      for (const operation of putBlock(stored, sumChangeOf(stored.delta))) operations.push(operation);
+    }
+    if (change.move !== undefined) {
+      const { tip, disconnected, connected, accounts } = change.move;
+      const last = connected.at(-1);
+      if (last !== undefined && last.header.id !== tip) throw new Error('the tip is not the last block connected');
+      // Later operations of a batch win: what is mined again on the new branch stays indexed.
+      for (const block of disconnected) {
+        for (const [key] of indexOf(block)) operations.push({ type: 'del', key });
+      }
+      for (const block of connected) {
+        for (const [key, payload] of indexOf(block)) operations.push(put(key, payload));
+      }
+      for (const [address, account] of accounts) operations.push(putAccount(address, account));
+      operations.push(put(META.tip, blockIdToBytes(tip)));
+    }
+    return this.#write(operations, DURABLE);
+  }
+
+  block(id: BlockId): Promise<Block | undefined> {
+    return this.#reading(() => this.#readBlock(id));
+  }
+
+  delta(id: BlockId): Promise<BlockDelta | undefined> {
+    return this.#reading(async () => {
+      const delta = await this.#read(keys.deltaKey(id), records.decodeDelta);
+      if (delta === undefined) await this.#mustBeUnknown(id, 'delta');
+      return delta;
+    });
+  }
+
+  txLocation(id: TxId): Promise<TxLocation | undefined> {
+    return this.#reading(() => this.#read(keys.txLocationKey(id), records.decodeTxLocation));
+  }
+
+  history(address: Address, limit: number, before?: HistoryPlace): Promise<readonly HistoryItem[]> {
+    return this.#reading(async () => {
+      const items: HistoryItem[] = [];
+      if (limit <= 0) return items;
+      const range = { ...keys.historyRange(address, before), reverse: true, limit };
+      for await (const [key, value] of this.#scan(range)) {
+        items.push({ ...keys.historyPosition(key), ...records.decodeHistory(records.unsealRecord(key, value)) });
+      }
+      return items;
+    });
+  }
+
+  saveVotes(votes: readonly Vote[]): Promise<void> {
+    return this.#write(votes.map(putVote), BUFFERED);
+  }
+
+  saveAgreement(certificates: readonly Certificate[], final: Checkpoint | undefined): Promise<void> {
+    const operations = certificates.map((certificate) =>
+      put(keys.certificateKey(certificate.target), records.encodeCertificate(certificate)),
+    );
+    if (final !== undefined) operations.push(put(META.final, records.encodeCheckpoint(final)));
+    return this.#write(operations, DURABLE);
+  }
+
+  saveEvidence(evidence: Evidence): Promise<void> {
+    return this.#write([put(keys.evidenceKey(evidence), records.encodeEvidence(evidence))], DURABLE);
+  }
+
+  /** Two at one height exist only where a third of the voters broke VOTE-8; then the one with the lower id. */
+  certificate(targetHeight: bigint): Promise<Certificate | undefined> {
+    return this.#reading(async () => {
+      for await (const [key, value] of this.#scan({
+        ...keys.rangeAtHeight(KIND.certificate, targetHeight),
+        limit: 1,
+      })) {
+        return records.decodeCertificate(records.unsealRecord(key, value));
+      }
+      return undefined;
+    });
+  }
+
+  /** Rejects with RangeError where the guard would go back (VOTE-8): the last line of defence against own faults. */
+  saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void> {
+    const key = keys.guardKey(vote.voter);
+    return this.#write([putVote(vote), put(key, records.encodeGuard(guard))], DURABLE, async () => {
+      const before = await this.#read(key, records.decodeGuard);
+      if (before === undefined) return;
+      if (guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight) {
+        throw new RangeError(
+          `VOTE-8: the guard of ${vote.voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
+            `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
+        );
+      }
+    });
+  }
+
+  voteGuard(voter: Address): Promise<VoteGuard | undefined> {
+    return this.#reading(() => this.#read(keys.guardKey(voter), records.decodeGuard));
+  }
+
+  saveMempool(added: readonly Tx[], removed: readonly TxId[]): Promise<void> {
+    const gone = removed.map((id): Operation => ({ type: 'del', key: keys.mempoolKey(id) }));
+    return this.#write([...gone, ...added.map((tx) => put(keys.mempoolKey(tx.id), tx.bytes))], BUFFERED);
+  }
+
+  savePeers(peers: ReadonlyMap<string, number>): Promise<void> {
+    return this.#write([put(keys.PEERS_KEY, records.encodePeers(peers))], BUFFERED);
+  }
+
+  async loadPeers(): Promise<ReadonlyMap<string, number>> {
+    const peers = await this.#reading(() => this.#read(keys.PEERS_KEY, records.decodePeers));
+    return peers ?? new Map();
+  }
+
+  /** Waits for the writes in the queue. May be called again. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#lastWrite;
+      await this.#db.close();
+      // After a write that failed, the log may well end in half a record.
+      if (this.#hasChain && this.#failed === undefined) await this.#options.afterClose();
+    })();
+    return this.#closing;
+  }
+
+  // Loading -----------------------------------------------------------------------------------------------------
+
+  /** All entries, parents first, and what the accounts at the tip must sum to. */
+  async #loadEntries(
+    chainId: ChainId,
+    tip: BlockId,
+    final: Checkpoint,
+  ): Promise<{ readonly entries: readonly ChainEntry[]; readonly accountsSum: number }> {
+    const byId = new Map<string, records.EntryRecord>();
+    for await (const [key, value] of this.#scan(keys.rangeOf(KIND.entry))) {
+      const record = records.decodeEntry(records.unsealRecord(key, value));
+      byId.set(record.entry.header.id, record);
+    }
+    const entries = Array.from(byId.values(), (record) => record.entry);
+    for (const { header } of entries) {
+      if ((header.id as string) === chainId) continue;
+      const parent = byId.get(header.parent);
+      if (parent === undefined || parent.entry.header.height + 1n !== header.height) {
+        throw this.#damaged(`block ${header.id} has no parent`);
+      }
+    }
+    if (!byId.has(final.id)) throw this.#damaged(`the final block ${final.id} is missing`);
+    let accountsSum = 0;
+    for (let id: string = tip; ; ) {
+      const record = byId.get(id);
+      if (record === undefined) throw this.#damaged(`block ${id} of the main chain is missing`);
+      accountsSum = (accountsSum + record.sumChange) >>> 0;
+      if (id === chainId) break;
+      id = record.entry.header.parent;
+    }
+    // A parent is one lower than its child; equal heights in order of arrival.
+    entries.sort((a, b) => Number(a.header.height - b.header.height) || a.arrival - b.arrival);
+    return { entries, accountsSum };
+  }
+
+  async #loadAccounts(expectedSum: number): Promise<ReadonlyMap<Address, Account>> {
+    const accounts = new Map<Address, Account>();
+    let sum = 0;
+    for await (const [key, value] of this.#scan(keys.rangeOf(KIND.account))) {
+      const address = addressFromBytes(key.subarray(1));
+      const account = records.decodeAccount(records.unsealRecord(key, value));
+      accounts.set(address, account);
+      sum = (sum + records.sumOfAccount(address, account)) >>> 0;
+    }
+    if (sum !== expectedSum) throw this.#damaged('its accounts do not match its blocks');
+    return accounts;
+  }
+
+  // Reading -----------------------------------------------------------------------------------------------------
+
+  async #readBlock(id: BlockId): Promise<Block | undefined> {
+    const block = await this.#read(keys.blockKey(id), records.decodeStoredBlock);
+    if (block === undefined) await this.#mustBeUnknown(id, 'body');
+    return block;
+  }
+
+  /** Entry, body and delta of a block come in one batch: one without the other is damage, not absence. */
+  async #mustBeUnknown(id: BlockId, missing: string): Promise<void> {
+    if (await this.#db.has(keys.entryKey(id), ENCODING)) throw this.#damaged(`block ${id} has no ${missing}`);
+  }
+
+  async #hasAny(kind: number): Promise<boolean> {
+    for await (const _ of this.#db.keys({ ...keys.rangeOf(kind), ...ENCODING, limit: 1 })) return true;
+    return false;
+  }
+
+  async #read<T>(key: Uint8Array, decode: (payload: Uint8Array) => T): Promise<T | undefined> {
+    const record = await this.#db.get(key, ENCODING);
+    return record === undefined ? undefined : decode(records.unsealRecord(key, record));
+  }
+
+  async #readBatchNumber(): Promise<bigint> {
+    return (await this.#read(META.batch, records.decodeU64)) ?? 0n;
+  }
+
+  async *#scan(range: KeyRange & { readonly reverse?: boolean; readonly limit?: number }) {
+    const iterator = this.#db.iterator({ ...SCAN, ...range });
+    try {
+      for (;;) {
+        const step = await iterator.nextv(SCAN_ENTRIES);
+        if (step.length === 0) return;
+        yield* step;
+      }
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    await this.#reopening;
+    return this.#translating(read);
+  }
+
+  /** Says in the store's own words what went wrong. */
+  async #translating<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (error instanceof records.RecordError) throw this.#damaged(error.message, { cause: error });
+      throw this.#storeErrorOf(error);
+    }
+  }
+
+  // Writing -----------------------------------------------------------------------------------------------------
+
+  /** Queues one atomic batch. `check` runs when its turn has come, and stops it by throwing. */
+  async #write(
+    operations: readonly Operation[],
+    options: WriteOptions,
+    check: () => Promise<void> = async () => {},
+  ): Promise<void> {
+    this.#assertOpen();
+    const write = this.#lastWrite.then(() =>
+      this.#translating(async () => {
+        if (this.#failed !== undefined) await this.#recover(this.#failed);
+        await check();
+        if (operations.length > 0) await this.#writeBatch(operations, options);
+      }),
+    );
+    this.#lastWrite = write.catch(() => {});
+    return write;
+  }
+
+  async #writeBatch(operations: readonly Operation[], options: WriteOptions): Promise<void> {
+    const number = this.#batches + 1n;
+    const batch = [...operations, put(META.batch, records.encodeU64(number))];
+    if (!this.#hasSchema) batch.push(put(META.schema, records.encodeU32(SCHEMA)));
+    try {
+      await this.#db.batch(batch, options);
+    } catch (error) {
+      this.#failed = { number, undo: await this.#undoOf(batch).catch(() => undefined) };
+      throw error;
+    }
+    this.#batches = number;
+    this.#hasSchema = true;
+  }
+
+  /** What gives each key of a batch the value it has now, before the batch. */
+  async #undoOf(batch: readonly Operation[]): Promise<readonly Operation[]> {
+    const batchKeys = batch.map((operation) => operation.key);
+    const values = await this.#db.getMany<Uint8Array, Uint8Array>(batchKeys, ENCODING);
+    return batchKeys.map((key, i): Operation => {
+      const value = values[i];
+      return value === undefined ? { type: 'del', key } : { type: 'put', key, value };
+    });
+  }
+
+  async #recover(failed: FailedBatch): Promise<void> {
+    if (!(await this.#options.hasRoom())) throw this.#full();
+    const reopening = this.#reopen();
+    this.#reopening = reopening.catch(() => {});
+    await reopening;
+    if ((await this.#readBatchNumber()) === failed.number) {
+      if (failed.undo === undefined) {
+        throw new StoreError('closed', `a write to ${this.#location} that failed is there after all: start again`);
+      }
+      await this.#db.batch([...failed.undo], DURABLE);
+    }
+    this.#failed = undefined;
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#db.close();
+    await this.#db.open();
+  }
+
+  // Errors ------------------------------------------------------------------------------------------------------
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new StoreError('closed', `the store in ${this.#location} is closed`);
+  }
+
+  get #location(): string {
+    return this.#options.place.location;
+  }
+
+  #damaged(detail: string, options?: ErrorOptions): StoreError {
+    return damaged(this.#options.place, detail, options);
+  }
+
+  #full(options?: ErrorOptions): StoreError {
+    return new StoreError(
+      'full',
+      `the disk that holds ${this.#location} is full: nothing of this write was kept. ` +
+        'Free some space; writes go on by themselves then.',
+      options,
+    );
+  }
+
+  #wrongSchema(found: number): StoreError {
+    return new StoreError(
+      'wrong-schema',
+      `the store in ${this.#location} has schema ${found}, this version of grapevine reads schema ${SCHEMA}. ` +
+        `Use the version that wrote it, or another --data-dir, or delete ${this.#location} to sync again from peers.`,
+    );
+  }
+
+  #wrongChain(found: ChainId, expected: ChainId): StoreError {
+    return new StoreError(
+      'wrong-chain',
+      `the store in ${this.#location} belongs to chain ${found}, the genesis given makes chain ${expected}. ` +
+        'Give the genesis file of that chain, or another --data-dir.',
+    );
+  }
+
+  /** classic-level's errors carry LevelDB's status as `code`, and may stand as `cause` in another. */
+  #storeErrorOf(error: unknown): unknown {
+    if (!(error instanceof Error) || error instanceof StoreError) return error;
+    const options = { cause: error };
+    for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
+      const code = 'code' in inner ? inner.code : undefined;
+      if (code === 'ENOSPC' || code === 'EDQUOT' || FULL.test(inner.message)) return this.#full(options);
+      if (code === 'LEVEL_LOCKED') return this.#locked(options);
+      if (code === 'LEVEL_CORRUPTION' || (code === 'LEVEL_IO_ERROR' && !NOT_DAMAGE.test(inner.message))) {
+        return this.#damaged(inner.message, options);
+      }
+    }
+    const isNotOpen = 'code' in error && NOT_OPEN.has(error.code);
+    if (isNotOpen && this.#failed !== undefined) return this.#full(options);
+    return isNotOpen ? new StoreError('closed', `the store in ${this.#location} is closed`, options) : error;
+  }
+
+  #locked(options: ErrorOptions): StoreError {
+    const message = `the store in ${this.#location} is in use by another process: stop that, or use another --data-dir`;
+    return new StoreError('locked', message, options);
+  }
+}
+
+/** LevelDB passes on the system's words, and no number. */
+const FULL = /No space left on device|Disk quota exceeded|not enough space on the disk/i;
+/** The process or the mount is at fault, not the files. */
+const NOT_DAMAGE = /Too many open files|Permission denied|Read-only file system|Cannot allocate memory/i;
+const NOT_OPEN: ReadonlySet<unknown> = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN']);
+
+function put(key: Uint8Array, payload: Uint8Array): Operation {
+  return { type: 'put', key, value: records.sealRecord(key, payload) };
+}
+
+function putBlock({ entry, block, delta }: StoredBlock, sumChange: number): Operation[] {
+  const { id } = entry.header;
+  return [
+    put(keys.entryKey(id), records.encodeEntry({ entry, sumChange })),
+    put(keys.blockKey(id), encodeBlock(block)),
+    put(keys.deltaKey(id), records.encodeDelta(delta)),
+  ];
+}
+
+function putAccount(address: Address, account: Account | undefined): Operation {
+  const key = keys.accountKey(address);
+  const existing = records.existingAccount(account);
+  return existing === undefined ? { type: 'del', key } : put(key, records.encodeAccount(existing));
+}
+
+function putVote(vote: Vote): Operation {
+  return put(keys.voteKey(vote), vote.bytes);
+}
+
+/** By how much a block changes the sum of the accounts, mod 2^32. */
+function sumChangeOf(delta: BlockDelta): number {
+  let sum = 0;
+  for (const [address, account] of delta.before) sum = (sum - records.sumOfAccount(address, account)) >>> 0;
+  for (const [address, account] of delta.after) sum = (sum + records.sumOfAccount(address, account)) >>> 0;
+  return sum;
+}
+
+/** Keys and payloads by which a main-chain block's transactions are found. A transfer to oneself is one item. */
+function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Array]> {
+  const { id, height } = block.header;
+  for (const [index, tx] of block.txs.entries()) {
+    yield [keys.txLocationKey(tx.id), records.encodeTxLocation({ block: id, index })];
+    const item = records.encodeHistory({ txId: tx.id, block: id });
+    yield [keys.historyKey(tx.from, height, index), item];
+    if (tx.to !== tx.from) yield [keys.historyKey(tx.to, height, index), item];
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * What stands under each key. Every record is `format u8 = 1 | payload | CRC-32 u32`; the sum covers the key too, so
+ * that a record under another's key is noticed. LevelDB is opened without paranoid checks (classic-level has no
+ * switch for them): a flipped bit in a table would otherwise be decoded into nonsense.
+ *
+ * Objects that are hashed or signed stand in their canonical encoding (`chain/codec.ts`), so decoding gives back
+ * their ids from the bytes themselves.
+ */
+import { crc32 } from 'node:zlib';
+import {
+  blockIdFromBytes,
+  blockIdToBytes,
+  type Decoded,
+  decodeBlock,
+  decodeHeader,
+  decodeTx,
+  decodeVote,
+  txIdFromBytes,
+  txIdToBytes,
+} from '../../chain/codec.ts';
+import { HEADER_BYTES, VOTE_BYTES } from '../../chain/params.ts';
+import type {
+  Account,
+  Block,
+  BlockDelta,
+  BlockId,
+  Certificate,
+  ChainEntry,
+  Checkpoint,
+  Evidence,
+  Tx,
+  TxId,
+  Vote,
+} from '../../chain/types.ts';
+import { ByteReader, ByteWriter } from '../../chain/wire.ts';
+import { type Address, addressFromBytes, addressToBytes } from '../../crypto/address.ts';
+import type { TxLocation, VoteGuard } from './store.ts';
+
+const FORMAT = 1;
+const FORMAT_BYTES = 1;
+const SUM_BYTES = 4;
+
+/** A record that does not say what was written. The message goes into a `StoreError`. */
+export class RecordError extends Error {
+  override readonly name = 'RecordError';
+}
+
+/** Payload → record, for this key only. */
+export function sealRecord(key: Uint8Array, payload: Uint8Array): Uint8Array {
+  const record = new Uint8Array(FORMAT_BYTES + payload.length + SUM_BYTES);
+  record[0] = FORMAT;
+  record.set(payload, FORMAT_BYTES);
+  const summed = record.length - SUM_BYTES;
+  viewOf(record).setUint32(summed, crc32(record.subarray(0, summed), crc32(key)));
+  return record;
+}
+
+/** Record → payload, a view. Throws RecordError where the sum or the format is wrong. */
+export function unsealRecord(key: Uint8Array, record: Uint8Array): Uint8Array {
+  const summed = record.length - SUM_BYTES;
+  if (summed < FORMAT_BYTES) throw new RecordError('a record is cut short');
+  if (viewOf(record).getUint32(summed) !== crc32(record.subarray(0, summed), crc32(key))) {
+    throw new RecordError('a record fails its checksum');
+  }
+  if (record[0] !== FORMAT) throw new RecordError(`a record has format ${record[0]}, known is ${FORMAT}`);
+  return record.subarray(FORMAT_BYTES, summed);
+}
+
+// Chain ---------------------------------------------------------------------------------------------------------
+
+/** A chain entry, and by how much its block changes the accounts' sum (`sumOfAccount`). */
+export interface EntryRecord {
+  readonly entry: ChainEntry;
+  readonly sumChange: number;
+}
+
+/** header | total work u256 | effective time i64 | arrival u64 | sum change u32. */
+export function encodeEntry({ entry, sumChange }: EntryRecord): Uint8Array {
+  const effectiveTime = BigInt.asUintN(64, entry.effectiveTimeMs);
+  if (BigInt.asIntN(64, effectiveTime) !== entry.effectiveTimeMs) {
+    throw new RangeError(`effective time ${entry.effectiveTimeMs} is not an i64`);
+  }
+  const writer = new ByteWriter(HEADER_BYTES + 52).raw(entry.header.bytes, HEADER_BYTES);
+  writer.u64(entry.totalWork >> 192n);
+  for (const shift of [128n, 64n, 0n]) writer.u64(BigInt.asUintN(64, entry.totalWork >> shift));
+  return writer.u64(effectiveTime).u64(BigInt(entry.arrival)).u32(sumChange).bytes;
+}
+
+export function decodeEntry(payload: Uint8Array): EntryRecord {
+  return decodeWith(payload, (reader) => {
+    const header = decodedValue(decodeHeader(reader.raw(HEADER_BYTES)));
+    let totalWork = 0n;
+    for (let i = 0; i < 4; i += 1) totalWork = (totalWork << 64n) | reader.u64();
+    const effectiveTimeMs = BigInt.asIntN(64, reader.u64());
+    const arrival = Number(reader.u64());
+    return { entry: { header, totalWork, effectiveTimeMs, arrival }, sumChange: reader.u32() };
+  });
+}
+
+export function decodeStoredBlock(payload: Uint8Array): Block {
+  return decodedValue(decodeBlock(payload));
+}
+
+/** Count u32 and, for each account before, address | exists u8 | balance | nonce; then the same for after. */
+export function encodeDelta(delta: BlockDelta): Uint8Array {
+  const writer = new ByteWriter(8 + 37 * (delta.before.size + delta.after.size));
+  for (const side of [delta.before, delta.after]) {
+    writer.u32(side.size);
+    for (const [address, account] of side) {
+      writer.raw(addressToBytes(address), 20).u8(account === undefined ? 0 : 1);
+      writer.u64(account?.balance ?? 0n).u64(account?.nonce ?? 0n);
+    }
+  }
+  return writer.bytes;
+}
+
+export function decodeDelta(payload: Uint8Array): BlockDelta {
+  return decodeWith(payload, (reader) => {
+    const before = new Map<Address, Account | undefined>();
+    for (let left = reader.u32(); left > 0; left -= 1) before.set(...decodeDeltaItem(reader));
+    const after = new Map<Address, Account>();
+    for (let left = reader.u32(); left > 0; left -= 1) {
+      const [address, account] = decodeDeltaItem(reader);
+      if (account === undefined) throw new RecordError('a delta ends in no account');
+      after.set(address, account);
+    }
+    return { before, after };
+  });
+}
+
+function decodeDeltaItem(reader: ByteReader): [Address, Account | undefined] {
+  const address = addressFromBytes(reader.raw(20));
+  const exists = reader.u8() === 1;
+  const account = { balance: reader.u64(), nonce: reader.u64() };
+  return [address, exists ? account : undefined];
+}
+
+export function encodeTxLocation(location: TxLocation): Uint8Array {
+  return new ByteWriter(36).raw(blockIdToBytes(location.block), 32).u32(location.index).bytes;
+}
+
+export function decodeTxLocation(payload: Uint8Array): TxLocation {
+  return decodeWith(payload, (reader) => ({ block: blockIdFromBytes(reader.raw(32)), index: reader.u32() }));
+}
+
+/** What a history key does not say. */
+export interface HistoryRecord {
+  readonly txId: TxId;
+  readonly block: BlockId;
+}
+
+export function encodeHistory(record: HistoryRecord): Uint8Array {
+  return new ByteWriter(64).raw(txIdToBytes(record.txId), 32).raw(blockIdToBytes(record.block), 32).bytes;
+}
+
+export function decodeHistory(payload: Uint8Array): HistoryRecord {
+  return decodeWith(payload, (reader) => ({
+    txId: txIdFromBytes(reader.raw(32)),
+    block: blockIdFromBytes(reader.raw(32)),
+  }));
+}
+
+export function encodeAccount(account: Account): Uint8Array {
+  return new ByteWriter(16).u64(account.balance).u64(account.nonce).bytes;
+}
+
+export function decodeAccount(payload: Uint8Array): Account {
+  return decodeWith(payload, (reader) => ({ balance: reader.u64(), nonce: reader.u64() }));
+}
+
+/** An account of nothing is the same as none (`AccountView`). */
+export function existingAccount(account: Account | undefined): Account | undefined {
+  return account === undefined || (account.balance === 0n && account.nonce === 0n) ? undefined : account;
+}
+
+/**
+ * One account's share of the accounts' sum: CRC-32 of address, balance and nonce; 0 for none. The shares of all
+ * accounts, added mod 2^32, are the same number as the changes of all blocks from genesis to the tip: a missing,
+ * stale or foreign account record shows at load, without reading one block.
+ */
+export function sumOfAccount(address: Address, account: Account | undefined): number {
+  const existing = existingAccount(account);
+  return existing === undefined ? 0 : crc32(encodeAccount(existing), crc32(addressToBytes(address)));
+}
+
+// Agreement -----------------------------------------------------------------------------------------------------
+
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  return new ByteWriter(40).u64(checkpoint.height).raw(blockIdToBytes(checkpoint.id), 32).bytes;
+}
+
+export function decodeCheckpoint(payload: Uint8Array): Checkpoint {
+  return decodeWith(payload, readCheckpoint);
+}
+
+export function decodeStoredVote(payload: Uint8Array): Vote {
+  return decodedValue(decodeVote(payload));
+}
+
+/** source | target | vote count u32 | votes: whole, so that it can be checked with nothing else at hand. */
+export function encodeCertificate(certificate: Certificate): Uint8Array {
+  const writer = new ByteWriter(84 + VOTE_BYTES * certificate.votes.length)
+    .raw(encodeCheckpoint(certificate.source))
+    .raw(encodeCheckpoint(certificate.target))
+    .u32(certificate.votes.length);
+  for (const vote of certificate.votes) writer.raw(vote.bytes, VOTE_BYTES);
+  return writer.bytes;
+}
+
+export function decodeCertificate(payload: Uint8Array): Certificate {
+  return decodeWith(payload, (reader) => {
+    const source = readCheckpoint(reader);
+    const target = readCheckpoint(reader);
+    const votes: Vote[] = [];
+    for (let left = reader.u32(); left > 0; left -= 1) votes.push(decodeStoredVote(reader.raw(VOTE_BYTES)));
+    return { source, target, votes };
+  });
+}
+
+export function encodeGuard(guard: VoteGuard): Uint8Array {
+  return new ByteWriter(16).u64(guard.sourceHeight).u64(guard.targetHeight).bytes;
+}
+
+export function decodeGuard(payload: Uint8Array): VoteGuard {
+  return decodeWith(payload, (reader) => ({ sourceHeight: reader.u64(), targetHeight: reader.u64() }));
+}
+
+const EVIDENCE_KINDS: readonly Evidence['kind'][] = ['double', 'surround'];
+
+/** kind u8 | first vote | second vote; the voter is theirs. */
+export function encodeEvidence(evidence: Evidence): Uint8Array {
+  return new ByteWriter(1 + 2 * VOTE_BYTES)
+    .u8(EVIDENCE_KINDS.indexOf(evidence.kind))
+    .raw(evidence.first.bytes, VOTE_BYTES)
+    .raw(evidence.second.bytes, VOTE_BYTES).bytes;
+}
+
+export function decodeEvidence(payload: Uint8Array): Evidence {
+  return decodeWith(payload, (reader) => {
+    const kind = EVIDENCE_KINDS[reader.u8()];
+    if (kind === undefined) throw new RecordError('evidence of an unknown kind');
+    const first = decodeStoredVote(reader.raw(VOTE_BYTES));
+    const second = decodeStoredVote(reader.raw(VOTE_BYTES));
+    return { kind, voter: first.voter, first, second };
+  });
+}
+
+// The rest ------------------------------------------------------------------------------------------------------
+
+export function decodeStoredTx(payload: Uint8Array): Tx {
+  return decodedValue(decodeTx(payload));
+}
+
+/** count u32, then for each peer: length u16 | multiaddr in UTF-8 | milliseconds f64 (as the port gives them). */
+export function encodePeers(peers: ReadonlyMap<string, number>): Uint8Array {
+  const texts = [...peers.keys()].map((text) => new TextEncoder().encode(text));
+  const writer = new ByteWriter(texts.reduce((sum, text) => sum + 10 + text.length, 4)).u32(texts.length);
+  let i = 0;
+  for (const lastSeenMs of peers.values()) {
+    const text = texts[i]!;
+    i += 1;
+    const time = new Uint8Array(8);
+    viewOf(time).setFloat64(0, lastSeenMs);
+    writer.u16(text.length).raw(text).raw(time);
+  }
+  return writer.bytes;
+}
+
+export function decodePeers(payload: Uint8Array): ReadonlyMap<string, number> {
+  return decodeWith(payload, (reader) => {
+    const peers = new Map<string, number>();
+    for (let left = reader.u32(); left > 0; left -= 1) {
+      const text = new TextDecoder().decode(reader.raw(reader.u16()));
+      peers.set(text, viewOf(reader.raw(8)).getFloat64(0));
+    }
+    return peers;
+  });
+}
+
+export function encodeU32(value: number): Uint8Array {
+  return new ByteWriter(4).u32(value).bytes;
+}
+
+export function decodeU32(payload: Uint8Array): number {
+  return decodeWith(payload, (reader) => reader.u32());
+}
+
+export function encodeU64(value: bigint): Uint8Array {
+  return new ByteWriter(8).u64(value).bytes;
+}
+
+export function decodeU64(payload: Uint8Array): bigint {
+  return decodeWith(payload, (reader) => reader.u64());
+}
+
+function readCheckpoint(reader: ByteReader): Checkpoint {
+  return { height: reader.u64(), id: blockIdFromBytes(reader.raw(32)) };
+}
+
+function decodedValue<T>(decoded: Decoded<T>): T {
+  if (!decoded.ok) throw new RecordError(decoded.detail);
+  return decoded.value;
+}
+
+/** Runs a decoder over the whole payload: too few and too many bytes are both damage. */
+function decodeWith<T>(payload: Uint8Array, decode: (reader: ByteReader) => T): T {
+  const reader = new ByteReader(payload);
+  let value: T;
+  try {
+    value = decode(reader);
+  } catch (error) {
+    if (error instanceof RangeError) throw new RecordError('a record is cut short', { cause: error });
+    throw error;
+  }
+  if (reader.remaining > 0) throw new RecordError('a record has trailing bytes');
+  return value;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

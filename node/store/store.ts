@@ -1,0 +1,127 @@
+/**
+ * What the node keeps. One interface over `abstract-level`: LevelDB on disk, memory in tests and simulation.
+ *
+ * Promises: each call that writes is one atomic batch; with `durable` writes the batch is on disk (fsync) when
+ * the promise resolves; what was acknowledged is there after SIGKILL.
+ */
+import type {
+  Account,
+  Block,
+  BlockDelta,
+  BlockId,
+  Certificate,
+  ChainEntry,
+  ChainId,
+  Checkpoint,
+  Evidence,
+  Tx,
+  TxId,
+  Vote,
+} from '../../chain/types.ts';
+import type { Address } from '../../crypto/address.ts';
+
+/** A block as it enters the tree: always fully validated, whichever branch it is on. */
+export interface StoredBlock {
+  readonly entry: ChainEntry;
+  readonly block: Block;
+  readonly delta: BlockDelta;
+}
+
+/** One step of the chain: new blocks, and where they move the tip. Written durably, as one batch. */
+export interface ChainCommit {
+  readonly added: readonly StoredBlock[];
+  /** Set when the tip moves; `disconnected` from the old tip down, `connected` from the fork point up. */
+  readonly move?: {
+    readonly tip: BlockId;
+    readonly disconnected: readonly Block[];
+    readonly connected: readonly Block[];
+    /** Every account that differs between the two tips, as of the new one. */
+    readonly accounts: ReadonlyMap<Address, Account | undefined>;
+  };
+}
+
+/** What `load` finds. `undefined` from `load`: a new, empty store. */
+export interface StoredChain {
+  readonly chainId: ChainId;
+  /** All headers, parents before children, genesis first. */
+  readonly entries: readonly ChainEntry[];
+  readonly tip: BlockId;
+  readonly accounts: ReadonlyMap<Address, Account>;
+  /** Agreed checkpoints above and including the last final one, lowest first. */
+  readonly certificates: readonly Certificate[];
+  readonly final: Checkpoint;
+  /** Votes with targets above the last final height. */
+  readonly votes: readonly Vote[];
+  readonly evidence: readonly Evidence[];
+  readonly mempool: readonly Tx[];
+}
+
+export interface TxLocation {
+  readonly block: BlockId;
+  readonly index: number;
+}
+
+export interface HistoryItem {
+  readonly height: bigint;
+  readonly block: BlockId;
+  readonly index: number;
+  readonly txId: TxId;
+}
+
+/** Entries strictly older than this place; without `index`: than the whole block. */
+export interface HistoryPlace {
+  readonly height: bigint;
+  readonly index?: number;
+}
+
+/** What a voter must remember never to contradict itself (VOTE-8): monotone in both. */
+export interface VoteGuard {
+  readonly sourceHeight: bigint;
+  readonly targetHeight: bigint;
+}
+
+export interface Store {
+  /** Reads everything that lives in memory. Throws `StoreError` on damage, wrong schema, or another net's chain. */
+  load(chainId: ChainId): Promise<StoredChain | undefined>;
+  /** First write of a new store. */
+  initialize(genesis: StoredBlock, accounts: ReadonlyMap<Address, Account>): Promise<void>;
+  commit(change: ChainCommit): Promise<void>;
+
+  block(id: BlockId): Promise<Block | undefined>;
+  delta(id: BlockId): Promise<BlockDelta | undefined>;
+  /** Where a transaction stands on the main chain. */
+  txLocation(id: TxId): Promise<TxLocation | undefined>;
+  /** Transactions from or to the address on the main chain, newest first. */
+  history(address: Address, limit: number, before?: HistoryPlace): Promise<readonly HistoryItem[]>;
+
+  /** Votes heard; not fsynced, they can be had again. */
+  saveVotes(votes: readonly Vote[]): Promise<void>;
+  /** Newly agreed checkpoints, and the final one where it moved; durable, one batch. */
+  saveAgreement(certificates: readonly Certificate[], final: Checkpoint | undefined): Promise<void>;
+  saveEvidence(evidence: Evidence): Promise<void>;
+  certificate(targetHeight: bigint): Promise<Certificate | undefined>;
+
+  /** Own vote and guard in one durable batch; resolves before the vote may be published. */
+  saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void>;
+  voteGuard(voter: Address): Promise<VoteGuard | undefined>;
+
+  /** Mempool journal: survives SIGKILL of the process, not fsynced. */
+  saveMempool(added: readonly Tx[], removed: readonly TxId[]): Promise<void>;
+
+  /** Address book: multiaddr → last time connected, ms. Replaced whole, bounded by the caller. */
+  savePeers(peers: ReadonlyMap<string, number>): Promise<void>;
+  loadPeers(): Promise<ReadonlyMap<string, number>>;
+
+  close(): Promise<void>;
+}
+
+/** The store can't be opened or read; `code` is stable, the message says what to do. */
+export class StoreError extends Error {
+  readonly code: 'locked' | 'damaged' | 'wrong-schema' | 'wrong-chain' | 'full' | 'closed';
+
+  constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
