@@ -1,0 +1,209 @@
+/**
+ * The envelopes of the stream protocols, with their limits. `encode*` throws a `RangeError` where the caller breaks a
+ * limit (our fault), `decode*` returns `undefined` for whatever does not keep them (the peer's fault) and never throws.
+ *
+ * Protobuf has several byte strings for one value, so nothing in here is hashed, signed or compared as bytes.
+ */
+import type { Uint8ArrayList } from 'uint8arraylist';
+import { HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../chain/params.ts';
+import * as generated from './wire.generated.js';
+
+export const MAX_LOCATOR_IDS = 64;
+export const MAX_BODY_IDS = 128;
+export const MAX_HEADERS_PER_CHUNK = 512;
+export const MAX_VOTES_PER_CHUNK = 1024;
+const MAX_VERSION_LENGTH = 64;
+/** 2^256 per block and u64 blocks: 320 bits. */
+const MAX_WORK_BYTES = 40;
+const ID_BYTES = 32;
+
+/** Largest frame of each protocol: the longest message that keeps the limits, and room for protobuf's tags. */
+export const STATUS_FRAME_BYTES = 1024;
+export const HEADERS_REQUEST_FRAME_BYTES = 4 * 1024;
+export const HEADERS_FRAME_BYTES = MAX_HEADERS_PER_CHUNK * (HEADER_BYTES + 4) + 1024;
+export const BODIES_REQUEST_FRAME_BYTES = 8 * 1024;
+export const BODY_FRAME_BYTES = MAX_BLOCK_BYTES + 1024;
+export const VOTES_REQUEST_FRAME_BYTES = 64;
+export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;
+
+/** Where a node stands; ids are 32 bytes, work is big-endian without leading zeros. */
+export interface StatusMessage {
+  readonly chainId: Uint8Array;
+  readonly version: string;
+  readonly tipHeight: bigint;
+  readonly tipId: Uint8Array;
+  readonly tipWork: Uint8Array;
+  readonly agreedHeight: bigint;
+  readonly agreedId: Uint8Array;
+  readonly finalHeight: bigint;
+  readonly finalId: Uint8Array;
+}
+
+export interface HeadersRequestMessage {
+  /** Block ids, 32 bytes each, newest first. */
+  readonly locator: readonly Uint8Array[];
+  readonly max: number;
+}
+
+export interface HeadersChunkMessage {
+  /** Canonical headers, `HEADER_BYTES` each. */
+  readonly headers: readonly Uint8Array[];
+}
+
+export interface BodiesRequestMessage {
+  readonly ids: readonly Uint8Array[];
+}
+
+export interface BodyReplyMessage {
+  readonly id: Uint8Array;
+  /** Canonical block; empty: the peer does not have it. */
+  readonly block: Uint8Array;
+}
+
+export interface VotesRequestMessage {
+  readonly fromHeight: bigint;
+  readonly max: number;
+}
+
+export interface VotesChunkMessage {
+  /** Canonical votes, `VOTE_BYTES` each. */
+  readonly votes: readonly Uint8Array[];
+}
+
+interface Wire<M> {
+  readonly encode: (message: M) => Uint8Array;
+  readonly decode: (bytes: Uint8Array | Uint8ArrayList) => M | undefined;
+}
+
+interface GeneratedCodec<G, L> {
+  encode(message: Partial<G>): Uint8Array;
+  decode(bytes: Uint8Array | Uint8ArrayList, options?: { limits?: L }): G;
+}
+
+/** Joins a generated codec, the limits that stop decoding early, and the check that both directions must pass. */
+function wire<M, G, L>(
+  codec: GeneratedCodec<G, L>,
+  limits: L,
+  keepsLimits: (message: M) => boolean,
+  maxBytes: number,
+  toGenerated: (message: M) => Partial<G>,
+  fromGenerated: (message: G) => M,
+): Wire<M> {
+  return {
+    encode(message) {
+      if (!keepsLimits(message)) throw new RangeError('message breaks the wire limits');
+      return codec.encode(toGenerated(message));
+    },
+    decode(bytes) {
+      if (bytes.byteLength > maxBytes) return undefined;
+      try {
+        const message = fromGenerated(codec.decode(bytes, { limits }));
+        return keepsLimits(message) ? message : undefined;
+      } catch {
+        return undefined; // protons throws on anything malformed: the peer's fault, a value here
+      }
+    },
+  };
+}
+
+const isId = (bytes: Uint8Array): boolean => bytes.byteLength === ID_BYTES;
+const isU64 = (value: bigint): boolean => value >= 0n && value <= MAX_U64;
+const isU32 = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+const isListOf = (list: readonly Uint8Array[], max: number, length: number): boolean =>
+  list.length <= max && list.every((item) => item.byteLength === length);
+/** protons types its arrays as mutable and its bytes as unshared; it writes to neither. */
+const mutable = (list: readonly Uint8Array[]): Uint8Array<ArrayBuffer>[] => list as Uint8Array<ArrayBuffer>[];
+const unshared = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => bytes as Uint8Array<ArrayBuffer>;
+
+const status = wire<StatusMessage, generated.Status, object>(
+  generated.Status,
+  {},
+  (m) =>
+    isId(m.chainId) &&
+    m.version.length <= MAX_VERSION_LENGTH &&
+    isU64(m.tipHeight) &&
+    isId(m.tipId) &&
+    m.tipWork.byteLength <= MAX_WORK_BYTES &&
+    isU64(m.agreedHeight) &&
+    isId(m.agreedId) &&
+    isU64(m.finalHeight) &&
+    isId(m.finalId),
+  STATUS_FRAME_BYTES,
+  (m) => ({
+    ...m,
+    chainId: unshared(m.chainId),
+    tipId: unshared(m.tipId),
+    tipWork: unshared(m.tipWork),
+    agreedId: unshared(m.agreedId),
+    finalId: unshared(m.finalId),
+  }),
+  (m) => m,
+);
+export const encodeStatus = status.encode;
+export const decodeStatus = status.decode;
+
+const headersRequest = wire<HeadersRequestMessage, generated.HeadersRequest, { locator?: number }>(
+  generated.HeadersRequest,
+  { locator: MAX_LOCATOR_IDS },
+  (m) => isListOf(m.locator, MAX_LOCATOR_IDS, ID_BYTES) && isU32(m.max),
+  HEADERS_REQUEST_FRAME_BYTES,
+  (m) => ({ locator: mutable(m.locator), max: m.max }),
+  (m) => m,
+);
+export const encodeHeadersRequest = headersRequest.encode;
+export const decodeHeadersRequest = headersRequest.decode;
+
+const headersChunk = wire<HeadersChunkMessage, generated.HeadersChunk, { headers?: number }>(
+  generated.HeadersChunk,
+  { headers: MAX_HEADERS_PER_CHUNK },
+  (m) => isListOf(m.headers, MAX_HEADERS_PER_CHUNK, HEADER_BYTES),
+  HEADERS_FRAME_BYTES,
+  (m) => ({ headers: mutable(m.headers) }),
+  (m) => m,
+);
+export const encodeHeadersChunk = headersChunk.encode;
+export const decodeHeadersChunk = headersChunk.decode;
+
+const bodiesRequest = wire<BodiesRequestMessage, generated.BodiesRequest, { ids?: number }>(
+  generated.BodiesRequest,
+  { ids: MAX_BODY_IDS },
+  (m) => isListOf(m.ids, MAX_BODY_IDS, ID_BYTES),
+  BODIES_REQUEST_FRAME_BYTES,
+  (m) => ({ ids: mutable(m.ids) }),
+  (m) => m,
+);
+export const encodeBodiesRequest = bodiesRequest.encode;
+export const decodeBodiesRequest = bodiesRequest.decode;
+
+const bodyReply = wire<BodyReplyMessage, generated.BodyReply, object>(
+  generated.BodyReply,
+  {},
+  (m) => isId(m.id) && m.block.byteLength <= MAX_BLOCK_BYTES,
+  BODY_FRAME_BYTES,
+  (m) => ({ id: unshared(m.id), block: unshared(m.block) }),
+  (m) => m,
+);
+export const encodeBodyReply = bodyReply.encode;
+export const decodeBodyReply = bodyReply.decode;
+
+const votesRequest = wire<VotesRequestMessage, generated.VotesRequest, object>(
+  generated.VotesRequest,
+  {},
+  (m) => isU64(m.fromHeight) && isU32(m.max),
+  VOTES_REQUEST_FRAME_BYTES,
+  (m) => m,
+  (m) => m,
+);
+export const encodeVotesRequest = votesRequest.encode;
+export const decodeVotesRequest = votesRequest.decode;
+
+const votesChunk = wire<VotesChunkMessage, generated.VotesChunk, { votes?: number }>(
+  generated.VotesChunk,
+  { votes: MAX_VOTES_PER_CHUNK },
+  (m) => isListOf(m.votes, MAX_VOTES_PER_CHUNK, VOTE_BYTES),
+  VOTES_FRAME_BYTES,
+  (m) => ({ votes: mutable(m.votes) }),
+  (m) => m,
+);
+export const encodeVotesChunk = votesChunk.encode;
+export const decodeVotesChunk = votesChunk.decode;

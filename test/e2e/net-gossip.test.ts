@@ -1,0 +1,300 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
+import { createSystemClock } from '../../node/adapters.ts';
+import { gossipCounts } from '../../node/net/gossip-metrics.ts';
+import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import type { GossipMessage, Network, TopicKind } from '../../node/ports.ts';
+import type { TestNode, TestNodeInit } from './net-support.ts';
+import {
+  addressOf,
+  bytesOf,
+  connectAndMesh,
+  createNode,
+  KINDS,
+  meshed,
+  startNode,
+  textOf,
+  until,
+} from './net-support.ts';
+
+const clock = createSystemClock();
+const running: TestNode[] = [];
+
+async function node(init: TestNodeInit): Promise<TestNode> {
+  const started = await startNode(init);
+  running.push(started);
+  return started;
+}
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map(({ network }) => network.stop()));
+});
+
+/** A – B – C, where A and C never meet. */
+async function line(
+  settleB: (message: GossipMessage) => 'accept' | 'ignore' | 'reject' | undefined,
+): Promise<{ a: TestNode; b: TestNode; c: TestNode }> {
+  const a = await node({ seed: 1 });
+  const b = await node({ seed: 2, settle: settleB });
+  const c = await node({ seed: 3 });
+  await connectAndMesh(a, b);
+  await connectAndMesh(c, b);
+  expect(a.network.peers().map(({ peer }) => peer)).toEqual([b.network.self]);
+  return { a, b, c };
+}
+
+describe('three nodes in a line', () => {
+  it('the middle one forwards neither a rejected nor an ignored message, and forwards an accepted one', async () => {
+    const { a, b, c } = await line((message) => {
+      const text = textOf(message.data);
+      if (text === 'bad') return 'reject';
+      if (text === 'meh') return 'ignore';
+      return 'accept';
+    });
+    await a.network.publish('tx', bytesOf('bad'));
+    await a.network.publish('tx', bytesOf('meh'));
+    await a.network.publish('tx', bytesOf('good'));
+    await until('C hears', () => c.heard.includes('good'));
+    expect(b.heard).toEqual(['bad', 'meh', 'good']);
+    expect(c.heard).toEqual(['good']); // same stream, in order: what had been forwarded would have come before
+    const counts = await gossipCounts(c.registry);
+    expect(counts.tx).toEqual({ received: 1, duplicates: 0 });
+    expect(c.messages[0]?.from).toBe(b.network.self);
+    expect(a.heard).toEqual([]); // own messages don't come back
+  });
+
+  it('the middle one does not forward a message before its verdict', async () => {
+    const { a, b, c } = await line((message) => (textOf(message.data) === 'held' ? undefined : 'accept'));
+    await a.network.publish('block', bytesOf('held'));
+    await a.network.publish('block', bytesOf('next'));
+    await until('C hears the later one', () => c.heard.includes('next'));
+    expect(c.heard).toEqual(['next']);
+    b.messages.find((message) => textOf(message.data) === 'held')!.settle('accept');
+    await until('C hears the held one', () => c.heard.includes('held'));
+    expect((await gossipCounts(c.registry)).block).toEqual({ received: 2, duplicates: 0 });
+  });
+
+  it('the middle one does not hand in or forward a duplicate, nor a message that was settled twice', async () => {
+    const { a, b, c } = await line((message) => {
+      message.settle('accept');
+      return 'accept';
+    });
+    await a.network.publish('tx', bytesOf('once'));
+    await until('C hears', () => c.heard.length === 1);
+    // C had it from B: publishing it again reaches nobody.
+    expect(await c.network.publish('tx', bytesOf('once'))).toEqual({ kind: 'sent', recipients: 0 });
+    expect(await a.network.publish('tx', bytesOf('once'))).toEqual({ kind: 'sent', recipients: 0 });
+    await a.network.publish('tx', bytesOf('then'));
+    await until('C hears on', () => c.heard.length === 2);
+    expect(b.heard).toEqual(['once', 'then']);
+    expect(c.heard).toEqual(['once', 'then']);
+    expect((await gossipCounts(c.registry)).tx).toEqual({ received: 2, duplicates: 0 });
+  });
+
+  it('a message that is never settled is released after its time, and its late acceptance is not forwarded', async () => {
+    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, messageTtlMs: 600, maxUnsettled: 2 } };
+    const a = await node({ seed: 1 });
+    const b = await node({
+      seed: 2,
+      options,
+      settle: (m) => (textOf(m.data).startsWith('held') ? undefined : 'accept'),
+    });
+    const c = await node({ seed: 3 });
+    await connectAndMesh(a, b);
+    await connectAndMesh(c, b);
+    await a.network.publish('tx', bytesOf('held 1'));
+    await a.network.publish('tx', bytesOf('held 2'));
+    await until('B holds both', () => b.heard.length === 2);
+    await a.network.publish('tx', bytesOf('over the bound'));
+    let attempt = 0;
+    await until('there is room again', () => {
+      attempt += 1;
+      void a.network.publish('tx', bytesOf(`room ${attempt}`));
+      return c.heard.length > 0;
+    });
+    expect(b.heard).not.toContain('over the bound');
+    expect(await b.registry.metrics()).toMatch(/^grapevine_gossip_refused_total [1-9]/m);
+    for (const message of b.messages) if (textOf(message.data).startsWith('held')) message.settle('accept');
+    await a.network.publish('tx', bytesOf('last'));
+    await until('C hears the last', () => c.heard.includes('last'));
+    expect(c.heard.filter((text) => text.startsWith('held'))).toEqual([]);
+  });
+
+  it('three topics are kept apart, and a block of the largest size gets through', async () => {
+    const { a, c } = await line(() => 'accept');
+    const block = new Uint8Array(MAX_BLOCK_BYTES).fill(7);
+    await a.network.publish('block', block);
+    await a.network.publish('vote', bytesOf('same'));
+    await a.network.publish('tx', bytesOf('same'));
+    await until('C hears all', () => c.messages.length === 3);
+    expect(c.messages.map(({ kind }) => kind).sort()).toEqual(['block', 'tx', 'vote']);
+    expect(c.messages.find(({ kind }) => kind === 'block')?.data.byteLength).toBe(MAX_BLOCK_BYTES);
+    await expect(a.network.publish('block', new Uint8Array(MAX_BLOCK_BYTES + 1))).rejects.toThrow(RangeError);
+  });
+});
+
+describe('publishing', () => {
+  it('before there is any peer queues the message, and delivers it once one comes', async () => {
+    const a = await node({ seed: 1 });
+    expect(await a.network.publish('tx', bytesOf('early'))).toEqual({ kind: 'queued' });
+    const b = await node({ seed: 2 });
+    await b.network.connect(addressOf(a));
+    await until('B hears', () => b.heard.includes('early'));
+    expect(b.heard).toEqual(['early']);
+  });
+
+  it('right after connecting, before the streams are up, loses nothing', async () => {
+    const a = await node({ seed: 1 });
+    const b = await node({ seed: 2 });
+    let sent = 0;
+    const connecting = a.network.connect(addressOf(b));
+    await until('connected', () => {
+      sent += 1;
+      void a.network.publish('vote', bytesOf(`v${sent}`));
+      return a.network.peers()[0]?.mesh.length === 3;
+    });
+    await connecting;
+    await until('B hears all', () => b.heard.length === sent);
+    expect(new Set(b.heard).size).toBe(sent);
+  });
+
+  it('keeps the newest when too many wait', async () => {
+    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, maxQueued: 2 } };
+    const a = await node({ seed: 1, options });
+    for (const text of ['1', '2', '3']) await a.network.publish('tx', bytesOf(text));
+    const lines = (await a.registry.metrics()).split('\n');
+    expect(lines).toContain('grapevine_gossip_queued 2');
+    expect(lines).toContain('grapevine_gossip_dropped_total 1');
+    const b = await node({ seed: 2 });
+    await b.network.connect(addressOf(a));
+    await until('B hears', () => b.heard.includes('3'));
+    expect(b.heard).toEqual(['2', '3']);
+  });
+});
+
+describe('the mesh', () => {
+  it('of five nodes stands within a second of the connections, and each message reaches all once', async () => {
+    const nodes: TestNode[] = [];
+    for (let seed = 1; seed <= 5; seed += 1) {
+      nodes.push(await node({ seed, bootstrap: nodes.map(addressOf) }));
+    }
+    await until('connections', () => nodes.every(({ network }) => network.peers().length === 4));
+    const connectedMs = clock.monotonicMs();
+    const degree = (network: Network, kind: TopicKind) =>
+      network.peers().filter(({ mesh }) => mesh.includes(kind)).length;
+    const { Dlo } = DEVNET_NETWORK.gossip;
+    await until('mesh', () => nodes.every(({ network }) => KINDS.every((kind) => degree(network, kind) >= Dlo)));
+    expect(clock.monotonicMs() - connectedMs).toBeLessThan(1_000);
+    for (const [index, { network }] of nodes.entries()) await network.publish('tx', bytesOf(`from ${index}`));
+    await until('all heard all', () => nodes.every(({ heard }) => heard.length === 4));
+    for (const { registry } of nodes) {
+      const { tx } = await gossipCounts(registry);
+      expect(tx.received - tx.duplicates).toBe(4);
+    }
+  });
+
+  it('a restarted peer is redialled and back in the mesh of every topic within 5 s', async () => {
+    const a = await node({ seed: 1 });
+    const first = await startNode({ seed: 2 });
+    const address = addressOf(first);
+    const listen = [address.replace(/\/p2p\/.*$/, '')];
+    const c = await node({ seed: 3, bootstrap: [address] });
+    await connectAndMesh(a, first);
+    await until('mesh', () => meshed(c, first));
+    for (let round = 0; round < 2; round += 1) {
+      const before = round === 0 ? first : running.pop()!;
+      await before.network.stop();
+      await until('both noticed', () => [a, c].every((other) => other.network.peers().length === 0));
+      const startedMs = clock.monotonicMs();
+      const second = await node({ seed: 2, listen });
+      await until('mesh again', () => meshed(a, second) && meshed(c, second), 5_000);
+      expect(clock.monotonicMs() - startedMs).toBeLessThan(5_000);
+      await a.network.publish('tx', bytesOf(`after ${round}`));
+      await until('C hears through it', () => c.heard.includes(`after ${round}`));
+      expect(second.heard).toEqual([`after ${round}`]);
+    }
+  });
+
+  it('takes in a peer that comes back before its old connection has gone', async () => {
+    const a = await node({ seed: 1 });
+    const first = await startNode({ seed: 2 });
+    await connectAndMesh(first, a);
+    const second = await node({ seed: 2 }); // the same identity, while the first still stands
+    await second.network.connect(addressOf(a));
+    await until('two connections', () => second.network.peers().length === 1);
+    await first.network.stop();
+    await until('mesh with the second', () => meshed(a, second), 5_000);
+    await a.network.publish('tx', bytesOf('hello'));
+    await second.network.publish('tx', bytesOf('back'));
+    await until('both hear', () => second.heard.includes('hello') && a.heard.includes('back'));
+    expect(a.disconnected).toEqual([]); // the old connection's end was not the peer's
+  });
+
+  it('stops within a second while messages are waiting', async () => {
+    const { a, b } = await line(() => undefined);
+    await a.network.publish('tx', bytesOf('held'));
+    await until('B has it', () => b.heard.length === 1);
+    const startMs = clock.monotonicMs();
+    await b.network.stop();
+    expect(clock.monotonicMs() - startMs).toBeLessThan(1_200);
+    expect(() => b.messages[0]!.settle('accept')).not.toThrow();
+    expect(b.network.peers()).toEqual([]);
+  });
+});
+
+describe('a peer that sends what no honest peer could', () => {
+  it('is disconnected and refused, and others are unaffected', async () => {
+    const b = await node({ seed: 2, settle: (m) => (textOf(m.data).startsWith('bad') ? 'reject' : 'accept') });
+    const a = await node({ seed: 1, bootstrap: [addressOf(b)] });
+    const c = await node({ seed: 3, bootstrap: [addressOf(b)] });
+    await until('mesh', () => meshed(a, b) && meshed(c, b));
+    for (let i = 0; i < 200; i += 1) await a.network.publish('tx', bytesOf(`bad ${i}`));
+    await until('A is cut off', () => b.disconnected.includes(a.network.self));
+    expect(b.heard.length).toBe(11); // 10 points each, decaying: the 11th reaches 100
+    expect(b.logs.some(({ message, level }) => level === 'warn' && message === 'peer banned')).toBe(true);
+    await a.network.connect(addressOf(b)); // returns when the attempt has ended
+    expect(b.network.peers().map(({ peer }) => peer)).toEqual([c.network.self]);
+    await c.network.publish('tx', bytesOf('fine'));
+    await until('B hears C', () => b.heard.includes('fine'));
+  });
+
+  it('by our own count is disconnected and refused', async () => {
+    const a = await node({ seed: 1 });
+    const b = await node({ seed: 2 });
+    await connectAndMesh(a, b);
+    b.network.penalize(a.network.self, 60, 'test');
+    expect(b.network.peers()).toHaveLength(1);
+    b.network.penalize(a.network.self, 60, 'test');
+    await until('disconnected', () => b.network.peers().length === 0 && a.network.peers().length === 0);
+    await b.network.connect(addressOf(a));
+    expect(b.network.peers()).toEqual([]);
+  });
+});
+
+describe('the handler', () => {
+  it('that throws costs that message only', async () => {
+    let thrown = 0;
+    const b = createNode({
+      seed: 2,
+      settle: (message) => {
+        if (textOf(message.data) !== 'boom') return 'accept';
+        thrown += 1;
+        throw new Error('handler');
+      },
+    });
+    await b.start();
+    running.push(b);
+    const a = await node({ seed: 1 });
+    const c = await node({ seed: 3 });
+    await connectAndMesh(a, b);
+    await connectAndMesh(c, b);
+    await a.network.publish('tx', bytesOf('boom'));
+    await a.network.publish('tx', bytesOf('fine'));
+    await until('C hears', () => c.heard.length > 0);
+    expect(c.heard).toEqual(['fine']);
+    expect(thrown).toBe(1);
+    expect(b.logs.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([
+      'gossip handler threw',
+    ]);
+  });
+});

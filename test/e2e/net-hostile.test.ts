@@ -1,0 +1,166 @@
+/** Peers that do not keep to gossipsub's manners: a bare libp2p host that writes what it likes. */
+import { createHash } from 'node:crypto';
+import { RPC } from '@chainsafe/libp2p-gossipsub/message';
+import type { Connection, Stream } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
+import { decode, encode } from 'it-length-prefixed';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Host } from '../../node/net/host.ts';
+import { createHost } from '../../node/net/host.ts';
+import { identityOfSeed } from '../../node/net/identity.ts';
+import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import { topicName } from '../../node/net/topics.ts';
+import type { TestNode } from './net-support.ts';
+import { addressOf, bytesOf, connectAndMesh, seedOf, startNode, TEST_CHAIN_ID, textOf, until } from './net-support.ts';
+
+const MESHSUB = '/meshsub/1.2.0';
+const TX = topicName(TEST_CHAIN_ID, 'tx');
+
+let a: TestNode;
+let b: TestNode;
+let c: TestNode;
+let hostile: Host<unknown>;
+let connection: Connection;
+let out: Stream;
+/** What B sent to the hostile peer, and the streams it sent it on. */
+let inbox: RPC[];
+let inbound: Stream[];
+
+const EMPTY_CONTROL = { ihave: [], iwant: [], graft: [], prune: [], idontwant: [] };
+
+function send(rpc: Partial<RPC>): void {
+  out.send(encode.single(RPC.encode({ subscriptions: [], messages: [], ...rpc })));
+}
+
+function message(text: string, topic = TX) {
+  return { topic, data: bytesOf(text) as Uint8Array<ArrayBuffer> };
+}
+
+function idOf(text: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(createHash('sha256').update(`${TX}\0${text}`).digest().subarray(0, 20));
+}
+
+function inMesh(): boolean {
+  return b.network.peers().some(({ peer, mesh }) => peer === hostile.peerId.toString() && mesh.length > 0);
+}
+
+beforeEach(async () => {
+  b = await startNode({ seed: 2, settle: (m) => (textOf(m.data).startsWith('held') ? undefined : 'accept') });
+  a = await startNode({ seed: 1 });
+  c = await startNode({ seed: 3 });
+  await connectAndMesh(a, b);
+  await connectAndMesh(c, b);
+  hostile = await createHost<unknown>({
+    privateKey: identityOfSeed(seedOf(66)),
+    listen: [],
+    announce: [],
+    options: DEVNET_NETWORK.host,
+    isRefused: () => false,
+    pubsub: () => ({}),
+  });
+  inbox = [];
+  inbound = [];
+  await hostile.handle(MESHSUB, async (stream) => {
+    inbound.push(stream);
+    try {
+      for await (const frame of decode(stream)) inbox.push(RPC.decode(frame));
+    } catch {
+      // reset by B or by the test
+    }
+  });
+  await hostile.start();
+  connection = await hostile.dial(multiaddr(addressOf(b)));
+  out = await connection.newStream([MESHSUB]);
+  await until('B opens its stream', () => inbox.some(({ subscriptions }) => subscriptions.length > 0));
+});
+
+afterEach(async () => {
+  await Promise.all([hostile.stop(), ...[a, b, c].map(({ network }) => network.stop())]);
+});
+
+describe('wrong bytes on gossip', () => {
+  it('in frames that are no RPC change nothing: what follows is heard', async () => {
+    for (const bytes of [[], [0], [255, 255, 255, 255], [10, 200, 1], [18, 2, 10, 9]]) {
+      out.send(encode.single(Uint8Array.from(bytes)));
+    }
+    for (let i = 0; i < 200; i += 1) {
+      out.send(
+        encode.single(
+          createHash('sha512')
+            .update(String(i))
+            .digest()
+            .subarray(0, i % 64),
+        ),
+      );
+    }
+    send({ messages: [message('after the noise')] });
+    await until('C hears it', () => c.heard.includes('after the noise'));
+    expect(b.heard).toEqual(['after the noise']);
+    expect(b.logs.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('on other topics, with signature fields, or over the list limits are not handed in', async () => {
+    send({ messages: [message('elsewhere', '/other')] });
+    send({ messages: [{ ...message('signed'), signature: idOf('x'), seqno: idOf('y'), key: idOf('z') }] });
+    send({
+      subscriptions: Array.from({ length: 17 }, () => ({ subscribe: true, topic: TX })),
+      messages: [message('limit')],
+    });
+    send({ messages: [message('plain')] });
+    await until('C hears the plain one', () => c.heard.includes('plain'));
+    expect(b.heard).toEqual(['plain']);
+  });
+
+  it('an over-long frame costs the peer its connection', async () => {
+    send({ subscriptions: [{ subscribe: true, topic: TX }] });
+    await until('B has it in its mesh', inMesh);
+    const heartbeats = async (): Promise<number> => {
+      const text = await b.registry.metrics();
+      return Number(/^gossipsub_heartbeat_duration_seconds_count (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await heartbeats();
+    let now = before;
+    await until('B has looked at it', () => {
+      void heartbeats().then((count) => {
+        now = count;
+      });
+      return now >= before + 2;
+    });
+    out.send(encode.single(new Uint8Array(2_900_000)));
+    await until('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await until('C hears', () => c.heard.includes('life goes on'));
+    expect(b.network.peers()).toHaveLength(2);
+  });
+});
+
+describe('IWANT', () => {
+  it('for a message without verdict is not answered, for an accepted one it is', async () => {
+    await a.network.publish('tx', bytesOf('held'));
+    await a.network.publish('tx', bytesOf('free'));
+    await until('B has both', () => b.heard.length === 2);
+    const wanted = (): string[] => inbox.flatMap(({ messages }) => messages.map(({ data }) => textOf(data!)));
+    send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: [idOf('held'), idOf('free')] }] } });
+    await until('an answer', () => wanted().length > 0);
+    expect(wanted()).toEqual(['free']);
+    b.messages[0]!.settle('accept');
+    send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: [idOf('held')] }] } });
+    await until('the other', () => wanted().length === 2);
+    expect(wanted()).toEqual(['free', 'held']);
+  });
+});
+
+describe('a gossip stream that breaks while the connection lives', () => {
+  it('is opened again at a heartbeat, and carries messages', async () => {
+    expect(inbound).toHaveLength(1);
+    inbound[0]!.abort(new Error('lost'));
+    await until('B opens another', () => inbound.length === 2);
+    send({ subscriptions: [{ subscribe: true, topic: TX }] });
+    await until('B has it in its mesh', inMesh);
+    await b.network.publish('tx', bytesOf('hello again'));
+    await until('it arrives', () =>
+      inbox.some(({ messages }) => messages.some(({ data }) => textOf(data!) === 'hello again')),
+    );
+    expect(b.disconnected).toEqual([]);
+  });
+});

@@ -1,0 +1,233 @@
+import { getEventListeners } from 'node:events';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
+import type { TestNode } from './net-support.ts';
+import { addressOf, bytesOf, createNode, textOf, until } from './net-support.ts';
+
+const ECHO: StreamProtocol = { name: '/grapevine/test-echo/1', maxFrameBytes: 1_100_000, maxInboundStreams: 2 };
+const OTHER: StreamProtocol = { name: '/grapevine/test-other/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 8 };
+const forever = new AbortController().signal;
+
+let a: TestNode;
+let b: TestNode;
+/** What B does with a stream of `OTHER`; set by each test. */
+let onOther: (stream: FrameStream) => Promise<void>;
+
+async function echo(stream: FrameStream): Promise<void> {
+  for await (const frame of stream.frames) await stream.send(frame);
+}
+
+async function collect(stream: FrameStream): Promise<Uint8Array[]> {
+  const frames: Uint8Array[] = [];
+  for await (const frame of stream.frames) frames.push(frame);
+  return frames;
+}
+
+beforeEach(async () => {
+  const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 5_000, closeMs: 1_000 } };
+  const nodes = [createNode({ seed: 11, options }), createNode({ seed: 12, options })] as const;
+  [a, b] = nodes;
+  b.network.handle(ECHO, echo); // before the start …
+  await Promise.all(nodes.map((node) => node.start()));
+  b.network.handle(OTHER, (stream) => onOther(stream)); // … and after
+  await a.network.connect(addressOf(b));
+});
+
+afterEach(async () => {
+  await Promise.all([a.network.stop(), b.network.stop()]);
+});
+
+describe('frames', () => {
+  it('come back as they were sent, in order, the empty and the largest too, and end when the peer closes', async () => {
+    const stream = await a.network.open(b.network.self, ECHO, forever);
+    expect(stream.peer).toBe(b.network.self);
+    const sent = [0, 1, 127, 128, 300_000, ECHO.maxFrameBytes, 5].map((length, i) =>
+      new Uint8Array(length).fill(i + 1),
+    );
+    const received = collect(stream);
+    for (const frame of sent) await stream.send(frame);
+    await stream.close();
+    const frames = await received;
+    expect(frames.map(({ byteLength }) => byteLength)).toEqual(sent.map(({ byteLength }) => byteLength));
+    expect(frames.every((frame, i) => Buffer.compare(frame, sent[i]!) === 0)).toBe(true);
+    await expect(stream.send(bytesOf('late'))).rejects.toThrow();
+  });
+
+  it('that were sent before anyone reads are not lost', async () => {
+    onOther = async (stream) => {
+      for (const text of ['one', 'two', 'three']) await stream.send(bytesOf(text));
+    };
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    const echoing = await a.network.open(b.network.self, ECHO, forever);
+    await echoing.send(bytesOf('after'));
+    await echoing.close();
+    expect((await collect(echoing)).map(textOf)).toEqual(['after']); // same connection: all of the other came before
+    expect((await collect(stream)).map(textOf)).toEqual(['one', 'two', 'three']);
+  });
+
+  it('over the limit are refused by the sender, and abort the stream of a receiver with a lower limit', async () => {
+    let failure: unknown;
+    onOther = async (stream) => {
+      await collect(stream).catch((error: unknown) => {
+        failure = error;
+        throw error;
+      });
+    };
+    const stream = await a.network.open(b.network.self, { ...OTHER, maxFrameBytes: 200_000 }, forever);
+    await expect(stream.send(new Uint8Array(200_001))).rejects.toThrow(RangeError);
+    const received = collect(stream);
+    received.catch(() => undefined);
+    await stream.send(new Uint8Array(OTHER.maxFrameBytes + 1));
+    await expect(received).rejects.toThrow();
+    await until('B failed', () => failure);
+    expect(String(failure)).toMatch(/length too long/);
+    await expect(stream.send(bytesOf('more'))).rejects.toThrow();
+  });
+
+  it('wait at the sender while the receiver does not read, and all arrive in the end', async () => {
+    const gate = Promise.withResolvers<void>();
+    const sums: number[] = [];
+    const done = Promise.withResolvers<void>();
+    onOther = async (stream) => {
+      await gate.promise;
+      for await (const frame of stream.frames) sums.push(frame[0]! * 256 + frame[1]!);
+      done.resolve();
+    };
+    const total = 400; // 25 MB
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    let sent = 0;
+    const sending = (async () => {
+      for (let i = 0; i < total; i += 1) {
+        const frame = new Uint8Array(OTHER.maxFrameBytes);
+        frame.set([i >> 8, i & 255]);
+        await stream.send(frame);
+        sent += 1;
+      }
+      await stream.close();
+    })();
+    // What the connection can carry meanwhile goes through it: round trips on another stream.
+    const echoing = await a.network.open(b.network.self, ECHO, forever);
+    const replies = echoing.frames[Symbol.asyncIterator]();
+    for (let i = 0; i < 500; i += 1) {
+      await echoing.send(bytesOf(`ping ${i}`));
+      expect(textOf((await replies.next()).value as Uint8Array)).toBe(`ping ${i}`);
+    }
+    expect(sent * OTHER.maxFrameBytes).toBeLessThan(4 * 1024 * 1024);
+    gate.resolve();
+    await sending;
+    await done.promise;
+    expect(sums).toEqual(Array.from({ length: total }, (_, i) => i));
+  });
+});
+
+describe('a stream', () => {
+  it('whose peer vanishes ends the iteration with an error, not as if all had been said', async () => {
+    onOther = async (stream) => {
+      await stream.send(bytesOf('half'));
+      await new Promise(() => undefined);
+    };
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    const iterator = stream.frames[Symbol.asyncIterator]();
+    expect(textOf((await iterator.next()).value as Uint8Array)).toBe('half');
+    const next = iterator.next();
+    next.catch(() => undefined);
+    await b.network.stop();
+    await expect(next).rejects.toThrow();
+    await expect(stream.send(bytesOf('hello?'))).rejects.toThrow();
+  });
+
+  it('whose connection is cut ends the iteration with an error', async () => {
+    onOther = async () => new Promise(() => undefined);
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    const received = collect(stream);
+    received.catch(() => undefined);
+    b.network.penalize(a.network.self, 1_000, 'test');
+    await expect(received).rejects.toThrow();
+  });
+
+  it('whose handler fails is reset', async () => {
+    onOther = async () => {
+      throw new Error('handler');
+    };
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    await expect(collect(stream)).rejects.toThrow(/reset/);
+    expect(b.logs.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  it('that one side aborts fails on the other', async () => {
+    const failed = Promise.withResolvers<Error>();
+    onOther = (stream) =>
+      collect(stream).then(
+        () => undefined,
+        (error: Error) => failed.resolve(error),
+      );
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    await stream.send(bytesOf('x'));
+    stream.abort(new Error('changed my mind'));
+    expect((await failed.promise).message).toMatch(/reset/);
+    await expect(collect(stream)).rejects.toThrow('changed my mind');
+  });
+
+  it('can be left early by its reader and still be written to', async () => {
+    const stream = await a.network.open(b.network.self, ECHO, forever);
+    await stream.send(bytesOf('first'));
+    for await (const frame of stream.frames) {
+      expect(textOf(frame)).toBe('first');
+      break;
+    }
+    await stream.send(bytesOf('second'));
+    await stream.close();
+  });
+});
+
+describe('opening', () => {
+  it('is refused for a peer that is not connected, a protocol it does not speak, and an aborted signal', async () => {
+    const nobody = { ...OTHER, name: '/grapevine/nobody/1' };
+    await expect(a.network.open('12D3KooWNobody', OTHER, forever)).rejects.toThrow(/not connected/);
+    await expect(a.network.open(b.network.self, nobody, forever)).rejects.toThrow();
+    await expect(a.network.open(b.network.self, OTHER, AbortSignal.abort(new Error('no')))).rejects.toThrow('no');
+  });
+
+  it('leaves no listener on the signal', async () => {
+    const controller = new AbortController();
+    onOther = async (stream) => {
+      await collect(stream);
+    };
+    for (let i = 0; i < 5; i += 1) {
+      const stream = await a.network.open(b.network.self, OTHER, controller.signal);
+      await stream.close();
+      await collect(stream);
+    }
+    expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
+  });
+
+  it('more streams than the protocol allows resets the last', async () => {
+    const first = await a.network.open(b.network.self, ECHO, forever);
+    const second = await a.network.open(b.network.self, ECHO, forever);
+    await first.send(bytesOf('1'));
+    await second.send(bytesOf('2'));
+    const third = (async () => collect(await a.network.open(b.network.self, ECHO, forever)))();
+    await expect(third).rejects.toThrow();
+    await first.close();
+    expect((await collect(first)).map(textOf)).toEqual(['1']);
+  });
+
+  it('a second handler for a protocol is a fault', () => {
+    expect(() => b.network.handle(ECHO, echo)).toThrow(/has a handler/);
+  });
+});
+
+describe('a peer that goes quiet', () => {
+  it('fails the read that waits for it', async () => {
+    await a.network.stop();
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, closeMs: 200 } };
+    const impatient = createNode({ seed: 13, options });
+    await impatient.start();
+    onOther = async () => new Promise(() => undefined);
+    await impatient.network.connect(addressOf(b));
+    const stream = await impatient.network.open(b.network.self, OTHER, forever);
+    await expect(collect(stream)).rejects.toThrow(/no progress/);
+    await impatient.network.stop();
+  });
+});

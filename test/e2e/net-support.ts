@@ -1,0 +1,146 @@
+/** Real networks on 127.0.0.1 for the tests of `node/net/`. */
+import { Registry } from 'prom-client';
+import type { ChainId } from '../../chain/types.ts';
+import { createSystemClock, createSystemRng } from '../../node/adapters.ts';
+import type { NetworkDeps } from '../../node/net/libp2p-network.ts';
+import { createLibp2pNetwork, DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import type { GossipMessage, Logger, Network, NetworkHandlers, PeerKey, TopicKind } from '../../node/ports.ts';
+
+export const TEST_CHAIN_ID = 'ab'.repeat(32) as ChainId;
+export const KINDS: readonly TopicKind[] = ['tx', 'block', 'vote'];
+
+const clock = createSystemClock();
+
+/** Polls `probe` until it gives something true; throws with `what` after `deadlineMs`. */
+export async function until<T>(what: string, probe: () => T | undefined | false, deadlineMs = 10_000): Promise<T> {
+  const endMs = clock.monotonicMs() + deadlineMs;
+  for (;;) {
+    const result = probe();
+    if (result !== undefined && result !== false) return result;
+    if (clock.monotonicMs() > endMs) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await clock.sleep(5, new AbortController().signal);
+  }
+}
+
+export interface RecordedLog {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: object;
+}
+
+export function recordingLogger(logs: RecordedLog[]): Logger {
+  const at = (level: RecordedLog['level']) => (fields: object, message: string) => {
+    logs.push({ level, message, fields });
+  };
+  const logger: Logger = {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: () => logger,
+  };
+  return logger;
+}
+
+export interface TestNode {
+  readonly network: Network;
+  readonly registry: Registry;
+  /** What arrived, as text, in order. Settled by `settle`, or by the test. */
+  readonly heard: string[];
+  readonly messages: GossipMessage[];
+  readonly connected: PeerKey[];
+  readonly disconnected: PeerKey[];
+  readonly logs: RecordedLog[];
+  readonly saved: { peers: ReadonlyMap<string, number> };
+}
+
+export function seedOf(byte: number): Uint8Array {
+  return new Uint8Array(32).fill(byte);
+}
+
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+type Settle = (message: GossipMessage) => 'accept' | 'ignore' | 'reject' | undefined;
+
+export interface TestNodeInit extends Partial<Omit<NetworkDeps, 'identitySeed'>> {
+  readonly seed: number;
+  /** `undefined`: the test settles. */
+  readonly settle?: Settle;
+  readonly handlers?: Partial<NetworkHandlers>;
+}
+
+/** A network that is not started. */
+export function createNode(init: TestNodeInit): TestNode & { start(): Promise<void> } {
+  const { seed, settle = () => 'accept', handlers, ...deps } = init;
+  const logs: RecordedLog[] = [];
+  const registry = new Registry();
+  const saved: TestNode['saved'] = { peers: new Map() };
+  const network = createLibp2pNetwork({
+    identitySeed: seedOf(seed),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    bootstrap: [],
+    topics: { chainId: TEST_CHAIN_ID },
+    clock,
+    rng: createSystemRng(),
+    logger: recordingLogger(logs),
+    options: DEVNET_NETWORK,
+    addressStore: {
+      loadPeers: async () => saved.peers,
+      savePeers: async (peers) => {
+        saved.peers = peers;
+      },
+    },
+    metricsRegistry: registry,
+    ...deps,
+  });
+  const node: TestNode = {
+    network,
+    registry,
+    heard: [],
+    messages: [],
+    connected: [],
+    disconnected: [],
+    logs,
+    saved,
+  };
+  const start = (): Promise<void> =>
+    network.start({
+      onGossip(message) {
+        node.heard.push(textOf(message.data));
+        node.messages.push(message);
+        const outcome = settle(message);
+        if (outcome !== undefined) message.settle(outcome);
+        handlers?.onGossip?.(message);
+      },
+      onPeerConnected(peer) {
+        node.connected.push(peer);
+        handlers?.onPeerConnected?.(peer);
+      },
+      onPeerDisconnected(peer) {
+        node.disconnected.push(peer);
+        handlers?.onPeerDisconnected?.(peer);
+      },
+    });
+  return { ...node, start };
+}
+
+export async function startNode(init: TestNodeInit): Promise<TestNode> {
+  const node = createNode(init);
+  await node.start();
+  return node;
+}
+
+export const addressOf = (node: TestNode): string => node.network.addresses()[0]!;
+
+/** Both see each other in the mesh of every topic. */
+export function meshed(a: TestNode, b: TestNode): boolean {
+  const sees = (x: TestNode, y: TestNode) =>
+    x.network.peers().find((view) => view.peer === y.network.self)?.mesh.length === KINDS.length;
+  return sees(a, b) && sees(b, a);
+}
+
+export async function connectAndMesh(a: TestNode, b: TestNode): Promise<void> {
+  await a.network.connect(addressOf(b));
+  await until('mesh', () => meshed(a, b));
+}

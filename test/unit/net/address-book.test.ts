@@ -1,0 +1,246 @@
+import { describe, expect, it } from 'vitest';
+import type { AddressBookDeps, AddressBookOptions } from '../../../node/net/address-book.ts';
+import { AddressBook } from '../../../node/net/address-book.ts';
+import { peerIdOfSeed } from '../../../node/net/identity.ts';
+import type { Clock, Logger } from '../../../node/ports.ts';
+
+const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
+
+/** Time moves when the test says so. */
+class ManualClock implements Clock {
+  #nowMs = 0;
+  readonly #timers = new Set<{ dueMs: number; fn: () => void }>();
+  nowMs = () => 1_700_000_000_000 + this.#nowMs;
+  monotonicMs = () => this.#nowMs;
+  after(delayMs: number, fn: () => void): () => void {
+    const timer = { dueMs: this.#nowMs + delayMs, fn };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+  sleep = () => Promise.reject(new Error('not used'));
+  /** Runs what is due until `ms` later, in order, letting promises settle between. */
+  async advance(ms: number): Promise<void> {
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      await settled();
+      const next = [...this.#timers].sort((a, b) => a.dueMs - b.dueMs)[0];
+      if (next === undefined || next.dueMs > endMs) break;
+      this.#timers.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      next.fn();
+    }
+    this.#nowMs = endMs;
+  }
+  get pending(): number {
+    return this.#timers.size;
+  }
+}
+
+async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i += 1) await Promise.resolve();
+}
+
+const peerOf = (n: number): string => peerIdOfSeed(new Uint8Array(32).fill(n));
+const addressOf = (n: number): string => `/ip4/127.0.0.1/tcp/${9_000 + n}/p2p/${peerOf(n)}`;
+
+const OPTIONS: AddressBookOptions = {
+  maxAddresses: 1_000,
+  maxAddressesPerPeer: 4,
+  targetConnections: 2,
+  maxParallelDials: 8,
+  minRedialMs: 250,
+  maxRedialMs: 30_000,
+  stableMs: 10_000,
+  maxFailures: 5,
+};
+
+function setUp(init: Partial<Omit<AddressBookDeps, 'options'>> & { options?: Partial<AddressBookOptions> } = {}) {
+  const clock = new ManualClock();
+  const dials: { atMs: number; addresses: readonly string[] }[] = [];
+  const up = new Set<string>();
+  const saves: ReadonlyMap<string, number>[] = [];
+  const book: AddressBook = new AddressBook({
+    self: peerOf(0),
+    bootstrap: [],
+    store: {
+      loadPeers: async () => new Map(),
+      savePeers: async (peers) => {
+        saves.push(peers);
+      },
+    },
+    clock,
+    rng: { unit: () => 0.5, bytes: () => new Uint8Array() },
+    logger,
+    dial: async (addresses) => {
+      dials.push({ atMs: clock.monotonicMs(), addresses });
+      const peer = addresses[0]!.split('/p2p/')[1]!;
+      if (!up.has(peer)) throw new Error('refused');
+      book.onConnected(peer, addresses[0]);
+      return peer;
+    },
+    ...init,
+    options: { ...OPTIONS, ...init.options },
+  });
+  return { book, clock, dials, up, saves };
+}
+
+describe('AddressBook', () => {
+  it('redials a bootstrap peer after 250 ms, doubling to 30 s', async () => {
+    const { book, clock, dials } = setUp({ bootstrap: [addressOf(1)] });
+    await book.start();
+    await clock.advance(100_000);
+    const gaps = dials.slice(1).map(({ atMs }, i) => atMs - dials[i]!.atMs);
+    expect(gaps.slice(0, 9)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
+    await book.stop();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('spreads the redials by a quarter either way', async () => {
+    for (const [unit, gap] of [
+      [0, 187.5],
+      [0.999999, 312.5],
+    ] as const) {
+      const { book, clock, dials } = setUp({
+        bootstrap: [addressOf(1)],
+        rng: { unit: () => unit, bytes: () => new Uint8Array() },
+      });
+      await book.start();
+      await clock.advance(400);
+      expect(dials[1]!.atMs).toBeCloseTo(gap, 1);
+    }
+  });
+
+  it('redials a lost bootstrap peer after about 250 ms, and one that hangs up each time ever later', async () => {
+    const { book, clock, dials, up } = setUp({ bootstrap: [addressOf(1)] });
+    up.add(peerOf(1));
+    await book.start();
+    await settled();
+    for (const gap of [250, 250, 250, 500, 1_000]) {
+      const lostMs = clock.monotonicMs();
+      book.onDisconnected(peerOf(1), false);
+      await clock.advance(gap - 1);
+      expect(dials.at(-1)!.atMs).toBeLessThanOrEqual(lostMs);
+      await clock.advance(1);
+      expect(dials.at(-1)!.atMs).toBe(lostMs + gap);
+      if (gap === 250 && dials.length === 2) await clock.advance(20_000); // the second connection lasts
+    }
+  });
+
+  it('waits the longest back-off after hanging up itself', async () => {
+    const { book, clock, dials, up } = setUp({ bootstrap: [addressOf(1)] });
+    up.add(peerOf(1));
+    await book.start();
+    await settled();
+    book.onDisconnected(peerOf(1), true);
+    await clock.advance(29_999);
+    expect(dials).toHaveLength(1);
+    await clock.advance(1);
+    expect(dials).toHaveLength(2);
+  });
+
+  it('dials bootstrap peers whatever the number of connections, the others up to the target, the latest seen first', async () => {
+    const known = new Map([4, 5, 6].map((n) => [addressOf(n), n]));
+    const { book, up, dials } = setUp({
+      bootstrap: [addressOf(1)],
+      store: { loadPeers: async () => known, savePeers: async () => undefined },
+    });
+    for (const n of [1, 4, 5, 6]) up.add(peerOf(n));
+    await book.start();
+    await settled();
+    expect(dials.map(({ addresses }) => addresses)).toEqual([[addressOf(1)], [addressOf(6)]]);
+    book.onDisconnected(peerOf(6), false);
+    await settled();
+    expect(dials.at(-1)?.addresses).toEqual([addressOf(5)]);
+  });
+
+  it('forgets a peer outside the bootstrap list after too many failures', async () => {
+    const { book, clock, dials } = setUp({
+      store: { loadPeers: async () => new Map([[addressOf(4), 1]]), savePeers: async () => undefined },
+    });
+    await book.start();
+    await clock.advance(1_000_000);
+    expect(dials).toHaveLength(OPTIONS.maxFailures);
+    expect(book.addresses().size).toBe(0);
+  });
+
+  it('keeps at most the stated number of addresses, bootstrap and connected ones always', async () => {
+    const { book, up } = setUp({ bootstrap: [addressOf(1)], options: { maxAddresses: 5, targetConnections: 0 } });
+    up.add(peerOf(1));
+    await book.start();
+    book.onConnected(peerOf(2), addressOf(2));
+    for (let n = 3; n < 60; n += 1) {
+      book.onConnected(peerOf(n), addressOf(n));
+      book.onDisconnected(peerOf(n), false);
+    }
+    expect(book.addresses().size).toBe(5);
+    expect(book.addresses().has(addressOf(1))).toBe(true);
+    expect(book.addresses().has(addressOf(2))).toBe(true);
+  });
+
+  it('keeps a few addresses of what a peer says about itself, and none of others', async () => {
+    const { book } = setUp({ bootstrap: [addressOf(1)] });
+    await book.start();
+    book.onIdentified(
+      peerOf(1),
+      Array.from({ length: 20 }, (_, i) => `/ip4/10.0.0.${i}/tcp/1`),
+    );
+    book.onIdentified(peerOf(1), [addressOf(2), '/ip4/1.2.3.4/udp/5', '/unix/x', 'nonsense', addressOf(0)]);
+    expect(book.addresses().size).toBe(4);
+    expect(book.addresses().has(addressOf(1))).toBe(true); // the configured one stays
+    expect([...book.addresses().keys()].every((address) => address.endsWith(peerOf(1)))).toBe(true);
+  });
+
+  it('does not dial itself', async () => {
+    const { book, clock, dials } = setUp({ bootstrap: [addressOf(0)] });
+    await book.start();
+    await clock.advance(10_000);
+    expect(dials).toEqual([]);
+  });
+
+  it('adds and dials an address at once, and refuses a malformed one', async () => {
+    const { book, dials, up } = setUp({ options: { targetConnections: 0 } });
+    up.add(peerOf(1));
+    await book.start();
+    await book.add(addressOf(1));
+    expect(dials).toHaveLength(1);
+    for (const wrong of ['', 'localhost:1', '/ip4/1.2.3.4', '/ip4/1.2.3.4/udp/1', '/ip4/999.1.1.1/tcp/1']) {
+      await expect(book.add(wrong)).rejects.toThrow(/address/);
+    }
+  });
+
+  it('saves what it knows soon after a change and at the end, and survives a store that fails', async () => {
+    const { book, clock, saves } = setUp();
+    await book.start();
+    book.onConnected(peerOf(1), addressOf(1));
+    expect(saves).toHaveLength(0);
+    await clock.advance(1_000);
+    expect(saves.map((peers) => [...peers])).toEqual([[[addressOf(1), 1_700_000_000_000]]]);
+    await book.stop();
+    expect(saves).toHaveLength(2);
+
+    const fail = () => Promise.reject(new Error('disk full'));
+    const failing = setUp({ store: { loadPeers: fail, savePeers: fail }, bootstrap: [addressOf(1)] });
+    await failing.book.start();
+    await settled();
+    expect(failing.dials).toHaveLength(1);
+    await expect(failing.book.stop()).resolves.toBeUndefined();
+  });
+
+  it('learns whom a bootstrap address without a peer id belongs to', async () => {
+    const dials: string[] = [];
+    const { book, clock } = setUp({
+      bootstrap: ['/dns4/node-1/tcp/9000'],
+      dial: async (addresses) => {
+        dials.push(...addresses);
+        book.onConnected(peerOf(1), undefined);
+        return peerOf(1);
+      },
+    });
+    await book.start();
+    await clock.advance(60_000);
+    expect(dials).toEqual(['/dns4/node-1/tcp/9000']);
+    book.onDisconnected(peerOf(1), false);
+    await clock.advance(250);
+    expect(dials).toHaveLength(2);
+  });
+});

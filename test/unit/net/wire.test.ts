@@ -1,0 +1,159 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../../chain/params.ts';
+import * as generated from '../../../node/net/wire.generated.js';
+import * as wire from '../../../node/net/wire.ts';
+
+const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+const u64 = fc.bigInt({ min: 0n, max: MAX_U64 });
+const u32 = fc.nat(0xffff_ffff);
+const plain = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (_, item) => {
+      if (typeof item === 'bigint') return item.toString();
+      return item instanceof Uint8Array ? Buffer.from(item).toString('hex') : item;
+    }),
+  );
+
+function roundTrips<M>(
+  arbitrary: fc.Arbitrary<M>,
+  encode: (m: M) => Uint8Array,
+  decode: (b: Uint8Array) => M | undefined,
+) {
+  fc.assert(
+    fc.property(arbitrary, (message) => {
+      const decoded = decode(encode(message));
+      expect(decoded).toBeDefined();
+      expect(plain(decoded)).toEqual(plain(message));
+    }),
+    { numRuns: 50 },
+  );
+}
+
+const status = fc.record({
+  chainId: bytes(32),
+  version: fc.string({ maxLength: 16 }),
+  tipHeight: u64,
+  tipId: bytes(32),
+  tipWork: fc.uint8Array({ maxLength: 40 }),
+  agreedHeight: u64,
+  agreedId: bytes(32),
+  finalHeight: u64,
+  finalId: bytes(32),
+});
+
+describe('every envelope round-trips', () => {
+  it('status', () => roundTrips(status, wire.encodeStatus, wire.decodeStatus));
+  it('headers request', () =>
+    roundTrips(
+      fc.record({ locator: fc.array(bytes(32), { maxLength: 64 }), max: u32 }),
+      wire.encodeHeadersRequest,
+      wire.decodeHeadersRequest,
+    ));
+  it('headers chunk', () =>
+    roundTrips(
+      fc.record({ headers: fc.array(bytes(HEADER_BYTES), { maxLength: 20 }) }),
+      wire.encodeHeadersChunk,
+      wire.decodeHeadersChunk,
+    ));
+  it('bodies request', () =>
+    roundTrips(
+      fc.record({ ids: fc.array(bytes(32), { maxLength: 128 }) }),
+      wire.encodeBodiesRequest,
+      wire.decodeBodiesRequest,
+    ));
+  it('body reply', () =>
+    roundTrips(
+      fc.record({ id: bytes(32), block: fc.uint8Array({ maxLength: 500 }) }),
+      wire.encodeBodyReply,
+      wire.decodeBodyReply,
+    ));
+  it('votes request', () =>
+    roundTrips(fc.record({ fromHeight: u64, max: u32 }), wire.encodeVotesRequest, wire.decodeVotesRequest));
+  it('votes chunk', () =>
+    roundTrips(
+      fc.record({ votes: fc.array(bytes(VOTE_BYTES), { maxLength: 20 }) }),
+      wire.encodeVotesChunk,
+      wire.decodeVotesChunk,
+    ));
+});
+
+const decoders = {
+  status: wire.decodeStatus,
+  headersRequest: wire.decodeHeadersRequest,
+  headersChunk: wire.decodeHeadersChunk,
+  bodiesRequest: wire.decodeBodiesRequest,
+  bodyReply: wire.decodeBodyReply,
+  votesRequest: wire.decodeVotesRequest,
+  votesChunk: wire.decodeVotesChunk,
+};
+
+describe('decoding', () => {
+  it.each(Object.entries(decoders))('of any bytes never throws: %s', (_, decode) => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (input) => {
+        expect(() => decode(input)).not.toThrow();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('of a truncated status gives undefined or keeps the limits', () => {
+    const id = new Uint8Array(32).fill(1);
+    const whole = wire.encodeStatus({
+      chainId: id,
+      version: 'grapevine/0.1.0',
+      tipHeight: 7n,
+      tipId: id,
+      tipWork: Uint8Array.of(1, 2),
+      agreedHeight: 6n,
+      agreedId: id,
+      finalHeight: 5n,
+      finalId: id,
+    });
+    expect(wire.decodeStatus(whole)?.tipHeight).toBe(7n);
+    for (let length = 0; length < whole.byteLength; length += 1) {
+      expect(wire.decodeStatus(whole.subarray(0, length))).toBeUndefined(); // the last field is 32 bytes long
+    }
+  });
+});
+
+describe('limits', () => {
+  const ids = (count: number, length = 32) => Array.from({ length: count }, () => new Uint8Array(length));
+
+  it('hold on encoding', () => {
+    expect(() => wire.encodeHeadersRequest({ locator: ids(65), max: 1 })).toThrow(RangeError);
+    expect(() => wire.encodeBodiesRequest({ ids: ids(129) })).toThrow(RangeError);
+    expect(() => wire.encodeHeadersChunk({ headers: ids(513, HEADER_BYTES) })).toThrow(RangeError);
+    expect(() => wire.encodeVotesChunk({ votes: ids(1_025, VOTE_BYTES) })).toThrow(RangeError);
+    expect(() => wire.encodeVotesRequest({ fromHeight: -1n, max: 1 })).toThrow(RangeError);
+    expect(() => wire.encodeHeadersRequest({ locator: ids(1, 31), max: 1 })).toThrow(RangeError);
+  });
+
+  it('hold on decoding', () => {
+    const id = ids(1)[0] as Uint8Array<ArrayBuffer>;
+    const list = (count: number, length = 32) => ids(count, length) as Uint8Array<ArrayBuffer>[];
+    expect(wire.decodeHeadersRequest(generated.HeadersRequest.encode({ locator: list(65), max: 1 }))).toBeUndefined();
+    expect(wire.decodeHeadersRequest(generated.HeadersRequest.encode({ locator: list(1, 31) }))).toBeUndefined();
+    expect(wire.decodeBodiesRequest(generated.BodiesRequest.encode({ ids: list(129) }))).toBeUndefined();
+    expect(
+      wire.decodeHeadersChunk(generated.HeadersChunk.encode({ headers: list(513, HEADER_BYTES) })),
+    ).toBeUndefined();
+    expect(wire.decodeVotesChunk(generated.VotesChunk.encode({ votes: list(1_025, VOTE_BYTES) }))).toBeUndefined();
+    const block = new Uint8Array(MAX_BLOCK_BYTES + 1);
+    expect(wire.decodeBodyReply(generated.BodyReply.encode({ id, block }))).toBeUndefined();
+    expect(wire.decodeStatus(generated.Status.encode({ chainId: id, version: 'v'.repeat(65) }))).toBeUndefined();
+  });
+
+  it('leave room for the largest message of each protocol', () => {
+    const largest = [
+      [wire.encodeHeadersRequest({ locator: ids(64), max: 0xffff_ffff }), wire.HEADERS_REQUEST_FRAME_BYTES],
+      [wire.encodeHeadersChunk({ headers: ids(512, HEADER_BYTES) }), wire.HEADERS_FRAME_BYTES],
+      [wire.encodeBodiesRequest({ ids: ids(128) }), wire.BODIES_REQUEST_FRAME_BYTES],
+      [wire.encodeBodyReply({ id: ids(1)[0]!, block: new Uint8Array(MAX_BLOCK_BYTES) }), wire.BODY_FRAME_BYTES],
+      [wire.encodeVotesRequest({ fromHeight: MAX_U64, max: 0xffff_ffff }), wire.VOTES_REQUEST_FRAME_BYTES],
+      [wire.encodeVotesChunk({ votes: ids(1_024, VOTE_BYTES) }), wire.VOTES_FRAME_BYTES],
+    ] as const;
+    for (const [frame, limit] of largest) expect(frame.byteLength).toBeLessThanOrEqual(limit);
+  });
+});
