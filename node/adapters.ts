@@ -1,0 +1,27 @@
+/** Production adapters of the ports: the only file of `node/` that touches the process's clock and randomness. */
+import { randomFillSync } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock, Rng } from './ports.ts';
+
+export function createSystemClock(): Clock {
+  return {
+    nowMs: () => Date.now(),
+    monotonicMs: () => performance.now(),
+    after(delayMs, fn) {
+      const timer = setTimeout(fn, delayMs);
+      return () => clearTimeout(timer);
+    },
+    sleep: (delayMs, signal) => delay(delayMs, undefined, { signal }),
+  };
+}
+
+export function createSystemRng(): Rng {
+  const word = new Uint32Array(1);
+  return {
+    unit: () => {
+      randomFillSync(word);
+      return word[0]! / 2 ** 32;
+    },
+    bytes: (length) => randomFillSync(new Uint8Array(length)),
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * The only writer of the agreement: counts votes, stores what they prove, and casts this node's own vote.
+ *
+ * What is told to others (`agreed`, `final`, the events) is told only once it is on disk. Fork choice may use what
+ * is proved a moment earlier: it can be proved again from the votes.
+ */
+import type { Agreement, AgreementUpdate } from '../../chain/agreement.ts';
+import { planVote } from '../../chain/plan-vote.ts';
+import type { VoteReason } from '../../chain/reasons.ts';
+import { signVote } from '../../chain/sign.ts';
+import type { Certificate, Checkpoint, Evidence, Vote } from '../../chain/types.ts';
+import type { Verdict } from '../../chain/verdict.ts';
+import type { Address } from '../../crypto/address.ts';
+import type { ChainService } from '../chain-service.ts';
+import type { EventBus } from '../events.ts';
+import type { Logger } from '../ports.ts';
+import { Serial } from '../serial.ts';
+import type { Store, VoteGuard } from '../store/store.ts';
+
+export interface VoterKey {
+  readonly secretKey: Uint8Array;
+  readonly address: Address;
+}
+
+export interface AgreementServiceDeps {
+  readonly agreement: Agreement;
+  readonly chain: ChainService;
+  readonly store: Store;
+  readonly events: EventBus;
+  readonly logger: Logger;
+  readonly publish: (vote: Vote) => void;
+  readonly voter: VoterKey | undefined;
+  /** False while the node is behind: a vote for an old tip helps nobody. */
+  readonly mayVote: () => boolean;
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class AgreementService {
+  readonly agreement: Agreement;
+  readonly #deps: AgreementServiceDeps;
+  readonly #writes = new Serial();
+  readonly #disposers: (() => void)[] = [];
+  #agreed: Checkpoint;
+  #final: Checkpoint;
+  #guard: VoteGuard | undefined;
+  #voting: Promise<void> | undefined;
+  #voteAgain = false;
+
+  constructor(deps: AgreementServiceDeps) {
+    this.#deps = deps;
+    this.agreement = deps.agreement;
+    this.#agreed = deps.agreement.bestAgreed;
+    this.#final = deps.agreement.final;
+  }
+
+  /** The highest agreed checkpoint that is on disk. */
+  get agreed(): Checkpoint {
+    return this.#agreed;
+  }
+
+  /** The last final checkpoint, on disk: never reorganised away. */
+  get final(): Checkpoint {
+    return this.#final;
+  }
+
+  get isVoter(): boolean {
+    const { voter } = this.#deps;
+    return voter !== undefined && this.agreement.isElector(voter.address);
+  }
+
+  async start(): Promise<void> {
+    const { events, store, voter, chain, agreement } = this.#deps;
+    if (voter !== undefined) this.#guard = await store.voteGuard(voter.address);
+    this.#disposers.push(
+      events.on('entry', ({ entry }) => this.#settle(agreement.onBlock(entry, chain.tree))),
+      events.on('tip', () => this.considerVoting()),
+    );
+    this.#repeatLastVote();
+    this.considerVoting();
+  }
+
+  /** Finishes what is being written. */
+  async stop(): Promise<void> {
+    for (const dispose of this.#disposers.splice(0)) dispose();
+    await this.#voting;
+    await this.#writes.idle();
+  }
+
+  /** Rules VOTE-3..VOTE-10 on a vote whose signature is good. */
+  receiveVote(vote: Vote): Verdict<Vote, VoteReason> {
+    const outcome = this.agreement.addVote(vote, this.#deps.chain.tree);
+    if (outcome.verdict.kind === 'accept') this.#write(() => this.#deps.store.saveVotes([vote]));
+    this.#settle(outcome);
+    return outcome.verdict;
+  }
+
+  /**
+   * Takes votes that a peer gives as proof of one link. A quorum of them is taken as a certificate: it counts
+   * whatever evidence there is against its voters, or a node that hears the evidence first could never follow.
+   * @param votes of one link, signatures good
+   */
+  receiveProof(votes: readonly Vote[]): void {
+    const [first] = votes;
+    if (first === undefined || votes.length < this.agreement.quorum) return;
+    const { source, target } = first;
+    const { chain } = this.#deps;
+    const outcome = this.agreement.addCertificate({ source, target, votes }, chain.tree);
+    const { evidence, ...update } = outcome;
+    for (const each of evidence) this.#report(each);
+    this.#settle(update);
+  }
+
+  /** Resolves when what has been proved so far is on disk and told. */
+  settled(): Promise<void> {
+    return this.#writes.idle();
+  }
+
+  /** Casts a vote for the tip if the rules and our earlier votes allow one. Asked again while at it: looks again. */
+  considerVoting(): void {
+    if (this.#voting !== undefined) {
+      this.#voteAgain = true;
+      return;
+    }
+    this.#voting = this.#vote()
+      .catch(this.#deps.onFailure)
+      .finally(() => {
+        this.#voting = undefined;
+        if (this.#voteAgain) {
+          this.#voteAgain = false;
+          this.considerVoting();
+        }
+      });
+  }
+
+  /** A vote that was on disk before a crash may not have been heard by anybody; it can only be this one again. */
+  #repeatLastVote(): void {
+    const { voter, publish } = this.#deps;
+    if (voter === undefined || this.#guard === undefined) return;
+    const last = this.agreement.votesFrom(this.#guard.targetHeight).find((vote) => vote.voter === voter.address);
+    if (last !== undefined) publish(last);
+  }
+
+  async #vote(): Promise<void> {
+    const { voter, mayVote, chain, agreement, store, publish } = this.#deps;
+    if (voter === undefined || !this.isVoter || !mayVote()) return;
+    const link = planVote({ tree: chain.tree, agreement, tip: chain.tip, guard: this.#guard, voterIsElector: true });
+    if (link === undefined) return;
+    const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
+    const guard = { sourceHeight: link.source.height, targetHeight: link.target.height };
+    await store.saveOwnVote(vote, guard); // VOTE-8: on disk before anybody can hear it
+    this.#guard = guard;
+    this.#settle(agreement.addVote(vote, chain.tree));
+    publish(vote);
+  }
+
+  #settle(outcome: AgreementUpdate & { readonly evidence?: Evidence }): void {
+    const { agreement, logger, chain, onFailure } = this.#deps;
+    const { evidence, conflict } = outcome;
+    if (evidence !== undefined) this.#report(evidence);
+    if (conflict !== undefined) {
+      const theirs = { height: conflict.theirs.target.height.toString(), id: conflict.theirs.target.id };
+      logger.error(
+        { theirs, ours: agreement.final.id },
+        'two conflicting checkpoints are final: a third of the voters lied',
+      );
+    }
+    if (outcome.agreed.length === 0 && outcome.final === undefined) return;
+    this.#write(() => this.#saveAgreed(outcome.agreed, outcome.final));
+    chain.reconsiderTip().catch(onFailure);
+  }
+
+  #report(evidence: Evidence): void {
+    const { logger, store, events } = this.#deps;
+    logger.warn(
+      { voter: evidence.voter, kind: evidence.kind },
+      'voter broke the voting rules; its votes no longer count',
+    );
+    this.#write(async () => {
+      await store.saveEvidence(evidence);
+      events.emit('evidence', { evidence });
+    });
+  }
+
+  async #saveAgreed(certificates: readonly Certificate[], final: Checkpoint | undefined): Promise<void> {
+    const { store, events } = this.#deps;
+    await store.saveAgreement(certificates, final);
+    for (const certificate of certificates) {
+      if (certificate.target.height > this.#agreed.height) this.#agreed = certificate.target;
+      events.emit('agreed', { certificate });
+    }
+    if (final !== undefined) {
+      this.#final = final;
+      events.emit('final', { checkpoint: final });
+    }
+  }
+
+  #write(task: () => Promise<void>): void {
+    this.#writes.run(task).catch(this.#deps.onFailure);
+  }
+}

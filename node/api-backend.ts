@@ -1,0 +1,371 @@
+/** What the API shows and does, over the node's services: reads, and requests passed to their owners. */
+import { blockBytes, decodeTx } from '../chain/codec.ts';
+import type { Block, BlockId, ChainEntry, TxId } from '../chain/types.ts';
+import { type Address, formatAddress } from '../crypto/address.ts';
+import type { ApiBackend, ConnectOutcome, MineOutcome, NodeIdentity, SubmitOutcome } from './api/backend.ts';
+import {
+  blockDto,
+  blockRefDto,
+  blockStanding,
+  blockSummaryDto,
+  entryRefDto,
+  historyEntryDto,
+  transactionDto,
+} from './api/dto.ts';
+import {
+  type AccountHistory,
+  type BlockInfo,
+  type ChainEvent,
+  type HistoryEntry,
+  type NodeStatus,
+  TIP_VOTE_HEIGHTS,
+  type TipInfo,
+  type TransactionState,
+  type TransactionStatus,
+} from './api/schemas.ts';
+import type { GrapevineNode } from './compose.ts';
+import type { BlockOrigin } from './events.ts';
+import type { Clock, Network } from './ports.ts';
+import type { Store } from './store/store.ts';
+
+export interface ApiBackendDeps {
+  readonly node: GrapevineNode;
+  readonly network: Network;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly name: string;
+  readonly version: string;
+  readonly genesisDoc: object;
+  readonly voter: Address | undefined;
+  readonly signatureBackend: string;
+  /** Distinct gossip messages and copies received since the start. */
+  readonly gossipCounts: () => Promise<{ readonly messages: number; readonly copies: number }>;
+  readonly internalErrors: () => Promise<number>;
+}
+
+/** Heights without agreement after which it is called stalled: more than a run of unlucky forks. */
+const STALLED_HEIGHTS = 5n;
+const RETRY_AFTER_S = 1;
+
+export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
+  const { node, network, store, clock, genesisDoc } = deps;
+  const { chain, mempool, agreement, ingest, sync, mining, events, genesis } = node;
+  const startedAtMs = clock.nowMs();
+  const identity: NodeIdentity = {
+    peerId: network.self,
+    name: deps.name,
+    network: genesis.doc.name,
+    chainId: genesis.chainId,
+  };
+
+  const heights = (): { readonly tip: bigint; readonly agreed: bigint; readonly final: bigint } => ({
+    tip: chain.tip.header.height,
+    agreed: agreement.agreed.height,
+    final: agreement.final.height,
+  });
+  const standing = (entry: ChainEntry) =>
+    blockStanding(entry.header.height, chain.tree.isOnMain(entry.header.id), heights());
+
+  const minedPlace = async (
+    id: TxId,
+  ): Promise<{ readonly entry: ChainEntry; readonly index: number; readonly block: Block } | undefined> => {
+    const location = await store.txLocation(id);
+    const entry = location && chain.tree.get(location.block);
+    const block = entry && (await chain.block(entry.header.id));
+    return location && entry && block && { entry, index: location.index, block };
+  };
+  const minedState = (entry: ChainEntry): TransactionState => {
+    const { state } = standing(entry);
+    return state === 'side' ? 'pending' : state; // between two writes of a reorg
+  };
+
+  return {
+    identity,
+    genesis: genesisDoc,
+    head: () => entryRefDto(chain.tip),
+
+    readiness() {
+      const missing = [...node.missing()];
+      return { ready: missing.length === 0, missing };
+    },
+
+    async submitTransaction(bytes): Promise<SubmitOutcome> {
+      if (chain.storeFailure !== undefined) {
+        const code = chain.storeFailure.code === 'full' ? 'disk-full' : 'not-ready';
+        return { kind: 'unavailable', code, detail: chain.storeFailure.message };
+      }
+      const decoded = decodeTx(bytes);
+      if (!decoded.ok) return { kind: 'refused', reason: 'tx/malformed', detail: decoded.detail };
+      const { id } = decoded.value;
+      const { verdict, parked } = await ingest.submitTx(bytes);
+      if (verdict.kind === 'accept') return { kind: 'accepted', id, parked };
+      switch (verdict.reason) {
+        case 'overloaded':
+          return { kind: 'overloaded', retryAfterS: RETRY_AFTER_S };
+        case 'internal-error':
+          throw new Error('the transaction could not be checked');
+        case 'tx/known':
+          return { kind: 'known', id, state: 'pending', parked: mempool.pool.isParked(id) };
+        default: {
+          // Sent again after it was mined, its nonce is used: the client asks for what has happened already.
+          const place = verdict.reason === 'tx/nonce-used' ? await minedPlace(id) : undefined;
+          if (place !== undefined) return { kind: 'known', id, state: minedState(place.entry), parked: false };
+          return { kind: 'refused', reason: verdict.reason, id };
+        }
+      }
+    },
+
+    async transaction(id): Promise<TransactionStatus | undefined> {
+      const pending = mempool.pool.get(id);
+      if (pending !== undefined) {
+        const parked = mempool.pool.isParked(id);
+        return { id, state: 'pending', parked, confirmations: 0, transaction: transactionDto(pending) };
+      }
+      const place = await minedPlace(id);
+      if (place !== undefined) {
+        const { entry, index, block } = place;
+        return {
+          id,
+          state: minedState(entry),
+          parked: false,
+          block: { ...entryRefDto(entry), index },
+          confirmations: standing(entry).confirmations,
+          transaction: transactionDto(block.txs[index]!),
+        };
+      }
+      const reason = mempool.droppedReason(id);
+      return reason && { id, state: 'dropped', parked: false, reason, confirmations: 0 };
+    },
+
+    async account(address) {
+      const account = chain.accounts.get(address);
+      return {
+        address: formatAddress(address),
+        balance: account.balance.toString(),
+        nonce: account.nonce.toString(),
+        pendingNonce: mempool.pool.pendingNonce(address, account).toString(),
+      };
+    },
+
+    async history(address, limit, before): Promise<AccountHistory> {
+      const owner = formatAddress(address);
+      const entries: HistoryEntry[] = [];
+      for (const item of await store.history(address, limit + 1, before)) {
+        const entry = chain.tree.get(item.block);
+        const tx = (await chain.block(item.block))?.txs[item.index];
+        if (entry === undefined || tx === undefined) continue; // reorganised away while we read
+        entries.push(
+          historyEntryDto(tx, owner, {
+            block: { height: item.height, id: item.block },
+            index: item.index,
+            timestampMs: entry.header.timestampMs,
+            state: minedState(entry),
+          }),
+        );
+      }
+      const page = entries.slice(0, limit);
+      const last = entries.length > limit ? page.at(-1) : undefined;
+      return { address: owner, entries: page, ...(last && { next: `${last.block.height}.${last.index}` }) };
+    },
+
+    async block(ref): Promise<BlockInfo | undefined> {
+      const entry = 'id' in ref ? chain.tree.get(ref.id) : chain.tree.mainAt(ref.height);
+      const block = entry && (await chain.block(entry.header.id));
+      return entry && block && blockDto(block, blockBytes(block), standing(entry));
+    },
+
+    async blocks(from, limit) {
+      const top = from === undefined || from > chain.tip.header.height ? chain.tip.header.height : from;
+      const blocks = [];
+      let height = top;
+      for (; height >= 0n && blocks.length < limit; height--) {
+        const entry = chain.tree.mainAt(height);
+        const block = entry && (await chain.block(entry.header.id));
+        if (entry === undefined || block === undefined) break; // the tip moved down while we read
+        blocks.push(blockSummaryDto(block, standing(entry)));
+      }
+      return { blocks, ...(height >= 0n && { next: height.toString() }) };
+    },
+
+    async mempool(limit) {
+      const { pool } = mempool;
+      return {
+        count: pool.size - pool.parkedSize,
+        bytes: pool.bytes,
+        parked: pool.parkedSize,
+        transactions: pool.list(limit).map(transactionDto),
+      };
+    },
+
+    async tip(): Promise<TipInfo> {
+      const rules = agreement.agreement;
+      const tip = chain.tip.header.height;
+      const lowest = tip - BigInt(TIP_VOTE_HEIGHTS - 1) > 1n ? tip - BigInt(TIP_VOTE_HEIGHTS - 1) : 1n;
+      const votes: TipInfo['votes'] = [];
+      for (let height = tip; height >= lowest; height--) {
+        const counted = rules.votesAt(height);
+        const proof = counted.length === 0 ? await store.certificate(height) : undefined;
+        const links = proof ? [{ ...proof, voters: proof.votes.map((vote) => vote.voter) }] : counted;
+        if (links.length === 0) continue;
+        votes.push({
+          height: height.toString(),
+          links: links.map(({ source, target, voters }) => ({
+            source: blockRefDto(source),
+            target: blockRefDto(target),
+            voters: voters.map(formatAddress),
+            agreed: voters.length >= rules.quorum,
+          })),
+        });
+      }
+      return {
+        tip: entryRefDto(chain.tip),
+        agreed: blockRefDto(agreement.agreed),
+        final: blockRefDto(agreement.final),
+        stalled: isStalled(node),
+        n: rules.electorate.length,
+        quorum: rules.quorum,
+        offenders: rules.evidence.map(({ voter }) => formatAddress(voter)),
+        votes,
+      };
+    },
+
+    async status(): Promise<NodeStatus> {
+      const missing = [...node.missing()];
+      const { params, doc, electorate, chainId } = genesis;
+      return {
+        name: deps.name,
+        version: deps.version,
+        peerId: network.self,
+        addresses: [...network.addresses()],
+        network: {
+          name: doc.name,
+          chainId,
+          blockTimeMs: params.blockTimeMs,
+          minFee: params.minFee.toString(),
+          blockReward: params.blockReward.toString(),
+          checkpointInterval: params.checkpointInterval,
+          voters: electorate.length,
+        },
+        nowMs: Math.floor(clock.nowMs()),
+        uptimeMs: Math.floor(clock.nowMs() - startedAtMs),
+        ready: missing.length === 0,
+        missing,
+        tip: entryRefDto(chain.tip),
+        agreed: blockRefDto(agreement.agreed),
+        final: blockRefDto(agreement.final),
+        totalWork: chain.tip.totalWork.toString(),
+        syncing: sync.isBehind,
+        peers: network.peers().length,
+        mempool: {
+          count: mempool.pool.size - mempool.pool.parkedSize,
+          bytes: mempool.pool.bytes,
+          parked: mempool.pool.parkedSize,
+        },
+        mining: {
+          mode: mining.mode,
+          ...(mining.miner && { address: formatAddress(mining.miner) }),
+          hashRate: Math.round(mining.hashRate()),
+          blocks: mining.found,
+        },
+        voting: { ...(deps.voter && { address: formatAddress(deps.voter) }), elector: agreement.isVoter },
+        gossip: await deps.gossipCounts(),
+        signatures: deps.signatureBackend,
+        internalErrors: await deps.internalErrors(),
+      };
+    },
+
+    async peers() {
+      return {
+        self: network.self,
+        addresses: [...network.addresses()],
+        peers: network.peers().map((view) => ({
+          id: view.peer,
+          address: view.address,
+          direction: view.direction,
+          connectedAtMs: Math.floor(view.connectedAtMs),
+          mesh: [...view.mesh],
+          score: view.score,
+        })),
+      };
+    },
+
+    async connectPeer(address): Promise<ConnectOutcome> {
+      try {
+        await network.connect(address);
+        return { kind: 'added' };
+      } catch (error) {
+        return { kind: 'bad-address', detail: error instanceof Error ? error.message : String(error) };
+      }
+    },
+
+    async disconnectPeer(id) {
+      if (!network.peers().some(({ peer }) => peer === id)) return false;
+      await network.disconnect(id, 'asked by the operator');
+      return true;
+    },
+
+    async mine(blocks, signal): Promise<MineOutcome> {
+      if (mining.mode !== 'on-demand') {
+        return { kind: 'refused', detail: `mining mode is "${mining.mode}"; on-demand mining needs --mine on-demand` };
+      }
+      return { kind: 'mined', blocks: (await mining.mine(blocks, signal)).map(blockRefDto) };
+    },
+
+    subscribe(listener) {
+      const disposers = [
+        events.on('tx', ({ tx, from, parked }) => {
+          const source = from === 'api' || from === 'reorg' || from === 'store' ? from : 'peer';
+          listener({ type: 'tx', state: 'pending', parked, source, ...txEventFields(tx) });
+        }),
+        events.on('tx-dropped', ({ tx, reason }) => {
+          listener({ type: 'tx', state: 'dropped', parked: false, reason, ...txEventFields(tx) });
+        }),
+        events.on('block', ({ block, from }) => listener(blockEvent(block, from))),
+        events.on('reorg', ({ forkPoint, from, to, abandoned }) => {
+          listener({
+            type: 'reorg',
+            forkPoint: blockRefDto(forkPoint),
+            from: blockRefDto(from),
+            to: blockRefDto(to),
+            abandonedBlocks: abandoned.map(({ header }) => header.id),
+            abandonedTransactions: abandoned.flatMap(({ txs }) => txs.map(({ id }) => id)),
+          });
+        }),
+        events.on('agreed', ({ certificate: { source, target, votes } }) => {
+          listener({
+            type: 'agreed',
+            ...blockRefDto(target),
+            source: blockRefDto(source),
+            votes: votes.length,
+            n: genesis.electorate.length,
+          });
+        }),
+        events.on('final', ({ checkpoint }) => listener({ type: 'final', ...blockRefDto(checkpoint) })),
+      ];
+      return () => {
+        for (const dispose of disposers) dispose();
+      };
+    },
+  };
+}
+
+/** The chain grows, agreement does not. */
+function isStalled(node: GrapevineNode): boolean {
+  const interval = BigInt(node.genesis.params.checkpointInterval);
+  return node.chain.tip.header.height - node.agreement.agreed.height > STALLED_HEIGHTS * interval;
+}
+
+function txEventFields(tx: Parameters<typeof transactionDto>[0]) {
+  const { id, from, to, nonce, amount, fee } = transactionDto(tx);
+  return { id, from, to, nonce, amount, fee };
+}
+
+function blockEvent(block: Block, from: BlockOrigin): ChainEvent {
+  const { id, height, parent, miner, timestampMs, txCount } = blockSummaryDto(block, {
+    state: 'mined',
+    confirmations: 1,
+  });
+  const source = from === 'mined' ? 'mined' : from === 'sync' || from === 'store' ? 'sync' : 'peer';
+  const transactions: BlockId[] | TxId[] = block.txs.map((tx) => tx.id);
+  return { type: 'block', id, height, parent, miner, timestampMs, source, txCount, transactions };
+}

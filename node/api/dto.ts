@@ -1,0 +1,116 @@
+/** From the chain's types to the API's. */
+import type { Block, ChainEntry, Checkpoint, Tx } from '../../chain/types.ts';
+import { formatAddress } from '../../crypto/address.ts';
+import { bytesToHex } from '../../crypto/bytes.ts';
+import type { BlockInfo, BlockRef, BlockSummary, HistoryEntry, Transaction, TransactionState } from './schemas.ts';
+
+export function blockRefDto(checkpoint: Checkpoint): BlockRef {
+  return { height: checkpoint.height.toString(), id: checkpoint.id };
+}
+
+export function entryRefDto(entry: ChainEntry): BlockRef {
+  return blockRefDto(entry.header);
+}
+
+/** A memo as text; undefined where it is empty, not UTF-8, or would move a terminal's cursor. */
+export function memoText(memo: Uint8Array): string | undefined {
+  if (memo.length === 0) return undefined;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(memo);
+    return /\p{Cc}/u.test(text) ? undefined : text;
+  } catch {
+    return undefined; // not UTF-8: the hex says it all
+  }
+}
+
+function memoFields(memo: Uint8Array): { memo: string; memoText?: string } {
+  const text = memoText(memo);
+  return text === undefined ? { memo: bytesToHex(memo) } : { memo: bytesToHex(memo), memoText: text };
+}
+
+export function transactionDto(tx: Tx): Transaction {
+  return {
+    id: tx.id,
+    chainId: tx.chainId,
+    from: formatAddress(tx.from),
+    publicKey: bytesToHex(tx.publicKey),
+    nonce: tx.nonce.toString(),
+    to: formatAddress(tx.to),
+    amount: tx.amount.toString(),
+    fee: tx.fee.toString(),
+    ...memoFields(tx.memo),
+    signature: bytesToHex(tx.signature),
+    sizeBytes: tx.bytes.length,
+  };
+}
+
+/** How a block stands, from the node's point of view. */
+export interface BlockStanding {
+  readonly state: BlockSummary['state'];
+  readonly confirmations: number;
+}
+
+/**
+ * @param onMain is the block on the main chain
+ * @param heights of the tip and of the last agreed and final checkpoints
+ */
+export function blockStanding(
+  height: bigint,
+  onMain: boolean,
+  heights: { readonly tip: bigint; readonly agreed: bigint; readonly final: bigint },
+): BlockStanding {
+  if (!onMain) return { state: 'side', confirmations: 0 };
+  const state = height <= heights.final ? 'final' : height <= heights.agreed ? 'agreed' : 'mined';
+  return { state, confirmations: Number(heights.tip - height) + 1 };
+}
+
+export function blockSummaryDto(block: Block, standing: BlockStanding): BlockSummary {
+  const { header } = block;
+  return {
+    id: header.id,
+    height: header.height.toString(),
+    parent: header.parent,
+    txRoot: bytesToHex(header.txRoot),
+    timestampMs: header.timestampMs.toString(),
+    bits: header.bits,
+    miner: formatAddress(header.miner),
+    nonce: header.nonce.toString(),
+    coinbase: block.coinbase.toString(),
+    txCount: block.txs.length,
+    state: standing.state,
+    confirmations: standing.confirmations,
+  };
+}
+
+/** @param sizeBytes of the encoded block */
+export function blockDto(block: Block, sizeBytes: number, standing: BlockStanding): BlockInfo {
+  return { ...blockSummaryDto(block, standing), sizeBytes, transactions: block.txs.map(transactionDto) };
+}
+
+/** @param owner whose history it is, bech32m; a transfer to oneself counts as `out` */
+export function historyEntryDto(
+  tx: Tx,
+  owner: string,
+  place: {
+    readonly block: Checkpoint;
+    readonly index: number;
+    readonly timestampMs: bigint;
+    readonly state: TransactionState;
+  },
+): HistoryEntry {
+  const from = formatAddress(tx.from);
+  return {
+    id: tx.id,
+    block: blockRefDto(place.block),
+    index: place.index,
+    timestampMs: place.timestampMs.toString(),
+    state: place.state,
+    direction: from === owner ? 'out' : 'in',
+    from,
+    to: formatAddress(tx.to),
+    nonce: tx.nonce.toString(),
+    amount: tx.amount.toString(),
+    fee: tx.fee.toString(),
+    ...memoFields(tx.memo),
+  };
+}

@@ -1,0 +1,46 @@
+import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
+import type { HistoryCursor } from './backend.ts';
+import { AccountHistory, AccountInfo, AddressParams, DEFAULT_PAGE, HistoryQuery, NoQuery } from './schemas.ts';
+
+export function addAccountRoutes(app: ApiApp, { backend }: RouteDeps): void {
+  app.get(
+    '/v1/accounts/:address',
+    {
+      schema: {
+        operationId: 'getAccount',
+        tags: ['accounts'],
+        summary: 'Balance and nonces of an address',
+        params: AddressParams,
+        querystring: NoQuery,
+        response: { 200: AccountInfo, ...PROBLEMS },
+      },
+    },
+    async (request) => backend.account(requireAddress(request.params.address)),
+  );
+
+  app.get(
+    '/v1/accounts/:address/history',
+    {
+      schema: {
+        operationId: 'getAccountHistory',
+        tags: ['accounts'],
+        summary: 'Mined transfers from and to an address, newest first',
+        params: AddressParams,
+        querystring: HistoryQuery,
+        response: { 200: AccountHistory, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const { limit = DEFAULT_PAGE, before } = request.query;
+      const cursor = before === undefined ? undefined : parseCursor(before);
+      return backend.history(requireAddress(request.params.address), limit, cursor);
+    },
+  );
+}
+
+/** `height`, or `height.index` as in a page's `next`. */
+function parseCursor(text: string): HistoryCursor {
+  const [height, index] = text.split('.');
+  const cursor = { height: requireUInt64(height!, 'before') };
+  return index === undefined ? cursor : { ...cursor, index: Number(index) };
+}

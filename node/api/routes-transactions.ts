@@ -1,0 +1,101 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import type { TxId } from '../../chain/types.ts';
+import { hexToBytes } from '../../crypto/bytes.ts';
+import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
+import type { SubmitOutcome } from './backend.ts';
+import { Problem, retryAfter } from './problem.ts';
+import { NoQuery, SubmitRequest, SubmitResult, TransactionStatus, TxIdParams } from './schemas.ts';
+
+export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void {
+  // A scope of its own: no other route takes raw bytes.
+  app.register(async (bare) => {
+    const scope = bare.withTypeProvider<TypeBoxTypeProvider>();
+    scope.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {
+      done(null, body);
+    });
+    scope.post(
+      '/v1/transactions',
+      {
+        schema: {
+          operationId: 'submitTransaction',
+          tags: ['transactions'],
+          summary: 'Submit a signed transaction',
+          description: 'Checked, then gossiped; a nonce gap is parked and answered with `parked: true`',
+          querystring: NoQuery,
+          body: {
+            content: {
+              'application/json': { schema: SubmitRequest },
+              'application/octet-stream': { schema: Type.Unknown({ description: 'The canonical encoding' }) },
+            },
+          },
+          response: {
+            200: { ...SubmitResult, description: 'The node has it already' },
+            202: { ...SubmitResult, description: 'Accepted and on its way' },
+            ...PROBLEMS,
+          },
+        },
+      },
+      async (request, reply) => {
+        const outcome = await backend.submitTransaction(submittedBytes(request.body));
+        return reply.code(outcome.kind === 'known' ? 200 : 202).send(submitResult(outcome));
+      },
+    );
+  });
+
+  app.get(
+    '/v1/transactions/:id',
+    {
+      schema: {
+        operationId: 'getTransaction',
+        tags: ['transactions'],
+        summary: 'State and fields of a transaction',
+        params: TxIdParams,
+        querystring: NoQuery,
+        response: { 200: TransactionStatus, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const id = request.params.id.toLowerCase();
+      const status = await backend.transaction(id as TxId);
+      if (status === undefined) throw new Problem(404, 'not-found', 'no such transaction here', { id });
+      return status;
+    },
+  );
+}
+
+function submittedBytes(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  // Without a content type nothing was parsed, and no schema was asked.
+  if (typeof body === 'object' && body !== null && 'tx' in body && typeof body.tx === 'string') {
+    return hexToBytes(body.tx);
+  }
+  throw new Problem(
+    415,
+    'unsupported-media-type',
+    'send {"tx":"<hex>"} as application/json, or the bytes as application/octet-stream',
+  );
+}
+
+/** @throws Problem for what is neither accepted nor known */
+function submitResult(outcome: SubmitOutcome): SubmitResult {
+  switch (outcome.kind) {
+    case 'accepted':
+      return { id: outcome.id, state: 'pending', parked: outcome.parked };
+    case 'known':
+      return { id: outcome.id, state: outcome.state, parked: outcome.parked };
+    case 'refused':
+      throw new Problem(
+        422,
+        outcome.reason,
+        outcome.detail ?? `refused: ${outcome.reason}`,
+        outcome.id === undefined ? {} : { id: outcome.id },
+      );
+    case 'overloaded':
+      throw new Problem(429, 'overloaded', 'the queue is full; try again', retryAfter(outcome.retryAfterS));
+    case 'unavailable':
+      throw new Problem(503, outcome.code, outcome.detail, retryAfter(outcome.code === 'disk-full' ? 30 : 2));
+    default:
+      return outcome satisfies never;
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * The only writer of chain state: the block tree, the tip and the accounts.
+ *
+ * Invariant: every block in the tree is fully valid and stored, whichever branch it is on, so that moving the tip
+ * is applying deltas that are already known and cannot fail half-way. Memory follows the store: what a reader sees
+ * has been written. All changes run one at a time.
+ */
+import { BlockTree } from '../chain/block-tree.ts';
+import { chooseTip } from '../chain/fork-choice.ts';
+import type { Genesis } from '../chain/genesis.ts';
+import type { BlockReason } from '../chain/reasons.ts';
+import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
+import type { Account, AccountView, Block, BlockDelta, BlockId, ChainEntry, Checkpoint, Tx } from '../chain/types.ts';
+import { checkBlockBody } from '../chain/validate/block-body.ts';
+import { checkHeader, checkHeaderWork } from '../chain/validate/header.ts';
+import { txSignatureItem } from '../chain/validate/tx-stateless.ts';
+import { accept, ignore, reject, type Verdict } from '../chain/verdict.ts';
+import type { Address } from '../crypto/address.ts';
+import type { BlockOrigin, EventBus } from './events.ts';
+import { Lru } from './lru.ts';
+import type { Metrics } from './metrics.ts';
+import type { Clock, Logger, SignatureVerifier } from './ports.ts';
+import { Serial } from './serial.ts';
+import { type ChainCommit, type Store, type StoredChain, StoreError } from './store/store.ts';
+
+/** What fork choice needs to know of the agreement. */
+export interface AgreementView {
+  readonly final: Checkpoint;
+  highestAgreed(leaf: BlockId, tree: BlockTree): Checkpoint;
+}
+
+export interface ChainServiceDeps {
+  readonly genesis: Genesis;
+  readonly stored: StoredChain;
+  readonly store: Store;
+  readonly agreement: AgreementView;
+  readonly verifier: SignatureVerifier;
+  readonly clock: Clock;
+  readonly events: EventBus;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** True for the very bytes whose signature the mempool has already found good. */
+  readonly isVerified: (tx: Tx) => boolean;
+}
+
+/** Blocks and deltas kept in memory: a reorg of ordinary depth reads nothing from disk. */
+const RECENT_BLOCKS = 128;
+
+interface LoadedMove {
+  readonly target: ChainEntry;
+  readonly forkPoint: ChainEntry;
+  readonly disconnected: readonly Block[];
+  readonly connected: readonly Block[];
+  readonly undone: readonly BlockDelta[];
+  readonly applied: readonly BlockDelta[];
+}
+
+export class ChainService {
+  readonly genesis: Genesis;
+  readonly tree: BlockTree;
+  readonly accounts: Accounts;
+  readonly #deps: ChainServiceDeps;
+  readonly #serial = new Serial();
+  readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS);
+  readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
+  #arrivals: number;
+  #storeFailure: StoreError | undefined;
+
+  constructor(deps: ChainServiceDeps) {
+    this.#deps = deps;
+    this.genesis = deps.genesis;
+    this.tree = new BlockTree(deps.stored.entries);
+    this.tree.setTip(deps.stored.tip);
+    this.accounts = new Accounts(deps.stored.accounts);
+    this.#arrivals = deps.stored.entries.reduce((most, entry) => Math.max(most, entry.arrival), 0);
+  }
+
+  get tip(): ChainEntry {
+    return this.tree.tip;
+  }
+
+  /** The failure of the last write, until one succeeds: the node is then not ready. */
+  get storeFailure(): StoreError | undefined {
+    return this.#storeFailure;
+  }
+
+  /** The block's content, from memory or from the store. */
+  async block(id: BlockId): Promise<Block | undefined> {
+    return (
+      this.#blocks.get(id) ?? (id === this.genesis.entry.header.id ? this.genesis.block : this.#deps.store.block(id))
+    );
+  }
+
+  /**
+   * Checks a block completely and, when it is good, stores it and moves the tip where fork choice says so.
+   * `onVerdict` hears the verdict before anything is written, so that relaying does not wait for the disk.
+   * Rejects with a {@link StoreError} when the block is good but cannot be written; nothing has changed then.
+   */
+  receiveBlock(
+    block: Block,
+    from: BlockOrigin,
+    onVerdict: (verdict: Verdict<Block, BlockReason>) => void = () => {},
+  ): Promise<Verdict<Block, BlockReason>> {
+    return this.#serial.run(async () => {
+      const verdict = await this.#check(block);
+      onVerdict(verdict.kind === 'accept' ? accept(block) : verdict);
+      if (verdict.kind !== 'accept') return verdict;
+      const { entry, delta } = verdict.value;
+      this.#blocks.set(entry.header.id, block);
+      this.#deltas.set(entry.header.id, delta);
+      const move = this.#isBetterThanTip(entry) ? await this.#loadMove(entry) : undefined;
+      await this.#commit({ added: [{ entry, block, delta }], ...storedMove(move) });
+      this.tree.add(entry);
+      if (move !== undefined) this.#applyMove(move, from);
+      this.#deps.events.emit('entry', { entry });
+      return accept(block);
+    });
+  }
+
+  /** Moves the tip when agreement now prefers another branch. */
+  reconsiderTip(): Promise<void> {
+    return this.#serial.run(async () => {
+      const { agreement } = this.#deps;
+      const best = chooseTip(this.tree, {
+        final: agreement.final,
+        highestAgreed: (leaf) => agreement.highestAgreed(leaf.header.id, this.tree).height,
+      });
+      if (best.header.id === this.tip.header.id) return;
+      const move = await this.#loadMove(best);
+      await this.#commit({ added: [], ...storedMove(move) });
+      this.#applyMove(move, 'store');
+    });
+  }
+
+  /** Resolves when every change asked for so far is done. */
+  idle(): Promise<void> {
+    return this.#serial.idle();
+  }
+
+  async #check(
+    block: Block,
+  ): Promise<Verdict<{ readonly entry: ChainEntry; readonly delta: BlockDelta }, BlockReason>> {
+    const { genesis, agreement, clock, verifier, isVerified } = this.#deps;
+    const { header } = block;
+    if (this.tree.get(header.id) !== undefined) return ignore('block/known');
+    const parent = this.tree.get(header.parent);
+    if (parent === undefined) {
+      // What will be parked has at least its work done and the body its header names.
+      const work = checkHeaderWork(header, genesis.params);
+      if (work.kind !== 'accept') return work;
+      const body = checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+      return body.kind === 'accept' ? ignore('block/unknown-parent') : body; // BLK-16
+    }
+    if (!this.tree.isAncestor(agreement.final.id, header.parent)) return ignore('block/conflicts-final'); // FORK-1
+    const headerVerdict = checkHeader(header, {
+      parent,
+      medianTimePastMs: this.tree.medianTimePastMs(header.parent),
+      nowMs: BigInt(Math.floor(clock.nowMs())),
+      params: genesis.params,
+      genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
+    });
+    if (headerVerdict.kind !== 'accept') return headerVerdict;
+    const bodyVerdict = checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    if (bodyVerdict.kind !== 'accept') return bodyVerdict;
+    const unverified = block.txs.filter((tx) => !isVerified(tx));
+    const good = await verifier.verify(unverified.map(txSignatureItem));
+    if (good.includes(false)) return reject('block/bad-signature'); // BLK-12
+    const connected = connectBlock(await this.#viewAt(parent), block, genesis.params);
+    if (!connected.ok) return reject(connected.reason);
+    this.#arrivals += 1;
+    return accept({ entry: { ...headerVerdict.value, arrival: this.#arrivals }, delta: connected.delta });
+  }
+
+  /** FORK-2..4 for a block not yet in the tree: its own agreement can only come later, through `reconsiderTip`. */
+  #isBetterThanTip(entry: ChainEntry): boolean {
+    const { agreement } = this.#deps;
+    if (entry.header.parent === this.tip.header.id) return true;
+    const theirs = agreement.highestAgreed(entry.header.parent, this.tree).height;
+    const ours = agreement.highestAgreed(this.tip.header.id, this.tree).height;
+    return theirs !== ours ? theirs > ours : entry.totalWork > this.tip.totalWork;
+  }
+
+  async #viewAt(entry: ChainEntry): Promise<AccountView> {
+    if (entry.header.id === this.tip.header.id) return this.accounts;
+    const plan = this.tree.planMove(entry.header.id);
+    const undone = await Promise.all(plan.disconnect.map((each) => this.#delta(each.header.id)));
+    const applied = await Promise.all(plan.connect.map((each) => this.#delta(each.header.id)));
+    return new BranchView(this.accounts, undone, applied);
+  }
+
+  async #loadMove(target: ChainEntry): Promise<LoadedMove> {
+    const known = this.tree.get(target.header.id) !== undefined;
+    const plan = this.tree.planMove(known ? target.header.id : target.header.parent);
+    const connect = known ? plan.connect : [...plan.connect, target];
+    return {
+      target,
+      forkPoint: plan.forkPoint,
+      disconnected: await Promise.all(plan.disconnect.map((entry) => this.#body(entry.header.id))),
+      connected: await Promise.all(connect.map((entry) => this.#body(entry.header.id))),
+      undone: await Promise.all(plan.disconnect.map((entry) => this.#delta(entry.header.id))),
+      applied: await Promise.all(connect.map((entry) => this.#delta(entry.header.id))),
+    };
+  }
+
+  async #commit(change: ChainCommit): Promise<void> {
+    try {
+      await this.#deps.store.commit(change);
+      this.#storeFailure = undefined;
+    } catch (error) {
+      const failure = error instanceof StoreError ? error : new StoreError('damaged', 'write failed', { cause: error });
+      this.#storeFailure = failure;
+      this.#deps.metrics.storeFailures.inc();
+      this.#deps.logger.error({ err: failure, code: failure.code }, 'block not written: the node stays at its tip');
+      for (const { entry } of change.added) {
+        this.#blocks.delete(entry.header.id);
+        this.#deltas.delete(entry.header.id);
+      }
+      throw failure;
+    }
+  }
+
+  #applyMove(move: LoadedMove, from: BlockOrigin): void {
+    const { events, metrics, logger } = this.#deps;
+    const old = this.tip;
+    for (const delta of move.undone) this.accounts.undo(delta);
+    for (const delta of move.applied) this.accounts.apply(delta);
+    this.tree.setTip(move.target.header.id);
+    if (move.disconnected.length > 0) {
+      metrics.reorgs.inc();
+      metrics.reorgDepth.observe(move.disconnected.length);
+      logger.info(
+        { from: old.header.id, to: move.target.header.id, depth: move.disconnected.length },
+        'reorganised to another branch',
+      );
+      events.emit('reorg', {
+        forkPoint: checkpointOf(move.forkPoint),
+        from: checkpointOf(old),
+        to: checkpointOf(move.target),
+        abandoned: move.disconnected,
+      });
+    }
+    for (const block of move.connected) {
+      const entry = this.tree.get(block.header.id);
+      if (entry === undefined) throw new Error(`connected block ${block.header.id} is not in the tree`);
+      events.emit('block', { entry, block, from: block.header.id === move.target.header.id ? from : 'store' });
+    }
+    events.emit('tip', { entry: move.target, disconnected: move.disconnected, connected: move.connected });
+  }
+
+  async #body(id: BlockId): Promise<Block> {
+    const block = await this.block(id);
+    if (block === undefined) throw new StoreError('damaged', `the store has no body for block ${id}`);
+    return block;
+  }
+
+  async #delta(id: BlockId): Promise<BlockDelta> {
+    const cached = this.#deltas.get(id);
+    if (cached !== undefined) return cached;
+    const delta = await this.#deps.store.delta(id);
+    if (delta === undefined) throw new StoreError('damaged', `the store has no undo record for block ${id}`);
+    this.#deltas.set(id, delta);
+    return delta;
+  }
+}
+
+function checkpointOf(entry: ChainEntry): Checkpoint {
+  return { height: entry.header.height, id: entry.header.id };
+}
+
+function storedMove(move: LoadedMove | undefined): Pick<ChainCommit, 'move'> {
+  if (move === undefined) return {};
+  const { target, disconnected, connected } = move;
+  const accounts = new Map<Address, Account | undefined>();
+  for (const { before } of move.undone) for (const [address, account] of before) accounts.set(address, account);
+  for (const { after } of move.applied) for (const [address, account] of after) accounts.set(address, account);
+  return { move: { tip: target.header.id, disconnected, connected, accounts } };
+}

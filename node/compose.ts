@@ -1,0 +1,249 @@
+/**
+ * Builds a node out of ports: the only place that constructs services. The same function serves the process
+ * (`process.ts`) and the simulation; neither timers, sockets, disks nor threads are known here.
+ */
+import { Agreement } from '../chain/agreement.ts';
+import { encodeBlock } from '../chain/codec.ts';
+import type { Genesis } from '../chain/genesis.ts';
+import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
+import type { Address } from '../crypto/address.ts';
+import { AgreementService, type VoterKey } from './agreement/agreement-service.ts';
+import { ChainService } from './chain-service.ts';
+import type { MineMode } from './config.ts';
+import { EventBus } from './events.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { MempoolService } from './mempool-service.ts';
+import { type Metrics, registerGauges } from './metrics.ts';
+import { MiningService } from './mining/mining-service.ts';
+import { Ingest } from './pipeline/ingest.ts';
+import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier, TopicKind } from './ports.ts';
+import type { Store, StoredBlock } from './store/store.ts';
+import { SyncService } from './sync/sync-service.ts';
+
+export interface NodePorts {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly logger: Logger;
+  readonly network: Network;
+  readonly store: Store;
+  readonly verifier: SignatureVerifier;
+  readonly solver: PowSolver;
+  readonly metrics: Metrics;
+}
+
+export interface NodeSettings {
+  readonly genesis: Genesis;
+  /** Sent to peers with the status. */
+  readonly software: string;
+  /** Undefined: this node never votes. */
+  readonly voter: VoterKey | undefined;
+  readonly mine: MineMode;
+  readonly mineIntervalMs: number;
+  readonly minerAddress: Address | undefined;
+  readonly mempoolMaxBytes: number;
+  /** Has the node peers to meet before it is ready? */
+  readonly expectsPeers: boolean;
+}
+
+/** A node that has peers to meet mines alone only after it has looked for them this long. */
+const MEET_PEERS_MS = 10_000;
+const TOPICS: readonly TopicKind[] = ['tx', 'block', 'vote'];
+
+/** A composed node: its services, and how to start and stop them. */
+export interface GrapevineNode {
+  readonly genesis: Genesis;
+  readonly events: EventBus;
+  readonly chain: ChainService;
+  readonly mempool: MempoolService;
+  readonly agreement: AgreementService;
+  readonly ingest: Ingest;
+  readonly sync: SyncService;
+  readonly mining: MiningService;
+  /** What the node still waits for before it can serve; empty: ready. */
+  missing(): readonly string[];
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Loads what the store holds (or begins a chain in an empty one) and wires the services.
+ * @throws StoreError when the store is damaged, of another schema, or of another net
+ */
+export async function composeNode(settings: NodeSettings, ports: NodePorts): Promise<GrapevineNode> {
+  const { genesis } = settings;
+  const { clock, rng, logger, network, store, verifier, solver, metrics } = ports;
+
+  const onFailure = (error: unknown): void => {
+    metrics.internalErrors.inc({ where: 'service' });
+    logger.error({ err: error }, 'internal error');
+  };
+  const events = new EventBus((error, event) => {
+    metrics.internalErrors.inc({ where: `listener-${event}` });
+    logger.error({ err: error, event }, 'internal error in an event listener');
+  });
+
+  let stored = await store.load(genesis.chainId);
+  if (stored === undefined) {
+    const block: StoredBlock = {
+      entry: genesis.entry,
+      block: genesis.block,
+      delta: { before: new Map(), after: genesis.accounts },
+    };
+    await store.initialize(block, genesis.accounts);
+    stored = await store.load(genesis.chainId);
+    if (stored === undefined) throw new Error('the store is empty after it was initialised');
+  }
+
+  const agreement = new Agreement({
+    electorate: genesis.electorate,
+    genesis: { height: genesis.entry.header.height, id: genesis.entry.header.id },
+    checkpointInterval: genesis.params.checkpointInterval,
+  });
+  const chain = new ChainService({
+    genesis,
+    stored,
+    store,
+    agreement,
+    verifier,
+    clock,
+    events,
+    metrics,
+    logger: logger.child({ part: 'chain' }),
+    isVerified: (tx) => mempool.isVerified(tx),
+  });
+  agreement.restore(stored, chain.tree);
+  const mempool = new MempoolService(
+    {
+      chain,
+      store,
+      clock,
+      events,
+      logger: logger.child({ part: 'mempool' }),
+      limits: { ...DEFAULT_MEMPOOL_LIMITS, maxBytes: settings.mempoolMaxBytes },
+      onStoreFailure: () => metrics.storeFailures.inc(),
+    },
+    stored.mempool,
+  );
+  const agreementService = new AgreementService({
+    agreement,
+    chain,
+    store,
+    events,
+    logger: logger.child({ part: 'agreement' }),
+    publish: (vote) => ingest.publishVote(vote),
+    voter: settings.voter,
+    mayVote: () => !sync.isBehind,
+    onFailure,
+  });
+  const sync = new SyncService({
+    network,
+    chain,
+    agreement: agreementService,
+    store,
+    clock,
+    rng,
+    events,
+    metrics,
+    logger: logger.child({ part: 'sync' }),
+    software: settings.software,
+    receiveVotes: (votes) => ingest.receiveVotes(votes),
+    onFailure,
+  });
+  const ingest = new Ingest({
+    chainId: genesis.chainId,
+    params: genesis.params,
+    chain,
+    mempool,
+    agreement: agreementService,
+    verifier,
+    network,
+    clock,
+    events,
+    metrics,
+    logger: logger.child({ part: 'ingest' }),
+    onOrphan: (block, bytes, from) => sync.onOrphan(block, bytes, from),
+  });
+  let startedAtMs = clock.monotonicMs();
+  const mayMine = (): boolean => {
+    if (sync.isBehind || chain.storeFailure !== undefined) return false;
+    return !settings.expectsPeers || sync.hasMetPeer || clock.monotonicMs() - startedAtMs > MEET_PEERS_MS;
+  };
+  const mining = new MiningService({
+    mode: settings.mine,
+    intervalMs: settings.mineIntervalMs,
+    miner: settings.minerAddress,
+    solver,
+    chain,
+    mempool,
+    clock,
+    events,
+    metrics,
+    logger: logger.child({ part: 'mining' }),
+    submit: (block) => ingest.submitBlock(block, encodeBlock(block)),
+    mayMine,
+    onFailure,
+  });
+
+  registerGauges(metrics, {
+    height: () => Number(chain.tip.header.height),
+    agreedHeight: () => Number(agreementService.agreed.height),
+    finalHeight: () => Number(agreementService.final.height),
+    peers: () => network.peers().length,
+    mempoolTxs: () => mempool.pool.size,
+    mempoolBytes: () => mempool.pool.bytes,
+    hashRate: () => mining.hashRate(),
+    queueLength: (kind) => ingest.queueLength(kind),
+  });
+
+  const lifecycle = new Lifecycle({ clock, logger });
+  return {
+    genesis,
+    events,
+    chain,
+    mempool,
+    agreement: agreementService,
+    ingest,
+    sync,
+    mining,
+
+    missing() {
+      const missing: string[] = [];
+      if (chain.storeFailure !== undefined) missing.push(`store: ${chain.storeFailure.message}`);
+      if (sync.isBehind) missing.push('sync: catching up');
+      if (settings.expectsPeers) {
+        const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));
+        for (const topic of TOPICS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);
+        if (!sync.hasMetPeer) missing.push('peers: none has told its status');
+      }
+      return missing;
+    },
+
+    async start() {
+      startedAtMs = clock.monotonicMs();
+      sync.register();
+      await lifecycle.start({ name: 'store', stop: () => store.close() });
+      await lifecycle.start({
+        name: 'network',
+        start: () =>
+          network.start({
+            onGossip: (message) => ingest.receiveGossip(message),
+            onPeerConnected: (peer) => sync.onPeerConnected(peer),
+            onPeerDisconnected: (peer) => sync.onPeerDisconnected(peer),
+          }),
+        stop: () => network.stop(),
+      });
+      await lifecycle.start({ name: 'mempool', start: () => mempool.start(), stop: () => mempool.stop() });
+      await lifecycle.start({ name: 'chain', stop: () => chain.idle() });
+      await lifecycle.start({
+        name: 'agreement',
+        start: () => agreementService.start(),
+        stop: () => agreementService.stop(),
+      });
+      await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
+      await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });
+      await lifecycle.start({ name: 'mining', start: () => mining.start(), stop: () => mining.stop() });
+    },
+
+    stop: () => lifecycle.stop(),
+  };
+}

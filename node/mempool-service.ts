@@ -1,0 +1,158 @@
+/**
+ * The only writer of the mempool. Follows the tip, journals what waits so that a restart forgets nothing, and
+ * remembers for a while why transactions were dropped.
+ */
+import { Mempool, type MempoolLimits } from '../chain/mempool.ts';
+import type { TxReason } from '../chain/reasons.ts';
+import type { Tx, TxId } from '../chain/types.ts';
+import type { Verdict } from '../chain/verdict.ts';
+import type { ChainService } from './chain-service.ts';
+import type { EventBus } from './events.ts';
+import { Lru } from './lru.ts';
+import type { Clock, Logger, PeerKey } from './ports.ts';
+import type { Store } from './store/store.ts';
+
+export interface MempoolServiceDeps {
+  readonly chain: ChainService;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly events: EventBus;
+  readonly logger: Logger;
+  readonly limits: MempoolLimits;
+  readonly onStoreFailure: (error: unknown) => void;
+}
+
+/** Dropped transactions whose reason is remembered. */
+const DROPPED_KEPT = 10_000;
+const EXPIRY_CHECK_MS = 30_000;
+
+export class MempoolService {
+  readonly pool: Mempool;
+  readonly #deps: MempoolServiceDeps;
+  readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
+  readonly #added = new Map<TxId, Tx>();
+  readonly #removed = new Set<TxId>();
+  readonly #disposers: (() => void)[] = [];
+  #flushing: Promise<void> | undefined;
+  #version = 0;
+
+  constructor(deps: MempoolServiceDeps, stored: readonly Tx[]) {
+    this.#deps = deps;
+    this.pool = new Mempool(deps.limits);
+    // The store keeps no order; a sender's later nonces would look like a gap before its earlier ones.
+    for (const tx of [...stored].sort((a, b) => (a.nonce < b.nonce ? -1 : a.nonce > b.nonce ? 1 : 0))) {
+      const { verdict } = this.pool.add(tx, deps.chain.accounts, deps.clock.nowMs());
+      if (verdict.kind !== 'accept') this.#remove(tx, verdict.reason);
+    }
+  }
+
+  start(): void {
+    const { events, chain, clock } = this.#deps;
+    this.#disposers.push(
+      events.on('tip', ({ connected, disconnected }) => {
+        const { removed, readded } = this.pool.onBlocks(connected, disconnected, chain.accounts, clock.nowMs());
+        for (const { tx, reason } of removed) {
+          if (reason === 'mined') this.#journalRemoval(tx.id);
+          else this.#remove(tx, reason);
+        }
+        for (const tx of readded) {
+          this.#journalAddition(tx);
+          events.emit('tx', { tx, from: 'reorg', parked: false });
+        }
+        this.#changed();
+      }),
+    );
+    this.#scheduleExpiry();
+  }
+
+  /** Stops following the tip and writes what is not yet journalled. */
+  async stop(): Promise<void> {
+    for (const dispose of this.#disposers.splice(0)) dispose();
+    await this.#flush();
+  }
+
+  /** Rises with every change of content: tells the miner that its template is stale. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Rules TX-8..TX-15 on a transaction whose signature is good. */
+  add(tx: Tx, from: PeerKey | 'api'): { readonly verdict: Verdict<Tx, TxReason>; readonly parked: boolean } {
+    const { events, chain, clock } = this.#deps;
+    const result = this.pool.add(tx, chain.accounts, clock.nowMs());
+    for (const { tx: evicted, reason } of result.evicted) this.#remove(evicted, reason);
+    if (result.verdict.kind === 'accept') {
+      this.#dropped.delete(tx.id);
+      this.#journalAddition(tx);
+      events.emit('tx', { tx, from, parked: result.parked });
+      this.#changed();
+    }
+    return { verdict: result.verdict, parked: result.parked };
+  }
+
+  /** True for the very bytes that are in the pool: their signature has been checked. */
+  isVerified(tx: Tx): boolean {
+    const known = this.pool.get(tx.id);
+    return known !== undefined && Buffer.compare(known.bytes, tx.bytes) === 0;
+  }
+
+  droppedReason(id: TxId): TxReason | undefined {
+    return this.#dropped.get(id);
+  }
+
+  #remove(tx: Tx, reason: TxReason): void {
+    this.#dropped.set(tx.id, reason);
+    this.#journalRemoval(tx.id);
+    this.#deps.events.emit('tx-dropped', { tx, reason });
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#version += 1;
+  }
+
+  #journalAddition(tx: Tx): void {
+    this.#removed.delete(tx.id);
+    this.#added.set(tx.id, tx);
+    this.#startFlush();
+  }
+
+  #journalRemoval(id: TxId): void {
+    this.#added.delete(id);
+    this.#removed.add(id);
+    this.#startFlush();
+  }
+
+  #startFlush(): void {
+    this.#flushing ??= this.#flush().finally(() => {
+      this.#flushing = undefined;
+      if (this.#added.size + this.#removed.size > 0 && this.#disposers.length > 0) this.#startFlush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    await Promise.resolve(); // what arrives in this turn shares one write
+    const added = [...this.#added.values()];
+    const removed = [...this.#removed];
+    if (added.length + removed.length === 0) return;
+    this.#added.clear();
+    this.#removed.clear();
+    try {
+      await this.#deps.store.saveMempool(added, removed);
+    } catch (error) {
+      // The pool in memory is whole; only its copy on disk lags. The next change writes again.
+      this.#deps.onStoreFailure(error);
+    }
+  }
+
+  #scheduleExpiry(): void {
+    const { clock } = this.#deps;
+    let cancel = (): void => {};
+    const check = (): void => {
+      for (const { tx, reason } of this.pool.expire(clock.nowMs())) this.#remove(tx, reason);
+      cancel = clock.after(EXPIRY_CHECK_MS, check);
+    };
+    cancel = clock.after(EXPIRY_CHECK_MS, check);
+    this.#disposers.push(() => cancel());
+  }
+}

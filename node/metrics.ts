@@ -1,0 +1,113 @@
+/** The node's Prometheus metrics, in one place so that names and labels stay consistent. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { TopicKind } from './ports.ts';
+
+export interface Metrics {
+  readonly registry: Registry;
+  /** One per message whose verdict is known, by topic, verdict and reason (`''` for accept). */
+  readonly verdicts: Counter<'kind' | 'verdict' | 'reason'>;
+  /** Our own bugs: an exception where a verdict was due, a listener that threw. Must stay 0. */
+  readonly internalErrors: Counter<'where'>;
+  readonly queueDropped: Counter<'kind'>;
+  readonly stageSeconds: Histogram<'kind' | 'stage'>;
+  readonly blocksMined: Counter;
+  readonly reorgs: Counter;
+  readonly reorgDepth: Histogram;
+  readonly syncRequests: Counter<'protocol' | 'result'>;
+  readonly storeFailures: Counter;
+}
+
+/** Values read when scraped. */
+export interface GaugeSources {
+  height(): number;
+  agreedHeight(): number;
+  finalHeight(): number;
+  peers(): number;
+  mempoolTxs(): number;
+  mempoolBytes(): number;
+  hashRate(): number;
+  queueLength(kind: TopicKind): number;
+}
+
+export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
+  const registry = new Registry();
+  if (options.processMetrics) collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    verdicts: new Counter({
+      name: 'grapevine_verdicts_total',
+      help: 'Messages checked, by kind, verdict and reason',
+      labelNames: ['kind', 'verdict', 'reason'],
+      registers,
+    }),
+    internalErrors: new Counter({
+      name: 'grapevine_internal_errors_total',
+      help: "Exceptions where there should be none: this node's own bugs",
+      labelNames: ['where'],
+      registers,
+    }),
+    queueDropped: new Counter({
+      name: 'grapevine_queue_dropped_total',
+      help: 'Messages dropped unchecked because their queue was full',
+      labelNames: ['kind'],
+      registers,
+    }),
+    stageSeconds: new Histogram({
+      name: 'grapevine_stage_seconds',
+      help: 'Time spent in each stage of the spine',
+      labelNames: ['kind', 'stage'],
+      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
+      registers,
+    }),
+    blocksMined: new Counter({ name: 'grapevine_blocks_mined_total', help: 'Blocks found by this node', registers }),
+    reorgs: new Counter({ name: 'grapevine_reorgs_total', help: 'Times the tip moved to another branch', registers }),
+    reorgDepth: new Histogram({
+      name: 'grapevine_reorg_depth_blocks',
+      help: 'Blocks abandoned per reorg',
+      buckets: [1, 2, 3, 5, 10, 20, 50, 100],
+      registers,
+    }),
+    syncRequests: new Counter({
+      name: 'grapevine_sync_requests_total',
+      help: 'Requests made to peers, by protocol and result',
+      labelNames: ['protocol', 'result'],
+      registers,
+    }),
+    storeFailures: new Counter({
+      name: 'grapevine_store_failures_total',
+      help: 'Writes that the store refused',
+      registers,
+    }),
+  };
+}
+
+export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
+  const registers = [metrics.registry];
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge('grapevine_height_blocks', 'Height of the tip', sources.height);
+  gauge('grapevine_agreed_height_blocks', 'Highest agreed height', sources.agreedHeight);
+  gauge('grapevine_final_height_blocks', 'Highest final height', sources.finalHeight);
+  gauge('grapevine_peers', 'Connected peers', sources.peers);
+  gauge('grapevine_mempool_transactions', 'Transactions in the mempool', sources.mempoolTxs);
+  gauge('grapevine_mempool_bytes', 'Bytes in the mempool', sources.mempoolBytes);
+  gauge('grapevine_hash_rate', 'Hashes per second of the miner', sources.hashRate);
+  new Gauge({
+    name: 'grapevine_queue_messages',
+    help: 'Messages waiting to be checked',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      for (const kind of ['tx', 'block', 'vote'] as const) this.set({ kind }, sources.queueLength(kind));
+    },
+  });
+}

@@ -1,0 +1,290 @@
+/**
+ * The spine: every transaction, block and vote, from a peer or from the API, goes through here, one way.
+ *
+ *   bytes → decode → stateless check → seen? → signature → stateful check → verdict → outcome
+ *
+ * One drain loop serves the lanes of the queue in order of urgency. Transactions and votes are taken in batches, so
+ * that a verifier with threads can be kept busy; between batches the event loop gets its turn.
+ */
+import { decodeBlock, decodeTx, decodeVote } from '../../chain/codec.ts';
+import type { ChainParams } from '../../chain/params.ts';
+import type { Reason, TxReason } from '../../chain/reasons.ts';
+import type { Block, ChainId, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
+import { checkTxStateless, txSignatureItem } from '../../chain/validate/tx-stateless.ts';
+import { checkVoteStateless, voteSignatureItem } from '../../chain/validate/vote.ts';
+import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
+import type { AgreementService } from '../agreement/agreement-service.ts';
+import type { ChainService } from '../chain-service.ts';
+import type { BlockOrigin, EventBus } from '../events.ts';
+import type { MempoolService } from '../mempool-service.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
+import { StoreError } from '../store/store.ts';
+import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
+import { PriorityQueue } from './priority-queue.ts';
+import { SeenCache } from './seen-cache.ts';
+
+export interface IngestDeps {
+  readonly chainId: ChainId;
+  readonly params: ChainParams;
+  readonly chain: ChainService;
+  readonly mempool: MempoolService;
+  readonly agreement: AgreementService;
+  readonly verifier: SignatureVerifier;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly events: EventBus;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** A block came whose parent we lack: park it and fetch what is missing. */
+  readonly onOrphan: (block: Block, bytes: number, from: PeerKey) => void;
+}
+
+/** The answer to a transaction from the API. */
+export interface TxAnswer {
+  readonly verdict: Verdict<Tx, TxReason | 'overloaded' | 'internal-error'>;
+  readonly parked: boolean;
+}
+
+/** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
+const BATCH: Readonly<Record<TopicKind, number>> = { block: 1, vote: 64, tx: 64 };
+/** Ids remembered per generation. */
+const SEEN_TXS = 65_536;
+const SEEN_VOTES = 65_536;
+
+interface Item {
+  readonly bytes: Uint8Array;
+  readonly from: PeerKey | 'api';
+  readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
+}
+
+export class Ingest {
+  readonly #deps: IngestDeps;
+  readonly #queue = new PriorityQueue<Item>();
+  readonly #seenTxs = new SeenCache<TxId>(SEEN_TXS);
+  readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
+  readonly #disposers: (() => void)[] = [];
+  #draining: Promise<void> | undefined;
+
+  constructor(deps: IngestDeps) {
+    this.#deps = deps;
+    // What was dropped may be good later (a nonce gap closed, a balance filled): let it be heard again.
+    this.#disposers.push(deps.events.on('tx-dropped', ({ tx }) => this.#seenTxs.delete(tx.id)));
+  }
+
+  queueLength(kind: TopicKind): number {
+    return this.#queue.length(kind);
+  }
+
+  /** Takes a message from gossip; answers it by `settle` when its verdict is known. */
+  receiveGossip(message: GossipMessage): void {
+    this.#enqueue(message.kind, {
+      bytes: message.data,
+      from: message.from,
+      done: (verdict) => settleOutcome(this.#deps, message, verdict),
+    });
+  }
+
+  /** Takes an encoded transaction from the API and, when it is good, publishes it. */
+  submitTx(bytes: Uint8Array): Promise<TxAnswer> {
+    const decoded = decodeTx(bytes);
+    if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
+    return new Promise((resolve) => {
+      this.#enqueue('tx', {
+        bytes,
+        from: 'api',
+        done: (verdict, parked) => {
+          const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
+          resolve({ verdict: value, parked });
+          if (verdict.kind === 'accept') this.#publish('tx', bytes);
+        },
+      });
+    });
+  }
+
+  /** Takes a block this node mined: the same checks, then publishes it. */
+  async submitBlock(block: Block, bytes: Uint8Array): Promise<Verdict<Block, Reason>> {
+    return this.#receiveBlock(block, 'mined', (verdict) => {
+      if (verdict.kind === 'accept') this.#publish('block', bytes);
+    });
+  }
+
+  /** Publishes this node's own vote, which has been counted already. */
+  publishVote(vote: Vote): void {
+    this.#seenVotes.add(vote.id);
+    this.#publish('vote', vote.bytes);
+  }
+
+  /**
+   * Votes from a peer's store, lowest targets first: links with a quorum are taken as certificates, the rest as
+   * votes. Every signature is checked. Returns the reason if one was bad; nothing is taken then.
+   */
+  async receiveVotes(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
+    const { chainId, params, verifier, agreement } = this.#deps;
+    const votes: Vote[] = [];
+    for (const bytes of encoded) {
+      const decoded = decodeVote(bytes);
+      if (!decoded.ok) return 'vote/malformed'; // VOTE-1
+      const verdict = checkVoteStateless(decoded.value, { chainId, checkpointInterval: params.checkpointInterval });
+      if (verdict.kind === 'reject') return verdict.reason;
+      votes.push(decoded.value);
+    }
+    const good = await verifier.verify(votes.map(voteSignatureItem));
+    if (good.includes(false)) return 'vote/bad-signature'; // VOTE-5
+    const byLink = Map.groupBy(votes, ({ source, target }) => `${source.id}${target.id}`);
+    for (const link of byLink.values()) {
+      agreement.receiveProof(link);
+      for (const vote of link) agreement.receiveVote(vote);
+    }
+    return undefined;
+  }
+
+  /** Waits for what is being checked; takes nothing more from the queue. */
+  async stop(): Promise<void> {
+    for (const dispose of this.#disposers.splice(0)) dispose();
+    this.#stopped = true;
+    await this.#draining;
+  }
+
+  #stopped = false;
+
+  #enqueue(kind: TopicKind, item: Item): void {
+    if (this.#stopped || !this.#queue.push(kind, item)) {
+      this.#deps.metrics.queueDropped.inc({ kind });
+      item.done(ignore('overloaded'), false);
+      return;
+    }
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined;
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const { clock, metrics } = this.#deps;
+    for (;;) {
+      await new Promise<void>((resolve) => clock.after(0, resolve)); // the event loop's turn
+      const batch = this.#stopped ? undefined : this.#queue.take(BATCH);
+      if (batch === undefined) return;
+      const begin = clock.monotonicMs();
+      await this.#serve(batch.kind, batch.items);
+      metrics.stageSeconds.observe({ kind: batch.kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
+    }
+  }
+
+  async #serve(kind: TopicKind, items: readonly Item[]): Promise<void> {
+    const answered = new Set<Item>();
+    const answer = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
+      if (answered.has(item)) return;
+      answered.add(item);
+      item.done(verdict, parked);
+    };
+    try {
+      if (kind === 'tx') await this.#serveTxs(items, answer);
+      else if (kind === 'vote') {
+        const verdicts = await this.#checkVotes(items);
+        for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
+      } else {
+        for (const item of items) await this.#serveBlock(item, (verdict) => answer(item, verdict));
+      }
+    } catch (error) {
+      this.internalError(error, `ingest-${kind}`);
+    } finally {
+      for (const item of items) answer(item, ignore('internal-error'));
+    }
+  }
+
+  async #serveTxs(
+    items: readonly Item[],
+    answer: (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void,
+  ): Promise<void> {
+    const { chainId, params, verifier, mempool } = this.#deps;
+    const waiting: { readonly item: Item; readonly tx: Tx }[] = [];
+    for (const item of items) {
+      const decoded = decodeTx(item.bytes);
+      if (!decoded.ok) {
+        answer(item, reject('tx/malformed')); // TX-1
+        continue;
+      }
+      const tx = decoded.value;
+      const verdict = checkTxStateless(tx, { chainId, params });
+      if (verdict.kind !== 'accept') answer(item, verdict);
+      else if (this.#seenTxs.has(tx.id) || mempool.pool.has(tx.id))
+        answer(item, ignore('tx/known')); // TX-8
+      else waiting.push({ item, tx });
+    }
+    const good = await verifier.verify(waiting.map(({ tx }) => txSignatureItem(tx)));
+    for (const [index, { item, tx }] of waiting.entries()) {
+      if (good[index] !== true) {
+        answer(item, reject('tx/bad-signature')); // TX-7
+        continue;
+      }
+      const { verdict, parked } = mempool.add(tx, item.from);
+      if (verdict.kind === 'accept') this.#seenTxs.add(tx.id);
+      answer(item, verdict, parked);
+    }
+  }
+
+  async #checkVotes(items: readonly { readonly bytes: Uint8Array }[]): Promise<readonly Verdict<Vote, Reason>[]> {
+    const { chainId, params, verifier, agreement } = this.#deps;
+    const verdicts: Verdict<Vote, Reason>[] = [];
+    const waiting: { readonly index: number; readonly vote: Vote }[] = [];
+    for (const [index, { bytes }] of items.entries()) {
+      const decoded = decodeVote(bytes);
+      if (!decoded.ok) {
+        verdicts[index] = reject('vote/malformed'); // VOTE-1
+        continue;
+      }
+      const vote = decoded.value;
+      const verdict = checkVoteStateless(vote, { chainId, checkpointInterval: params.checkpointInterval });
+      verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : verdict; // VOTE-6
+      if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
+    }
+    const good = await verifier.verify(waiting.map(({ vote }) => voteSignatureItem(vote)));
+    for (const [position, { index, vote }] of waiting.entries()) {
+      if (good[position] !== true) {
+        verdicts[index] = reject('vote/bad-signature'); // VOTE-5
+        continue;
+      }
+      const verdict = agreement.receiveVote(vote);
+      if (verdict.kind === 'accept') this.#seenVotes.add(vote.id);
+      verdicts[index] = verdict;
+    }
+    return verdicts;
+  }
+
+  async #serveBlock(item: Item, answer: (verdict: OutcomeVerdict) => void): Promise<void> {
+    const decoded = decodeBlock(item.bytes);
+    if (!decoded.ok) {
+      answer(reject('block/malformed')); // BLK-1
+      return;
+    }
+    await this.#receiveBlock(decoded.value, item.from as PeerKey, (verdict) => {
+      answer(verdict);
+      if (verdict.kind === 'ignore' && verdict.reason === 'block/unknown-parent') {
+        this.#deps.onOrphan(decoded.value, item.bytes.length, item.from as PeerKey);
+      }
+    });
+  }
+
+  async #receiveBlock(
+    block: Block,
+    from: BlockOrigin,
+    onVerdict: (verdict: OutcomeVerdict) => void,
+  ): Promise<Verdict<Block, Reason>> {
+    try {
+      return await this.#deps.chain.receiveBlock(block, from, onVerdict);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      return ignore('internal-error'); // logged and counted by the chain service; sync asks for the block again
+    }
+  }
+
+  #publish(kind: TopicKind, bytes: Uint8Array): void {
+    this.#deps.network.publish(kind, bytes).catch((error: unknown) => this.internalError(error, `publish-${kind}`));
+  }
+
+  internalError(error: unknown, where: string): void {
+    this.#deps.metrics.internalErrors.inc({ where });
+    this.#deps.logger.error({ err: error, where }, 'internal error');
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Messages waiting to be checked: one bounded first-in-first-out lane per kind. Blocks and votes go ahead of
+ * transactions, so that a flood of transactions cannot hold up agreement. A full lane refuses the newcomer: what
+ * waits is older and as likely to be good, and the sender's copies come by other peers.
+ */
+import type { TopicKind } from '../ports.ts';
+
+/** Lanes in order of service. */
+export const LANES = ['block', 'vote', 'tx'] as const satisfies readonly TopicKind[];
+
+/** Messages at most, by kind. A block is up to 1 MB, a vote 210 bytes, a transaction 432 at most. */
+export const LANE_LIMITS: Readonly<Record<TopicKind, number>> = { block: 32, vote: 4096, tx: 8192 };
+
+export class PriorityQueue<T> {
+  readonly #lanes: Record<TopicKind, T[]> = { block: [], vote: [], tx: [] };
+  readonly #heads: Record<TopicKind, number> = { block: 0, vote: 0, tx: 0 };
+
+  length(kind: TopicKind): number {
+    return this.#lanes[kind].length - this.#heads[kind];
+  }
+
+  /** False, and nothing kept, when the lane is full. */
+  push(kind: TopicKind, item: T): boolean {
+    if (this.length(kind) >= LANE_LIMITS[kind]) return false;
+    this.#lanes[kind].push(item);
+    return true;
+  }
+
+  /** Up to `max` items of the most urgent lane that has any. */
+  take(max: Readonly<Record<TopicKind, number>>): { readonly kind: TopicKind; readonly items: T[] } | undefined {
+    for (const kind of LANES) {
+      const waiting = this.length(kind);
+      if (waiting === 0) continue;
+      const lane = this.#lanes[kind];
+      const head = this.#heads[kind];
+      const items = lane.slice(head, head + max[kind]);
+      this.#heads[kind] = head + items.length;
+      if (this.#heads[kind] > 256 && this.#heads[kind] * 2 > lane.length) {
+        lane.splice(0, this.#heads[kind]);
+        this.#heads[kind] = 0;
+      }
+      return { kind, items };
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * A node as an operating-system process: production adapters for the ports, the services, the HTTP API.
+ * Knows nothing of command lines; `scripts/node.ts` does.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Genesis } from '../chain/genesis.ts';
+import type { Address } from '../crypto/address.ts';
+import { nobleBackend } from '../crypto/noble-backend.ts';
+import { createSystemClock, createSystemRng } from './adapters.ts';
+import type { VoterKey } from './agreement/agreement-service.ts';
+import { createApiServer } from './api/server.ts';
+import { createApiBackend } from './api-backend.ts';
+import { composeNode, type GrapevineNode } from './compose.ts';
+import type { NodeConfig } from './config.ts';
+import { createInlineVerifier } from './inline-verifier.ts';
+import { createMetrics } from './metrics.ts';
+import { createWorkerSolver } from './mining/worker-solver.ts';
+import { gossipCounts } from './net/gossip-metrics.ts';
+import { createLibp2pNetwork, DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from './net/libp2p-network.ts';
+import type { Logger } from './ports.ts';
+import { openLevelStore } from './store/open-level-store.ts';
+
+/** Told to peers and shown in the status. */
+export const VERSION = '0.1.0';
+
+export interface ProcessOptions {
+  readonly config: NodeConfig;
+  readonly genesis: Genesis;
+  /** Ed25519 seed of the libp2p identity, 32 bytes. */
+  readonly identitySeed: Uint8Array;
+  readonly voter: VoterKey | undefined;
+  readonly minerAddress: Address | undefined;
+  readonly logger: Logger;
+}
+
+export interface RunningProcess {
+  readonly node: GrapevineNode;
+  readonly peerId: string;
+  readonly addresses: readonly string[];
+  readonly apiUrl: string;
+  /** Stops everything in reverse order of start. */
+  stop(): Promise<void>;
+}
+
+/** Starts a node. Throws StoreError, ApiListenError or the transport's error; what was started is stopped first. */
+export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
+  const { config, genesis, logger } = options;
+  const clock = createSystemClock();
+  const rng = createSystemRng();
+  const metrics = createMetrics({ processMetrics: true });
+  await mkdir(config.dataDir, { recursive: true });
+  const store = await openLevelStore({ location: join(config.dataDir, 'store'), dataDir: config.dataDir });
+  const network = createLibp2pNetwork({
+    identitySeed: options.identitySeed,
+    listen: config.listen,
+    announce: config.announce,
+    bootstrap: config.bootstrap,
+    topics: { chainId: genesis.chainId },
+    clock,
+    rng,
+    logger: logger.child({ part: 'net' }),
+    options: networkOptions(config),
+    addressStore: store,
+    metricsRegistry: metrics.registry,
+  });
+  const solver = createWorkerSolver({
+    budget: config.hashBudget,
+    clock,
+    rng,
+    onFailure: (error) => {
+      metrics.internalErrors.inc({ where: 'pow-worker' });
+      logger.error({ err: error }, 'the mining thread died');
+    },
+  });
+  let node: GrapevineNode;
+  try {
+    node = await composeNode(
+      {
+        genesis,
+        software: `grapevine/${VERSION}`,
+        voter: options.voter,
+        mine: options.minerAddress === undefined ? 'off' : config.mine,
+        mineIntervalMs: config.mineIntervalMs,
+        minerAddress: options.minerAddress,
+        mempoolMaxBytes: config.mempoolMaxBytes,
+        expectsPeers: config.bootstrap.length > 0,
+      },
+      { clock, rng, logger, network, store, verifier: createInlineVerifier(nobleBackend, clock), solver, metrics },
+    );
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  const api = createApiServer({
+    backend: createApiBackend({
+      node,
+      network,
+      store,
+      clock,
+      name: config.name,
+      version: VERSION,
+      genesisDoc: genesis.doc,
+      voter: options.voter?.address,
+      signatureBackend: nobleBackend.name,
+      gossipCounts: async () => {
+        const counts = Object.values(await gossipCounts(metrics.registry));
+        return {
+          messages: counts.reduce((sum, { received, duplicates }) => sum + received - duplicates, 0),
+          copies: counts.reduce((sum, { received }) => sum + received, 0),
+        };
+      },
+      internalErrors: async () => {
+        const { values } = await metrics.internalErrors.get();
+        return values.reduce((sum, { value }) => sum + value, 0);
+      },
+    }),
+    clock,
+    logger: logger.child({ part: 'api' }),
+    metrics: () => metrics.registry.metrics(),
+    options: {
+      host: config.apiHost,
+      port: config.apiPort,
+      ...(config.adminToken !== '' && { adminToken: config.adminToken }),
+    },
+  });
+
+  const stop = async (): Promise<void> => {
+    await api.stop();
+    await node.stop();
+  };
+  try {
+    await node.start();
+    const { port } = await api.start();
+    const host = config.apiHost.includes(':') ? `[${config.apiHost}]` : config.apiHost;
+    return { node, peerId: network.self, addresses: network.addresses(), apiUrl: `http://${host}:${port}`, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function networkOptions(config: NodeConfig): NetworkOptions {
+  const base = config.trustPrivateRanges ? DEVNET_NETWORK : PUBLIC_NETWORK;
+  const D = config.meshDegree;
+  return {
+    ...base,
+    host: { ...base.host, maxConnections: config.maxPeers },
+    gossip: {
+      ...base.gossip,
+      D,
+      Dlo: Math.max(1, D - 1),
+      Dhi: 2 * D,
+      Dout: 1,
+      heartbeatIntervalMs: config.heartbeatMs,
+    },
+    addressBook: { ...base.addressBook, targetConnections: config.targetPeers },
+  };
+}

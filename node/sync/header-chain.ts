@@ -1,0 +1,62 @@
+/** Checks a run of headers before their bodies are asked for. Pure. */
+import type { BlockTree } from '../../chain/block-tree.ts';
+import type { Genesis } from '../../chain/genesis.ts';
+import { MEDIAN_TIME_SPAN } from '../../chain/params.ts';
+import type { BlockReason } from '../../chain/reasons.ts';
+import type { BlockId, ChainEntry, Header } from '../../chain/types.ts';
+import { checkHeader } from '../../chain/validate/header.ts';
+import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
+
+/**
+ * Checks headers that follow one another from a block of the tree.
+ * @returns the entries not yet in the tree, in order; `arrival` is 0, they have not arrived yet
+ */
+export function checkHeaderChain(
+  headers: readonly Header[],
+  context: { readonly tree: BlockTree; readonly genesis: Genesis; readonly finalId: BlockId; readonly nowMs: bigint },
+): Verdict<readonly ChainEntry[], BlockReason> {
+  const { tree, genesis, finalId, nowMs } = context;
+  const first = headers[0];
+  if (first === undefined) return accept([]);
+  let parent = tree.get(first.parent);
+  if (parent === undefined) return reject('block/unknown-parent');
+  const fresh: ChainEntry[] = [];
+  let recentTimes = recentTimestamps(tree, parent);
+  for (const header of headers) {
+    if (header.parent !== parent.header.id) return reject('block/unknown-parent');
+    const known: ChainEntry | undefined = fresh.length === 0 ? tree.get(header.id) : undefined;
+    if (known !== undefined) {
+      parent = known;
+      recentTimes = recentTimestamps(tree, parent);
+      continue;
+    }
+    if (fresh.length === 0 && !tree.isAncestor(finalId, parent.header.id)) return ignore('block/conflicts-final');
+    const verdict = checkHeader(header, {
+      parent,
+      medianTimePastMs: median(recentTimes),
+      nowMs,
+      params: genesis.params,
+      genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
+    });
+    if (verdict.kind !== 'accept') return verdict;
+    parent = { ...verdict.value, arrival: 0 };
+    fresh.push(parent);
+    recentTimes = [header.timestampMs, ...recentTimes].slice(0, MEDIAN_TIME_SPAN);
+  }
+  return accept(fresh);
+}
+
+/** Timestamps of the entry and its ancestors, newest first, as many as the median takes. */
+function recentTimestamps(tree: BlockTree, entry: ChainEntry): readonly bigint[] {
+  const times: bigint[] = [];
+  let at: ChainEntry | undefined = entry;
+  while (at !== undefined && times.length < MEDIAN_TIME_SPAN) {
+    times.push(at.header.timestampMs);
+    at = tree.get(at.header.parent);
+  }
+  return times;
+}
+
+function median(times: readonly bigint[]): bigint {
+  return [...times].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))[Math.floor(times.length / 2)]!;
+}

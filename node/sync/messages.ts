@@ -1,0 +1,107 @@
+/** Between the wire's bytes and the chain's types. `decode*` returns undefined for what does not fit, never throws. */
+import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, chainIdToBytes } from '../../chain/codec.ts';
+import type { BlockId } from '../../chain/types.ts';
+import * as wire from '../net/wire.ts';
+import type { PeerStatus } from './peer-status.ts';
+
+export function encodeStatus(status: PeerStatus): Uint8Array {
+  return wire.encodeStatus({
+    chainId: chainIdToBytes(status.chainId),
+    version: status.software,
+    tipHeight: status.tip.height,
+    tipId: blockIdToBytes(status.tip.id),
+    tipWork: bigintToBytes(status.totalWork),
+    agreedHeight: status.agreed.height,
+    agreedId: blockIdToBytes(status.agreed.id),
+    finalHeight: status.final.height,
+    finalId: blockIdToBytes(status.final.id),
+  });
+}
+
+export function decodeStatus(frame: Uint8Array): PeerStatus | undefined {
+  const message = wire.decodeStatus(frame);
+  if (message === undefined) return undefined;
+  return {
+    chainId: chainIdFromBytes(message.chainId),
+    software: message.version,
+    tip: { height: message.tipHeight, id: blockIdFromBytes(message.tipId) },
+    totalWork: bytesToBigint(message.tipWork),
+    agreed: { height: message.agreedHeight, id: blockIdFromBytes(message.agreedId) },
+    final: { height: message.finalHeight, id: blockIdFromBytes(message.finalId) },
+  };
+}
+
+export interface HeadersRequest {
+  readonly locator: readonly BlockId[];
+  readonly max: number;
+}
+
+export function encodeHeadersRequest(request: HeadersRequest): Uint8Array {
+  return wire.encodeHeadersRequest({ locator: request.locator.map(blockIdToBytes), max: request.max });
+}
+
+export function decodeHeadersRequest(frame: Uint8Array): HeadersRequest | undefined {
+  const message = wire.decodeHeadersRequest(frame);
+  return message && { locator: message.locator.map(blockIdFromBytes), max: message.max };
+}
+
+export function encodeHeadersChunk(headers: readonly Uint8Array[]): Uint8Array {
+  return wire.encodeHeadersChunk({ headers });
+}
+
+export function decodeHeadersChunk(frame: Uint8Array): readonly Uint8Array[] | undefined {
+  return wire.decodeHeadersChunk(frame)?.headers;
+}
+
+export function encodeBodiesRequest(ids: readonly BlockId[]): Uint8Array {
+  return wire.encodeBodiesRequest({ ids: ids.map(blockIdToBytes) });
+}
+
+export function decodeBodiesRequest(frame: Uint8Array): readonly BlockId[] | undefined {
+  return wire.decodeBodiesRequest(frame)?.ids.map(blockIdFromBytes);
+}
+
+/** A block by id; `block` undefined: the peer does not have it. */
+export interface BodyReply {
+  readonly id: BlockId;
+  readonly block: Uint8Array | undefined;
+}
+
+export function encodeBodyReply(reply: BodyReply): Uint8Array {
+  return wire.encodeBodyReply({ id: blockIdToBytes(reply.id), block: reply.block ?? new Uint8Array() });
+}
+
+export function decodeBodyReply(frame: Uint8Array): BodyReply | undefined {
+  const message = wire.decodeBodyReply(frame);
+  return message && { id: blockIdFromBytes(message.id), block: message.block.length === 0 ? undefined : message.block };
+}
+
+export interface VotesRequest {
+  readonly fromHeight: bigint;
+  readonly max: number;
+}
+
+export function encodeVotesRequest(request: VotesRequest): Uint8Array {
+  return wire.encodeVotesRequest(request);
+}
+
+export function decodeVotesRequest(frame: Uint8Array): VotesRequest | undefined {
+  return wire.decodeVotesRequest(frame);
+}
+
+export function encodeVotesChunk(votes: readonly Uint8Array[]): Uint8Array {
+  return wire.encodeVotesChunk({ votes });
+}
+
+export function decodeVotesChunk(frame: Uint8Array): readonly Uint8Array[] | undefined {
+  return wire.decodeVotesChunk(frame)?.votes;
+}
+
+function bigintToBytes(value: bigint): Uint8Array {
+  const hex = value.toString(16);
+  return Uint8Array.from(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'));
+}
+
+function bytesToBigint(bytes: Uint8Array): bigint {
+  return bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
+}

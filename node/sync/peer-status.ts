@@ -1,0 +1,15 @@
+/** What a peer says of its chain. Claims, not facts: they steer what is asked for, never what is believed. */
+import type { BlockId, ChainId, Checkpoint } from '../../chain/types.ts';
+
+export interface PeerStatus {
+  readonly chainId: ChainId;
+  readonly software: string;
+  readonly tip: Checkpoint;
+  readonly totalWork: bigint;
+  readonly agreed: Checkpoint;
+  readonly final: Checkpoint;
+}
+
+export interface LocalStatus extends PeerStatus {
+  readonly knows: (id: BlockId) => boolean;
+}

@@ -1,0 +1,31 @@
+/** The stream protocols of sync: their names and what one request may ask. The envelopes are in `net/wire.ts`. */
+import * as wire from '../net/wire.ts';
+import type { StreamProtocol } from '../ports.ts';
+
+export const MAX_HEADERS_PER_REQUEST = 2000;
+export const MAX_BODIES_PER_REQUEST = 16;
+export const MAX_VOTES_PER_REQUEST = 2048;
+
+export const STATUS: StreamProtocol = {
+  name: '/grapevine/status/1',
+  maxFrameBytes: wire.STATUS_FRAME_BYTES,
+  maxInboundStreams: 4,
+};
+
+export const HEADERS: StreamProtocol = {
+  name: '/grapevine/headers/1',
+  maxFrameBytes: wire.HEADERS_FRAME_BYTES,
+  maxInboundStreams: 2,
+};
+
+export const BODIES: StreamProtocol = {
+  name: '/grapevine/bodies/1',
+  maxFrameBytes: wire.BODY_FRAME_BYTES,
+  maxInboundStreams: 4,
+};
+
+export const VOTES: StreamProtocol = {
+  name: '/grapevine/votes/1',
+  maxFrameBytes: wire.VOTES_FRAME_BYTES,
+  maxInboundStreams: 2,
+};

@@ -1,0 +1,106 @@
+/** The answering side of the sync protocols: one small handler each. */
+import { encodeBlock } from '../../chain/codec.ts';
+import type { AgreementService } from '../agreement/agreement-service.ts';
+import type { ChainService } from '../chain-service.ts';
+import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
+import type { FrameStream, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import type { Store } from '../store/store.ts';
+import * as messages from './messages.ts';
+import type { PeerStatus } from './peer-status.ts';
+import {
+  BODIES,
+  HEADERS,
+  MAX_BODIES_PER_REQUEST,
+  MAX_HEADERS_PER_REQUEST,
+  MAX_VOTES_PER_REQUEST,
+  STATUS,
+  VOTES,
+} from './protocols.ts';
+
+export interface ServeDeps {
+  readonly network: Network;
+  readonly chain: ChainService;
+  readonly agreement: AgreementService;
+  readonly store: Store;
+  readonly ownStatus: () => PeerStatus;
+  readonly onStatus: (peer: PeerKey, status: PeerStatus) => void;
+}
+
+/** Heights looked through for certificates per request, at most. */
+const MAX_CERTIFICATE_HEIGHTS = 1024;
+/** Points for a request that no honest node sends. */
+const MALFORMED_POINTS = 20;
+
+/** Registers all handlers. */
+export function serveSync(deps: ServeDeps): void {
+  const { network } = deps;
+  const serve = (
+    protocol: StreamProtocol,
+    answer: (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>,
+  ): void => {
+    network.handle(protocol, async (stream) => {
+      for await (const request of stream.frames) {
+        const result = await answer(request, stream);
+        if (result === 'malformed') {
+          network.penalize(stream.peer, MALFORMED_POINTS, `${protocol.name}: malformed request`);
+          stream.abort(new Error('malformed request'));
+          return;
+        }
+        break; // one request a stream
+      }
+      await stream.close();
+    });
+  };
+
+  serve(STATUS, async (request, stream) => {
+    const status = messages.decodeStatus(request);
+    if (status === undefined) return 'malformed';
+    await stream.send(messages.encodeStatus(deps.ownStatus()));
+    deps.onStatus(stream.peer, status);
+    return 'answered';
+  });
+
+  serve(HEADERS, async (request, stream) => {
+    const asked = messages.decodeHeadersRequest(request);
+    if (asked === undefined) return 'malformed';
+    const entries = deps.chain.tree.afterLocator(asked.locator, Math.min(asked.max, MAX_HEADERS_PER_REQUEST));
+    for (let at = 0; at < entries.length; at += MAX_HEADERS_PER_CHUNK) {
+      const chunk = entries.slice(at, at + MAX_HEADERS_PER_CHUNK);
+      await stream.send(messages.encodeHeadersChunk(chunk.map((entry) => entry.header.bytes)));
+    }
+    return 'answered';
+  });
+
+  serve(BODIES, async (request, stream) => {
+    const ids = messages.decodeBodiesRequest(request);
+    if (ids === undefined || ids.length > MAX_BODIES_PER_REQUEST) return 'malformed';
+    for (const id of ids) {
+      const block = deps.chain.tree.get(id) === undefined ? undefined : await deps.chain.block(id);
+      await stream.send(messages.encodeBodyReply({ id, block: block && encodeBlock(block) }));
+    }
+    return 'answered';
+  });
+
+  serve(VOTES, async (request, stream) => {
+    const asked = messages.decodeVotesRequest(request);
+    if (asked === undefined) return 'malformed';
+    const limit = Math.min(asked.max, MAX_VOTES_PER_REQUEST);
+    const votes: Uint8Array[] = [];
+    const seen = new Set<string>();
+    const take = (vote: { readonly id: string; readonly bytes: Uint8Array }): void => {
+      if (votes.length >= limit || seen.has(vote.id)) return;
+      seen.add(vote.id);
+      votes.push(vote.bytes);
+    };
+    const agreed = deps.agreement.agreed.height;
+    const last = asked.fromHeight + BigInt(MAX_CERTIFICATE_HEIGHTS);
+    for (let height = asked.fromHeight; height <= agreed && height < last && votes.length < limit; height++) {
+      for (const vote of (await deps.store.certificate(height))?.votes ?? []) take(vote);
+    }
+    for (const vote of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(vote);
+    for (let at = 0; at < votes.length; at += MAX_VOTES_PER_CHUNK) {
+      await stream.send(messages.encodeVotesChunk(votes.slice(at, at + MAX_VOTES_PER_CHUNK)));
+    }
+    return 'answered';
+  });
+}

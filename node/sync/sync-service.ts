@@ -1,0 +1,289 @@
+/**
+ * Brings the node to the best tip its peers can prove: swaps status with them, then headers first, bodies from
+ * several peers at once, votes and certificates last. Also mends what gossip lost: a random peer is asked for its
+ * status every few seconds.
+ */
+import { ParkedBlocks } from '../../chain/parked-blocks.ts';
+import type { Reason } from '../../chain/reasons.ts';
+import type { Block, BlockId } from '../../chain/types.ts';
+import { checkBlockBody } from '../../chain/validate/block-body.ts';
+import type { Verdict } from '../../chain/verdict.ts';
+import type { AgreementService } from '../agreement/agreement-service.ts';
+import type { ChainService } from '../chain-service.ts';
+import type { EventBus } from '../events.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
+import type { Store } from '../store/store.ts';
+import { downloadBodies } from './download-bodies.ts';
+import { checkHeaderChain } from './header-chain.ts';
+import type { PeerStatus } from './peer-status.ts';
+import { planSync } from './plan-sync.ts';
+import { PeerFault, requestHeaders, requestStatus, requestVotes } from './requests.ts';
+import { serveSync } from './serve.ts';
+
+export interface SyncServiceDeps {
+  readonly network: Network;
+  readonly chain: ChainService;
+  readonly agreement: AgreementService;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly events: EventBus;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly software: string;
+  /** Takes votes from a peer's store through the spine. */
+  readonly receiveVotes: (votes: readonly Uint8Array[]) => Promise<Reason | undefined>;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Mean time between status exchanges with a random peer. */
+const EXCHANGE_MS = 2000;
+/** A node this many blocks behind neither votes nor mines. */
+const BEHIND_BLOCKS = 3;
+/** Parked blocks are given up after this long. */
+const PARKED_MAX_AGE_MS = 600_000;
+const POINTS = { invalid: 100, stalled: 10, gone: 0, wrongNetwork: 100 } as const;
+
+export class SyncService {
+  readonly #deps: SyncServiceDeps;
+  readonly #statuses = new Map<PeerKey, PeerStatus>();
+  readonly #parked = new ParkedBlocks();
+  readonly #stopping = new AbortController();
+  readonly #disposers: (() => void)[] = [];
+  #running: Promise<void> | undefined;
+  #runAgain = false;
+  #remaining = 0;
+  #metPeer = false;
+
+  constructor(deps: SyncServiceDeps) {
+    this.#deps = deps;
+  }
+
+  /** True while blocks whose headers are proved are being fetched. A peer's mere claim does not count. */
+  get isBehind(): boolean {
+    return this.#remaining >= BEHIND_BLOCKS;
+  }
+
+  /** True once a peer of the same network has answered. */
+  get hasMetPeer(): boolean {
+    return this.#metPeer;
+  }
+
+  statusOf(peer: PeerKey): PeerStatus | undefined {
+    return this.#statuses.get(peer);
+  }
+
+  /** Registers the answering side; before the network starts. */
+  register(): void {
+    const { network, chain, agreement, store } = this.#deps;
+    serveSync({
+      network,
+      chain,
+      agreement,
+      store,
+      ownStatus: () => this.#ownStatus(),
+      onStatus: (peer, status) => this.#onStatus(peer, status),
+    });
+  }
+
+  start(): void {
+    this.#disposers.push(
+      this.#deps.events.on('entry', ({ entry }) => {
+        for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
+      }),
+    );
+    this.#scheduleExchange();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('stopping'));
+    for (const dispose of this.#disposers.splice(0)) dispose();
+    await this.#running;
+  }
+
+  onPeerConnected(peer: PeerKey): void {
+    this.#exchangeStatus(peer);
+  }
+
+  onPeerDisconnected(peer: PeerKey): void {
+    this.#statuses.delete(peer);
+  }
+
+  /** A block came by gossip whose parent we lack: keep it, and ask its sender what else we lack. */
+  onOrphan(block: Block, bytes: number, from: PeerKey): void {
+    this.#parked.expire(this.#deps.clock.nowMs(), PARKED_MAX_AGE_MS);
+    this.#parked.add(block, from, bytes, this.#deps.clock.nowMs());
+    this.#exchangeStatus(from);
+  }
+
+  #ownStatus(): PeerStatus {
+    const { chain, agreement, software } = this.#deps;
+    const { header, totalWork } = chain.tip;
+    return {
+      chainId: chain.genesis.chainId,
+      software,
+      tip: { height: header.height, id: header.id },
+      totalWork,
+      agreed: agreement.agreed,
+      final: agreement.final,
+    };
+  }
+
+  #scheduleExchange(): void {
+    const { clock, rng, network } = this.#deps;
+    const cancel = clock.after(EXCHANGE_MS * (0.5 + rng.unit()), () => {
+      this.#disposers.splice(this.#disposers.indexOf(cancel), 1);
+      const peers = network.peers();
+      const chosen = peers[Math.floor(rng.unit() * peers.length)];
+      if (chosen !== undefined) this.#exchangeStatus(chosen.peer);
+      this.#scheduleExchange();
+    });
+    this.#disposers.push(cancel);
+  }
+
+  #exchangeStatus(peer: PeerKey): void {
+    requestStatus(this.#deps, peer, this.#ownStatus(), this.#stopping.signal)
+      .then((status) => this.#onStatus(peer, status))
+      .catch((error: unknown) => this.#onFault(peer, error, 'status'));
+  }
+
+  #onStatus(peer: PeerKey, status: PeerStatus): void {
+    const { chain, network, logger } = this.#deps;
+    if (status.chainId !== chain.genesis.chainId) {
+      logger.warn(
+        { peer, theirs: status.chainId, ours: chain.genesis.chainId },
+        'wrong network: the peer follows another genesis; disconnecting',
+      );
+      network.penalize(peer, POINTS.wrongNetwork, 'wrong network');
+      return;
+    }
+    this.#metPeer = true;
+    if (!network.peers().some((view) => view.peer === peer)) return; // gone meanwhile: would never be cleaned up
+    this.#statuses.set(peer, status);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#stopping.signal.aborted) return;
+    if (this.#running !== undefined) {
+      this.#runAgain = true;
+      return;
+    }
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      this.#remaining = 0;
+      if (this.#runAgain) {
+        this.#runAgain = false;
+        this.#wake();
+      }
+    });
+  }
+
+  /** Follows plans until there is nothing left to do. A peer that fails is left out until it sends a new status. */
+  async #run(): Promise<void> {
+    const { chain } = this.#deps;
+    while (!this.#stopping.signal.aborted) {
+      const local = { ...this.#ownStatus(), knows: (id: BlockId) => chain.tree.get(id) !== undefined };
+      const plan = planSync(local, this.#statuses);
+      if (plan.kind === 'idle') return;
+      let progressed = false;
+      try {
+        progressed = plan.kind === 'blocks' ? await this.#fetchBlocks(plan.peer) : await this.#fetchVotes(plan.peer);
+      } catch (error) {
+        this.#onFault(plan.peer, error, plan.kind);
+      }
+      if (!progressed) this.#statuses.delete(plan.peer);
+    }
+  }
+
+  /** One window: up to 2,000 headers from `peer`, their bodies from everybody, then the votes. */
+  async #fetchBlocks(peer: PeerKey): Promise<boolean> {
+    const { chain, agreement, clock, logger, metrics } = this.#deps;
+    const headers = await requestHeaders(this.#deps, peer, chain.tree.locator(), this.#stopping.signal);
+    metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
+    const verdict = checkHeaderChain(headers, {
+      tree: chain.tree,
+      genesis: chain.genesis,
+      finalId: agreement.agreement.final.id,
+      nowMs: BigInt(Math.floor(clock.nowMs())),
+    });
+    if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
+    if (verdict.kind === 'ignore') {
+      logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
+      return false;
+    }
+    const entries = verdict.value;
+    if (entries.length === 0) return false;
+    this.#remaining = entries.length;
+    if (this.isBehind) logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
+    await downloadBodies({
+      ...this.#deps,
+      entries,
+      peers: () => [peer, ...[...this.#statuses.keys()].filter((other) => other !== peer)],
+      checkBody: (block) => checkBlockBody(block, { chainId: chain.genesis.chainId, params: chain.genesis.params }),
+      connect: (block) => this.#connect(block, peer),
+      onFault: (at, error) => this.#onFault(at, error, 'bodies'),
+      signal: this.#stopping.signal,
+    });
+    await this.#fetchVotes(peer);
+    this.#remaining = 0;
+    return true;
+  }
+
+  async #connect(block: Block, headerPeer: PeerKey): Promise<void> {
+    const verdict = await this.#deps.chain.receiveBlock(block, 'sync');
+    if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
+      this.#remaining = Math.max(0, this.#remaining - 1);
+      return;
+    }
+    if (verdict.kind === 'ignore') throw new PeerFault('gone', `block ${block.header.id}: ${verdict.reason}`);
+    // The body fits its header, so whoever built on this block vouched for it.
+    this.#deps.network.penalize(headerPeer, POINTS.invalid, verdict.reason);
+    throw new PeerFault('invalid', `block ${block.header.id}: ${verdict.reason}`);
+  }
+
+  /** Votes above what we know to be agreed, until the peer has no more that help. */
+  async #fetchVotes(peer: PeerKey): Promise<boolean> {
+    const { agreement, metrics, receiveVotes } = this.#deps;
+    let progressed = false;
+    for (;;) {
+      // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
+      const before = agreement.agreement.bestAgreed.height;
+      const finalBefore = agreement.agreement.final.height;
+      const from = (progressed ? before : finalBefore) + 1n;
+      const votes = await requestVotes(this.#deps, peer, from, this.#stopping.signal);
+      metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
+      const bad = await receiveVotes(votes);
+      if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
+      await agreement.settled();
+      if (agreement.agreement.bestAgreed.height <= before && agreement.agreement.final.height <= finalBefore) {
+        return progressed;
+      }
+      progressed = true;
+    }
+  }
+
+  #connectParked(block: Block, from: string): void {
+    this.#deps.chain
+      .receiveBlock(block, from)
+      .then((verdict: Verdict<Block, Reason>) => {
+        if (verdict.kind !== 'reject') return;
+        this.#parked.takeBranch(block.header.id);
+        this.#deps.network.penalize(from, POINTS.invalid, verdict.reason);
+      })
+      .catch(this.#deps.onFailure);
+  }
+
+  #onFault(peer: PeerKey, error: unknown, protocol: string): void {
+    const { metrics, network, logger, onFailure } = this.#deps;
+    if (this.#stopping.signal.aborted) return;
+    if (!(error instanceof PeerFault)) {
+      onFailure(error);
+      return;
+    }
+    metrics.syncRequests.inc({ protocol, result: error.kind });
+    logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
+    if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
+  }
+}
