@@ -124,8 +124,13 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     bodyLimit: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: true,
-    // Node looks for late requests at this interval; its default of 30 s would make the timeout 45 s.
-    http: { maxHeaderSize: MAX_HEADER_BYTES, connectionsCheckingInterval: Math.min(requestTimeoutMs, 5000) },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Node swaps the two timeouts where this one, 60 s by default, is the longer: bodies would be waited for longer.
+      headersTimeout: requestTimeoutMs,
+      // How often it looks; by default every 30 s.
+      connectionsCheckingInterval: Math.min(requestTimeoutMs, 5000),
+    },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // What the router refuses before there is a route: bad escapes, over-long parameters.
     frameworkErrors: (error, _request, reply) => {

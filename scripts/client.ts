@@ -1,0 +1,507 @@
+/**
+ * A typed client of a node's HTTP API: `grapevine/client`. Uses fetch and WebSocket as the platform has them.
+ *
+ * ```ts
+ * const client = new GrapevineClient({ url: 'http://127.0.0.1:7401' });
+ * const { id } = await client.sendTransaction({ secretKey, to: 'gv1p…', amount: 150_000_000n });
+ * await client.waitFor(id, 'final');
+ * ```
+ */
+import { signTx } from '../chain/sign.ts';
+import type { ChainId } from '../chain/types.ts';
+import { addressOf, formatAddress, parseAddress } from '../crypto/address.ts';
+import { bytesToHex } from '../crypto/bytes.ts';
+import { publicKeyOf } from '../crypto/keys.ts';
+import { createSystemClock } from '../node/adapters.ts';
+import type {
+  AccountHistory,
+  AccountInfo,
+  BlockInfo,
+  BlockList,
+  ChainEvent,
+  ConnectResult,
+  EventType,
+  HelloEvent,
+  MempoolInfo,
+  MineResult,
+  NodeStatus,
+  PeerList,
+  ProblemDocument,
+  Readiness,
+  SocketMessage,
+  SubmitResult,
+  TipInfo,
+  TransactionState,
+  TransactionStatus,
+} from '../node/api/schemas.ts';
+import type { Clock } from '../node/ports.ts';
+
+export type {
+  AccountHistory,
+  AccountInfo,
+  BlockInfo,
+  BlockList,
+  ChainEvent,
+  EventType,
+  HelloEvent,
+  MempoolInfo,
+  NodeStatus,
+  PeerList,
+  ProblemDocument,
+  SubmitResult,
+  TipInfo,
+  TransactionState,
+  TransactionStatus,
+};
+
+export const DEFAULT_API_URL = 'http://127.0.0.1:7401';
+
+/** Codes that the client itself gives; all others are the node's. */
+export type ClientErrorCode = 'client/no-answer' | 'client/timeout' | 'client/not-grapevine' | 'client/bad-argument';
+
+/** The node refused, or there was no answer (`status` 0). */
+export class GrapevineError extends Error {
+  /** A reason code (`tx/balance-low`), another code of the API, or one of the client's. */
+  readonly code: string;
+  /** HTTP status; 0 where there was none. */
+  readonly status: number;
+  readonly problem: ProblemDocument | undefined;
+  readonly retryAfterS: number | undefined;
+
+  constructor(
+    code: string,
+    message: string,
+    details: {
+      readonly status?: number;
+      readonly problem?: ProblemDocument | undefined;
+      readonly retryAfterS?: number | undefined;
+      readonly cause?: unknown;
+    } = {},
+  ) {
+    super(message, { cause: details.cause });
+    this.name = 'GrapevineError';
+    this.code = code;
+    this.status = details.status ?? 0;
+    this.problem = details.problem;
+    this.retryAfterS = details.retryAfterS;
+  }
+}
+
+export interface GrapevineClientOptions {
+  /** Default `http://127.0.0.1:7401`. */
+  readonly url?: string;
+  /** Bearer token of administrative calls. */
+  readonly token?: string;
+  /** Longest wait for an answer; default 30 s. */
+  readonly timeoutMs?: number;
+  readonly clock?: Clock;
+}
+
+export interface SendOptions {
+  /** 32 bytes. */
+  readonly secretKey: Uint8Array;
+  /** bech32m. */
+  readonly to: string;
+  /** In the smallest unit. */
+  readonly amount: bigint;
+  /** In the smallest unit; default: the network's minimum. */
+  readonly fee?: bigint;
+  /** Text (as UTF-8) or bytes, at most 256. */
+  readonly memo?: string | Uint8Array;
+  /** Default: the sender's next one, counting what waits in the node's mempool. */
+  readonly nonce?: bigint;
+}
+
+export interface SentTransaction extends SubmitResult {
+  readonly from: string;
+  readonly nonce: bigint;
+  readonly fee: bigint;
+}
+
+export interface WaitOptions {
+  /** Default 60 s. */
+  readonly timeoutMs?: number;
+  readonly pollMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface EventOptions {
+  readonly signal?: AbortSignal;
+  /** Called when the connection is lost and another is about to be tried. */
+  readonly onReconnect?: (why: string) => void;
+}
+
+/** What the event iterator yields: `hello` on each connection (after the first: events may be missing before it). */
+export type ClientEvent = HelloEvent | ChainEvent;
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_WAIT_MS = 60_000;
+const DEFAULT_POLL_MS = 200;
+const RECONNECT_MS = [250, 500, 1000, 2000, 5000] as const;
+/** The node sends a heartbeat every 15 s. */
+const SILENCE_MS = 45_000;
+/** Events kept for a consumer that is slower than the node; beyond that the connection is begun anew. */
+const MAX_PENDING_EVENTS = 10_000;
+const NORMAL_CLOSURE = 1000;
+/** How far along a transaction is. */
+const PROGRESS: Readonly<Record<TransactionState, number>> = { dropped: -1, pending: 0, mined: 1, agreed: 2, final: 3 };
+
+interface NetworkFacts {
+  readonly chainId: ChainId;
+  readonly minFee: bigint;
+}
+
+export class GrapevineClient {
+  readonly url: string;
+  readonly #token: string | undefined;
+  readonly #timeoutMs: number;
+  readonly #clock: Clock;
+  #network: Promise<NetworkFacts> | undefined;
+
+  /** @throws GrapevineError `client/bad-argument` when the URL is none of http or https */
+  constructor(options: GrapevineClientOptions = {}) {
+    this.url = checkUrl(options.url ?? DEFAULT_API_URL);
+    this.#token = options.token;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#clock = options.clock ?? createSystemClock();
+  }
+
+  status(): Promise<NodeStatus> {
+    return this.#get('/v1/status');
+  }
+
+  tip(): Promise<TipInfo> {
+    return this.#get('/v1/tip');
+  }
+
+  /** The genesis document, as make-genesis wrote it. */
+  genesis(): Promise<unknown> {
+    return this.#get('/v1/genesis');
+  }
+
+  /** Also where the node is not ready. */
+  async readiness(): Promise<Readiness> {
+    try {
+      return await this.#get('/readyz');
+    } catch (error) {
+      if (!(error instanceof GrapevineError) || error.code !== 'not-ready') throw error;
+      return { ready: false, missing: error.problem?.missing ?? [] };
+    }
+  }
+
+  metrics(): Promise<string> {
+    return this.#request('GET', '/metrics', undefined, (response) => response.text());
+  }
+
+  /** @param address bech32m */
+  account(address: string): Promise<AccountInfo> {
+    return this.#get(`/v1/accounts/${encodeURIComponent(address)}`);
+  }
+
+  /** @param page `before` is the `next` of the page before */
+  history(address: string, page: { readonly limit?: number; readonly before?: string } = {}): Promise<AccountHistory> {
+    return this.#get(`/v1/accounts/${encodeURIComponent(address)}/history${query(page)}`);
+  }
+
+  block(idOrHeight: string | bigint | number): Promise<BlockInfo> {
+    return this.#get(`/v1/blocks/${encodeURIComponent(String(idOrHeight))}`);
+  }
+
+  blocks(page: { readonly from?: string | bigint; readonly limit?: number } = {}): Promise<BlockList> {
+    return this.#get(`/v1/blocks${query(page)}`);
+  }
+
+  mempool(page: { readonly limit?: number } = {}): Promise<MempoolInfo> {
+    return this.#get(`/v1/mempool${query(page)}`);
+  }
+
+  transaction(id: string): Promise<TransactionStatus> {
+    return this.#get(`/v1/transactions/${encodeURIComponent(id)}`);
+  }
+
+  peers(): Promise<PeerList> {
+    return this.#get('/v1/peers');
+  }
+
+  connectPeer(address: string): Promise<ConnectResult> {
+    return this.#request('POST', '/v1/peers', { address }, readJson<ConnectResult>);
+  }
+
+  disconnectPeer(id: string): Promise<void> {
+    return this.#request('DELETE', `/v1/peers/${encodeURIComponent(id)}`, undefined, async () => undefined);
+  }
+
+  /**
+   * Mines on demand.
+   *
+   * @param blocks 1 to 1000
+   * @param timeoutMs longest wait; mining takes the time it takes
+   */
+  mine(blocks = 1, timeoutMs = 600_000): Promise<MineResult> {
+    return this.#request('POST', '/v1/mine', { blocks }, readJson<MineResult>, timeoutMs);
+  }
+
+  /** @param bytes the canonical encoding of a signed transaction */
+  submit(bytes: Uint8Array): Promise<SubmitResult> {
+    return this.#request('POST', '/v1/transactions', { tx: bytesToHex(bytes) }, readJson<SubmitResult>);
+  }
+
+  /**
+   * Builds, signs and submits a transfer.
+   *
+   * @throws GrapevineError with the node's reason code where it refuses
+   */
+  async sendTransaction(options: SendOptions): Promise<SentTransaction> {
+    const to = parseAddress(options.to);
+    if (!to.ok) throw new GrapevineError('client/bad-argument', `to: ${to.error}`);
+    const from = formatAddress(addressOf(publicKeyOf(options.secretKey)));
+    const { chainId, minFee } = await this.network();
+    const nonce = options.nonce ?? BigInt((await this.account(from)).pendingNonce);
+    const fee = options.fee ?? minFee;
+    const { amount } = options;
+    const memo = typeof options.memo === 'string' ? new TextEncoder().encode(options.memo) : options.memo;
+    const body = { chainId, nonce, to: to.address, amount, fee, memo: memo ?? new Uint8Array() };
+    const { bytes } = signTx(body, options.secretKey);
+    return { ...(await this.submit(bytes)), from, nonce, fee };
+  }
+
+  /** What signing needs to know of the network; asked once. */
+  network(): Promise<NetworkFacts> {
+    this.#network ??= this.status().then(
+      ({ network }) => ({ chainId: network.chainId as ChainId, minFee: BigInt(network.minFee) }),
+      (error: unknown) => {
+        this.#network = undefined;
+        throw error;
+      },
+    );
+    return this.#network;
+  }
+
+  /**
+   * Waits until a transaction has come at least as far as `state`. One that the node does not know yet is waited
+   * for: it may have been submitted elsewhere.
+   *
+   * @throws GrapevineError with the reason it was dropped for, or `client/timeout`
+   */
+  async waitFor(
+    id: string,
+    state: Exclude<TransactionState, 'dropped'> = 'mined',
+    options: WaitOptions = {},
+  ): Promise<TransactionStatus> {
+    const timeoutMs = options.timeoutMs ?? DEFAULT_WAIT_MS;
+    const end = this.#clock.monotonicMs() + timeoutMs;
+    const signal = options.signal ?? NEVER;
+    let seen = 'not seen by this node';
+    for (;;) {
+      signal.throwIfAborted();
+      const status = await this.transaction(id).catch((error: unknown) => {
+        if (error instanceof GrapevineError && error.status === 404) return undefined;
+        throw error;
+      });
+      if (status?.state === 'dropped') {
+        const reason = status.reason ?? 'tx/evicted';
+        throw new GrapevineError(reason, `transaction ${id} was dropped: ${reason}`);
+      }
+      if (status !== undefined && PROGRESS[status.state] >= PROGRESS[state]) return status;
+      if (status !== undefined) seen = status.parked ? 'parked: a lower nonce of the sender is missing' : status.state;
+      if (this.#clock.monotonicMs() >= end) {
+        throw new GrapevineError('client/timeout', `transaction ${id} is not ${state} after ${timeoutMs} ms: ${seen}`);
+      }
+      await this.#clock.sleep(options.pollMs ?? DEFAULT_POLL_MS, signal);
+    }
+  }
+
+  /**
+   * Follows what happens on the node, reconnecting where the connection breaks, until the loop is left or the signal
+   * aborts. Each connection begins with a `hello`; events between two connections are not repeated.
+   *
+   * @throws GrapevineError `client/no-answer` when the first connection can't be made
+   */
+  async *events(types?: readonly EventType[], options: EventOptions = {}): AsyncGenerator<ClientEvent, void, void> {
+    const suffix = types === undefined ? '' : query({ types: types.join(',') });
+    const address = `${this.url.replace(/^http/, 'ws')}/v1/events${suffix}`;
+    const signal = options.signal ?? NEVER;
+    let failures = 0;
+    let everConnected = false;
+    while (!signal.aborted) {
+      const feed = new EventFeed(address, this.#clock, signal);
+      try {
+        for await (const message of feed) {
+          everConnected = true;
+          failures = 0;
+          if (message.type !== 'heartbeat') yield message;
+        }
+      } finally {
+        feed.close();
+      }
+      if (signal.aborted) return;
+      if (!everConnected) {
+        await this.status(); // says more about what is wrong than a socket does
+        throw new GrapevineError('client/no-answer', `no event socket at ${address}: ${feed.endedBecause}`);
+      }
+      options.onReconnect?.(feed.endedBecause);
+      const delayMs = RECONNECT_MS[Math.min(failures, RECONNECT_MS.length - 1)]!;
+      failures += 1;
+      await this.#clock.sleep(delayMs, signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+    }
+  }
+
+  #get<T>(path: string): Promise<T> {
+    return this.#request('GET', path, undefined, readJson<T>);
+  }
+
+  async #request<T>(
+    method: string,
+    path: string,
+    body: object | undefined,
+    read: (response: Response) => Promise<T>,
+    timeoutMs = this.#timeoutMs,
+  ): Promise<T> {
+    const timeout = new AbortController();
+    const cancel = this.#clock.after(timeoutMs, () => timeout.abort());
+    try {
+      const response = await fetch(`${this.url}${path}`, {
+        method,
+        headers: {
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: timeout.signal,
+      });
+      if (!response.ok) throw await refusal(response);
+      return await read(response);
+    } catch (error) {
+      if (error instanceof GrapevineError) throw error;
+      if (timeout.signal.aborted) {
+        throw new GrapevineError('client/timeout', `no answer from ${this.url} within ${timeoutMs} ms`);
+      }
+      throw new GrapevineError('client/no-answer', `no node answers at ${this.url}: ${causeOf(error)}`, {
+        cause: error,
+      });
+    } finally {
+      cancel();
+    }
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+/** One connection's messages, in order; ends when it does. */
+class EventFeed implements AsyncIterable<SocketMessage> {
+  readonly #socket: WebSocket;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  readonly #pending: SocketMessage[] = [];
+  readonly #onAbort = () => this.#end('aborted');
+  #wake: (() => void) | undefined;
+  #cancelSilence: () => void = () => {};
+  #ended = false;
+  endedBecause = 'the connection closed';
+
+  constructor(address: string, clock: Clock, signal: AbortSignal) {
+    this.#clock = clock;
+    this.#signal = signal;
+    this.#socket = new WebSocket(address);
+    this.#socket.onmessage = ({ data }) => this.#onMessage(String(data));
+    this.#socket.onclose = ({ code, reason }) => this.#end(reason === '' ? `closed with ${code}` : reason);
+    this.#socket.onerror = () => this.#end('the connection failed');
+    signal.addEventListener('abort', this.#onAbort);
+    this.#expectSound();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<SocketMessage, void, void> {
+    for (;;) {
+      const message = this.#pending.shift();
+      if (message !== undefined) {
+        yield message;
+        continue;
+      }
+      if (this.#ended) return;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  close(): void {
+    this.#pending.length = 0;
+    this.#end('closed here');
+  }
+
+  #onMessage(text: string): void {
+    if (this.#ended) return;
+    this.#expectSound();
+    let message: SocketMessage;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      this.#end('a message was not JSON');
+      return;
+    }
+    if (this.#pending.length >= MAX_PENDING_EVENTS) {
+      this.#end(`${MAX_PENDING_EVENTS} events were not taken`);
+      return;
+    }
+    this.#pending.push(message);
+    this.#wake?.();
+  }
+
+  #expectSound(): void {
+    this.#cancelSilence();
+    this.#cancelSilence = this.#clock.after(SILENCE_MS, () => this.#end('the node fell silent'));
+  }
+
+  #end(why: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.endedBecause = why;
+    this.#cancelSilence();
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#socket.close(NORMAL_CLOSURE);
+    this.#wake?.();
+  }
+}
+
+async function readJson<T>(response: Response): Promise<T> {
+  return (await response.json()) as T;
+}
+
+async function refusal(response: Response): Promise<GrapevineError> {
+  const { status } = response;
+  const text = await response.text();
+  const retryAfter = response.headers.get('retry-after');
+  const retryAfterS = retryAfter === null ? undefined : Number(retryAfter);
+  if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
+    const problem = JSON.parse(text) as ProblemDocument;
+    return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });
+  }
+  return new GrapevineError('client/not-grapevine', `HTTP ${status} from what is not a Grapevine node`, { status });
+}
+
+function checkUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new GrapevineError('client/bad-argument', `'${text}' is not the URL of an API; write http://127.0.0.1:7401`);
+  }
+  return text.replace(/\/+$/, '');
+}
+
+/** fetch says `fetch failed`, and hides why in its causes. */
+function causeOf(error: unknown): string {
+  let cause = error;
+  for (let depth = 0; depth < 4 && cause instanceof Error; depth++) {
+    if ('code' in cause && typeof cause.code === 'string') return cause.code;
+    if (cause.cause === undefined) return cause.message;
+    cause = cause.cause;
+  }
+  return String(cause);
+}
+
+function query(values: Readonly<Record<string, string | number | bigint | undefined>>): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(values)) if (value !== undefined) search.set(key, String(value));
+  return search.size === 0 ? '' : `?${search}`;
+}

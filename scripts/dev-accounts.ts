@@ -1,0 +1,74 @@
+/**
+ * Keys that everybody knows. A devnet's genesis funds ten accounts of this mnemonic, as anvil and hardhat do with
+ * theirs. Whatever is sent to them elsewhere is gone.
+ */
+import { taggedHash } from '../crypto/hash.ts';
+import { type KeyPair, keyFromMnemonic, keysFromMnemonic } from '../crypto/mnemonic.ts';
+
+export const DEV_MNEMONIC = 'test test test test test test test test test test test junk';
+export const DEV_ACCOUNT_COUNT = 10;
+/** The only network whose name makes the development keys the default. */
+export const DEV_NETWORK = 'devnet';
+/** Signs the canary that shows, at the start of a devnet, that messages reach every node. */
+export const CANARY_INDEX = 100;
+/** Voter keys of the devnet's nodes: this plus the node's number. */
+export const FIRST_VOTER_INDEX = 1000;
+const MAX_NODES = 1000;
+
+export const DEV_WARNING =
+  'These keys are published: everybody has them. Use them on a devnet only, never for anything of value.';
+
+const known = new Map<number, KeyPair>();
+
+/** Derivation takes tens of milliseconds; there are few development keys, and they never change. */
+function devKey(index: number): KeyPair {
+  let key = known.get(index);
+  if (key === undefined) {
+    key = keyFromMnemonic(DEV_MNEMONIC, index);
+    known.set(index, key);
+  }
+  return key;
+}
+
+/**
+ * @param index 0 to 9
+ * @throws RangeError outside that
+ */
+export function devAccount(index: number): KeyPair {
+  if (!Number.isInteger(index) || index < 0 || index >= DEV_ACCOUNT_COUNT) {
+    throw new RangeError(`development accounts are 0 to ${DEV_ACCOUNT_COUNT - 1}, not ${index}`);
+  }
+  return devKey(index);
+}
+
+/** All ten, for the price of one derivation. */
+export function devAccounts(): readonly KeyPair[] {
+  return keysFromMnemonic(DEV_MNEMONIC, DEV_ACCOUNT_COUNT);
+}
+
+/**
+ * The key of a devnet node's vote and coinbase.
+ *
+ * @param node 0 to 999
+ * @throws RangeError outside that
+ */
+export function devVoter(node: number): KeyPair {
+  checkNode(node);
+  return devKey(FIRST_VOTER_INDEX + node);
+}
+
+function checkNode(node: number): void {
+  if (!Number.isInteger(node) || node < 0 || node >= MAX_NODES) throw new RangeError(`no development node ${node}`);
+}
+
+/** Signs the canary. */
+export function devCanary(): KeyPair {
+  return devKey(CANARY_INDEX);
+}
+
+/** The libp2p identity of a devnet node: an Ed25519 seed, 32 bytes. */
+export function devIdentitySeed(node: number): Uint8Array {
+  const index = new Uint8Array(4);
+  new DataView(index.buffer).setUint32(0, node);
+  return taggedHash('grapevine/dev-identity/1', index);
+}

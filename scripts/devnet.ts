@@ -1,0 +1,220 @@
+/** `grapevine devnet` (`npm start`): a development network of several nodes on this machine. */
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { UNITS_PER_COIN } from '../chain/params.ts';
+import { formatAddress } from '../crypto/address.ts';
+import { bytesToHex } from '../crypto/bytes.ts';
+import { createSystemClock, createSystemRng } from '../node/adapters.ts';
+import type { Clock } from '../node/ports.ts';
+import { DEV_MNEMONIC, DEV_WARNING, devAccounts } from './dev-accounts.ts';
+import { Devnet } from './devnet/devnet.ts';
+import { type NetworkDir, openNetworkDir } from './devnet/network-dir.ts';
+import { Screen } from './devnet/screen.ts';
+import { EXIT } from './exit.ts';
+
+interface DevnetFlags {
+  readonly nodes?: number;
+  readonly blockTime?: number;
+  readonly load: number;
+  readonly duration?: number;
+  readonly json?: boolean;
+  readonly fresh?: boolean;
+  readonly dataDir: string;
+  readonly basePort: number;
+  readonly hashBudget: number;
+  readonly killEvery?: number;
+  readonly logLevel: string;
+}
+
+const DEFAULTS = { nodes: 5, blockTimeMs: 2000 };
+const MAX_NODES = 100;
+const REFRESH_MS = 1000;
+/** When piped, a status line every so many refreshes. */
+const LINE_EVERY = 5;
+
+export function addDevnetCommand(program: Command): void {
+  program
+    .command('devnet')
+    .description('run a development network: several nodes on this machine, all mining and voting')
+    .option('--nodes <n>', `how many nodes (default: ${DEFAULTS.nodes}, or as the network was)`, whole(1, MAX_NODES))
+    .option(
+      '--block-time <s>',
+      `target seconds between blocks (default: ${DEFAULTS.blockTimeMs / 1000})`,
+      decimal(0.05, 3600),
+    )
+    .option('--load <tps>', 'send this many transactions per second', decimal(0, 10_000), 0)
+    .option('--duration <s>', 'end by itself after so many seconds', decimal(1, 31_536_000))
+    .option('--json', 'at the end print one JSON object to standard output; all else goes to standard error')
+    .option('--fresh', 'begin a new chain; what is in the data directory is removed')
+    .option('--data-dir <dir>', 'where the network lives', '.grapevine/devnet')
+    .option('--base-port <p>', 'APIs listen on the ports above this one', whole(1024, 65_000), 7400)
+    .option('--hash-budget <share>', 'share of one core that each miner may use', decimal(0.001, 1), 0.04)
+    .option(
+      '--kill-every <s>',
+      'kill a random node (SIGKILL) every so many seconds, and start it again',
+      decimal(1, 3600),
+    )
+    .option('--log-level <level>', 'of the nodes’ log files', 'info')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ grapevine devnet                                    five nodes, until Ctrl-C; again: the same chain goes on
+  $ grapevine devnet --fresh --nodes 3 --block-time 1   a new chain of three nodes
+  $ grapevine devnet --duration 60 --load 20 --json     a measured minute; exit status 1 if the nodes disagree
+  $ grapevine devnet --load 20 --kill-every 30          watch it heal`,
+    )
+    .action(async (flags: DevnetFlags) => {
+      process.exitCode = await runDevnet(flags);
+    });
+}
+
+async function runDevnet(flags: DevnetFlags): Promise<number> {
+  const clock = createSystemClock();
+  const startedAtMs = clock.monotonicMs();
+  const screen = new Screen(flags.json === true ? process.stderr : process.stdout, LINE_EVERY);
+  const ending = new AbortController();
+  const offSignals = onSignals(() => ending.abort());
+  let dir: NetworkDir | undefined;
+  let devnet: Devnet | undefined;
+  try {
+    dir = await openNetworkDir({
+      path: resolve(flags.dataDir),
+      fresh: flags.fresh === true,
+      wanted: {
+        nodes: flags.nodes,
+        blockTimeMs: flags.blockTime === undefined ? undefined : Math.round(flags.blockTime * 1000),
+      },
+      defaults: DEFAULTS,
+      hashBudget: flags.hashBudget,
+      nowMs: clock.nowMs(),
+    });
+    introduce(dir, screen);
+    devnet = await Devnet.start({
+      dir,
+      basePort: flags.basePort,
+      hashBudget: flags.hashBudget,
+      logLevel: flags.logLevel,
+      clock,
+      rng: createSystemRng(),
+      screen,
+      startedAtMs,
+    });
+    screen.say(`ready in ${await devnet.untilReady()} ms`);
+    await live(devnet, flags, clock, screen, ending);
+    const report = await devnet.settleAndReport();
+    if (flags.json === true) console.log(JSON.stringify(report));
+    return report.sameTip && report.errors === 0 ? EXIT.done : EXIT.refused;
+  } catch (error) {
+    if (ending.signal.aborted) return EXIT.done; // Ctrl-C while starting: what broke is what we stopped
+    throw error;
+  } finally {
+    await devnet?.stop();
+    await dir?.release();
+    offSignals();
+  }
+}
+
+/** Runs load, faults and the status display until the duration is over or the user ends it. */
+async function live(
+  devnet: Devnet,
+  flags: DevnetFlags,
+  clock: Clock,
+  screen: Screen,
+  ending: AbortController,
+): Promise<void> {
+  const { signal } = ending;
+  const begin = clock.monotonicMs();
+  const cancelEnd = flags.duration === undefined ? () => {} : clock.after(flags.duration * 1000, () => ending.abort());
+  const work = [
+    flags.load > 0 ? devnet.traffic.run(flags.load, signal) : undefined,
+    flags.killEvery === undefined ? undefined : killInTurn(devnet, flags.killEvery * 1000, clock, signal),
+  ];
+  const rate = new RateMeter();
+  try {
+    while (!signal.aborted) {
+      const rows = await devnet.refresh();
+      await devnet.sampleMemory();
+      const nowMs = clock.monotonicMs();
+      screen.show({
+        rows,
+        txPerSecond: rate.add(nowMs, devnet.traffic.counts.mined),
+        uptimeMs: nowMs - begin,
+      });
+      await clock.sleep(REFRESH_MS, signal).catch(() => undefined); // aborted: the condition ends the loop
+    }
+  } finally {
+    cancelEnd();
+    ending.abort();
+    await Promise.all(work);
+  }
+}
+
+async function killInTurn(devnet: Devnet, everyMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await clock.sleep(everyMs, signal).catch(() => undefined); // aborted: checked next
+    if (signal.aborted) return;
+    await devnet.killAndRestartOne();
+  }
+}
+
+function introduce(dir: NetworkDir, screen: Screen): void {
+  const { genesis, shape, isContinued } = dir;
+  screen.say(
+    `${isContinued ? 'continuing' : 'new'} network of ${shape.nodes} nodes, a block every ${shape.blockTimeMs / 1000} s, chain ${genesis.chainId.slice(0, 16)}…, in ${dir.path}`,
+  );
+  screen.say(`\nmnemonic: ${DEV_MNEMONIC}`);
+  for (const [index, { address, secretKey }] of devAccounts().entries()) {
+    const coins = (genesis.accounts.get(address)?.balance ?? 0n) / UNITS_PER_COIN;
+    screen.say(`(${index}) ${formatAddress(address)}  ${coins} coins at genesis  0x${bytesToHex(secretKey)}`);
+  }
+  screen.say(`WARNING: ${DEV_WARNING}\n`);
+}
+
+/** Transactions per second over the last ten seconds. */
+class RateMeter {
+  readonly #samples: { readonly atMs: number; readonly count: number }[] = [];
+
+  add(atMs: number, count: number): number {
+    this.#samples.push({ atMs, count });
+    while (atMs - this.#samples[0]!.atMs > 10_000) this.#samples.shift();
+    const first = this.#samples[0]!;
+    return atMs === first.atMs ? 0 : Math.max(0, ((count - first.count) * 1000) / (atMs - first.atMs));
+  }
+}
+
+/** The first signal ends gracefully; a second one at once, and the nodes see their leash go. */
+function onSignals(end: () => void): () => void {
+  let count = 0;
+  const handler = (): void => {
+    count += 1;
+    if (count > 1) process.exit(EXIT.refused);
+    end();
+  };
+  process.on('SIGINT', handler);
+  process.on('SIGTERM', handler);
+  return () => {
+    process.off('SIGINT', handler);
+    process.off('SIGTERM', handler);
+  };
+}
+
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+function decimal(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`expected a number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,143 @@
+/** The devnet's directory: its genesis, one folder a node, and a lock that says who runs it. */
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Genesis, genesisDoc, parseGenesis } from '../../chain/genesis.ts';
+import { UNITS_PER_COIN } from '../../chain/params.ts';
+import { bitsForHashes } from '../../chain/target.ts';
+import { devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
+import { UsageError } from '../exit.ts';
+
+/** Coins of each development account, as many as anvil gives. */
+const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
+const CANARY_BALANCE = 100n * UNITS_PER_COIN;
+/** Double SHA-256 per second and core of the JavaScript kernel, roughly; ASERT corrects the rest. */
+const HASHES_PER_CORE_SECOND = 700_000;
+
+export interface NetworkShape {
+  readonly nodes: number;
+  readonly blockTimeMs: number;
+}
+
+export interface NetworkDir {
+  readonly path: string;
+  readonly genesisPath: string;
+  readonly genesis: Genesis;
+  readonly shape: NetworkShape;
+  /** True when the chain was there before. */
+  readonly isContinued: boolean;
+  nodeDir(index: number): string;
+  /** Gives up the lock. */
+  release(): Promise<void>;
+}
+
+/**
+ * Opens the directory, or makes a new network in it.
+ * @param wanted what the user asked for; undefined: as it was, or the default
+ * @param hashBudget share of a core each miner has: with it the first target is about right
+ * @throws UsageError when another devnet runs there, or the network there has another shape
+ */
+export async function openNetworkDir(options: {
+  readonly path: string;
+  readonly fresh: boolean;
+  readonly wanted: { readonly nodes: number | undefined; readonly blockTimeMs: number | undefined };
+  readonly defaults: NetworkShape;
+  readonly hashBudget: number;
+  readonly nowMs: number;
+}): Promise<NetworkDir> {
+  const { path, wanted, defaults } = options;
+  const lockPath = join(path, 'devnet.lock');
+  await mkdir(path, { recursive: true });
+  await takeLock(lockPath, path);
+  try {
+    const genesisPath = join(path, 'genesis.json');
+    if (options.fresh) await removeNetwork(path);
+    const found = await readText(genesisPath);
+    const isContinued = found !== undefined;
+    if (found === undefined) {
+      const shape = { nodes: wanted.nodes ?? defaults.nodes, blockTimeMs: wanted.blockTimeMs ?? defaults.blockTimeMs };
+      const doc = makeGenesis(shape, options.hashBudget, options.nowMs);
+      await writeFile(genesisPath, `${JSON.stringify(doc, null, 2)}\n`);
+    }
+    const genesis = parseGenesis(JSON.parse(found ?? (await readFile(genesisPath, 'utf8'))));
+    const shape = { nodes: genesis.electorate.length, blockTimeMs: genesis.params.blockTimeMs };
+    refuseOtherShape(wanted, shape, path);
+    return {
+      path,
+      genesisPath,
+      genesis,
+      shape,
+      isContinued,
+      nodeDir: (index) => join(path, `node${index + 1}`),
+      release: () => rm(lockPath, { force: true }),
+    };
+  } catch (error) {
+    await rm(lockPath, { force: true });
+    throw error;
+  }
+}
+
+function makeGenesis(shape: NetworkShape, hashBudget: number, nowMs: number) {
+  const hashesPerBlock = shape.nodes * hashBudget * HASHES_PER_CORE_SECOND * (shape.blockTimeMs / 1000);
+  return genesisDoc({
+    name: 'devnet',
+    timestampMs: nowMs,
+    alloc: [
+      ...devAccounts().map(({ address }) => ({ address, balance: DEV_BALANCE })),
+      { address: devCanary().address, balance: CANARY_BALANCE },
+    ],
+    voters: Array.from({ length: shape.nodes }, (_, index) => devVoter(index).address),
+    params: {
+      blockTimeMs: shape.blockTimeMs,
+      initialBits: bitsForHashes(BigInt(Math.max(256, Math.round(hashesPerBlock)))),
+    },
+  });
+}
+
+function refuseOtherShape(
+  wanted: { readonly nodes: number | undefined; readonly blockTimeMs: number | undefined },
+  shape: NetworkShape,
+  path: string,
+): void {
+  const differs = (what: string, asked: unknown, is: unknown): never => {
+    throw new UsageError(`${path} holds a network with ${what} ${is}, not ${asked}; --fresh starts a new one`);
+  };
+  if (wanted.nodes !== undefined && wanted.nodes !== shape.nodes) differs('--nodes', wanted.nodes, shape.nodes);
+  if (wanted.blockTimeMs !== undefined && wanted.blockTimeMs !== shape.blockTimeMs) {
+    differs('--block-time', wanted.blockTimeMs / 1000, shape.blockTimeMs / 1000);
+  }
+}
+
+/** Removes what a devnet has made, and nothing else that may lie in the directory. */
+async function removeNetwork(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (name === 'genesis.json' || /^node\d+(\.log)?$/.test(name))
+      await rm(join(path, name), { recursive: true, force: true });
+  }
+}
+
+async function takeLock(lockPath: string, path: string): Promise<void> {
+  const text = await readText(lockPath);
+  const owner = text === undefined ? Number.NaN : Number(text);
+  if (Number.isInteger(owner) && owner !== process.pid && isAlive(owner)) {
+    throw new UsageError(`a devnet runs in ${path} already (process ${owner}); stop it or choose another --data-dir`);
+  }
+  await writeFile(lockPath, String(process.pid)); // a lock whose owner is gone is nobody's
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

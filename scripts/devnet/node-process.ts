@@ -1,0 +1,108 @@
+/** One node of the devnet as a child process. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { NodeStartedMessage } from '../node.ts';
+
+export interface NodeLaunch {
+  readonly index: number;
+  readonly dataDir: string;
+  readonly logPath: string;
+  readonly genesisPath: string;
+  readonly apiPort: number;
+  readonly p2pPort: number;
+  readonly bootstrap: readonly string[];
+  readonly extraFlags: readonly string[];
+}
+
+const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url));
+
+export class NodeProcess {
+  readonly launch: NodeLaunch;
+  #child: ChildProcess | undefined;
+  #exited: Promise<void> = Promise.resolve();
+  #started: NodeStartedMessage | undefined;
+  readonly #onUnexpectedExit: (node: NodeProcess, how: string) => void;
+
+  constructor(launch: NodeLaunch, onUnexpectedExit: (node: NodeProcess, how: string) => void) {
+    this.launch = launch;
+    this.#onUnexpectedExit = onUnexpectedExit;
+  }
+
+  get name(): string {
+    return `node${this.launch.index + 1}`;
+  }
+
+  get apiUrl(): string {
+    return `http://127.0.0.1:${this.launch.apiPort}`;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#started !== undefined && this.#child !== undefined;
+  }
+
+  /** Starts the process; resolves when its API answers. Rejects with the end of its log when it dies first. */
+  start(): Promise<NodeStartedMessage> {
+    const { launch } = this;
+    const log = openSync(launch.logPath, 'a');
+    const args = [
+      CLI,
+      'node',
+      `--name=${this.name}`,
+      `--data-dir=${launch.dataDir}`,
+      `--genesis=${launch.genesisPath}`,
+      `--dev-index=${launch.index}`,
+      `--listen=/ip4/127.0.0.1/tcp/${launch.p2pPort}`,
+      `--api-port=${launch.apiPort}`,
+      `--bootstrap=${launch.bootstrap.join(',')}`,
+      '--log-format=json',
+      ...launch.extraFlags,
+    ];
+    // The IPC channel is the leash: a node whose devnet dies, however it dies, sees it close and stops.
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', log, log, 'ipc'],
+      detached: true, // a terminal's Ctrl-C goes to the devnet, which stops its nodes in order
+      env: withoutGrapevine(process.env),
+      windowsHide: true,
+    });
+    closeSync(log);
+    this.#child = child;
+    return new Promise((resolve, reject) => {
+      child.on('message', (message: NodeStartedMessage) => {
+        this.#started = message;
+        resolve(message);
+      });
+      child.once('error', reject);
+      this.#exited = new Promise((exited) => {
+        child.once('exit', (code, signal) => {
+          const wasStarted = this.#started !== undefined;
+          const isExpected = this.#child !== child;
+          if (!isExpected) this.#child = undefined;
+          this.#started = undefined;
+          const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
+          reject(new Error(`${this.name} ended with ${how} before it was ready; see ${launch.logPath}`));
+          if (wasStarted && !isExpected) this.#onUnexpectedExit(this, how);
+          exited();
+        });
+      });
+    });
+  }
+
+  /** Ends the process with the signal and waits for it. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#child = undefined; // from here on its exit is expected
+    child.kill(signal);
+    await this.#exited;
+  }
+}
+
+/** The devnet says all by flags: what the user's shell has set for a single node must not leak into five. */
+function withoutGrapevine(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GRAPEVINE_')));
+}

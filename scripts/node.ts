@@ -1,0 +1,202 @@
+/** `grapevine node`: runs one node in this process. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { GenesisError, parseGenesis } from '../chain/genesis.ts';
+import { type Address, addressOf, parseAddress } from '../crypto/address.ts';
+import { publicKeyOf } from '../crypto/keys.ts';
+import { decryptKeystore } from '../crypto/keystore.ts';
+import { createSystemRng } from '../node/adapters.ts';
+import type { VoterKey } from '../node/agreement/agreement-service.ts';
+import {
+  CONFIG_OPTIONS,
+  ConfigError,
+  type ConfigKey,
+  type NodeConfig,
+  PRESETS,
+  type PresetName,
+  parseConfig,
+  printableConfig,
+} from '../node/config.ts';
+import { loadOrCreateIdentity } from '../node/identity-file.ts';
+import { createLogger } from '../node/logger.ts';
+import type { Logger } from '../node/ports.ts';
+import { startProcess } from '../node/process.ts';
+import { StoreError } from '../node/store/store.ts';
+import { devIdentitySeed, devVoter } from './dev-accounts.ts';
+import { EXIT, UsageError } from './exit.ts';
+import { loadKeystore } from './keystore-file.ts';
+
+/** What a node tells the process that started it, over the IPC channel, where there is one. */
+export interface NodeStartedMessage {
+  readonly type: 'started';
+  readonly apiUrl: string;
+  readonly peerId: string;
+}
+
+/** Graceful stop must be done by then (Docker's `stop_grace_period` is longer). */
+const STOP_DEADLINE_MS = 5000;
+
+export function addNodeCommand(program: Command): void {
+  const command = program
+    .command('node')
+    .description('run one node in the foreground')
+    .addOption(new Option('--preset <name>', 'defaults to begin with').choices(Object.keys(PRESETS)).default('devnet'))
+    .option('--config <file>', 'JSON file with the same keys as --print-config prints', process.env.GRAPEVINE_CONFIG)
+    .option('--print-config', 'print the configuration that would be used, and stop');
+  for (const key of Object.keys(CONFIG_OPTIONS) as ConfigKey[]) {
+    const { flag, env, help } = CONFIG_OPTIONS[key];
+    const preset = PRESETS.devnet[key];
+    command.option(`${flag} <value>`, `${help} [${env}; ${preset === '' ? 'none' : String(preset) || 'none'}]`);
+  }
+  command
+    .addHelpText(
+      'after',
+      `
+Flags win over the environment, the environment over --config, that over the preset.
+
+Examples:
+  $ grapevine make-genesis --voters 1 -o genesis.json
+  $ grapevine node --genesis genesis.json --data-dir ./alice --voter-key-file alice.json --voter-password-file pw
+  $ GRAPEVINE_API_PORT=7410 grapevine node --genesis genesis.json --mine off
+  $ grapevine node --print-config --log-level debug`,
+    )
+    .action(async (options: Record<string, unknown>) => {
+      await runNodeCommand(options);
+    });
+}
+
+async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
+  const { preset, config: path, printConfig, ...flags } = options;
+  const config = await readConfig(flags, preset as PresetName, path as string | undefined);
+  if (printConfig === true) {
+    console.log(JSON.stringify(printableConfig(config), null, 2));
+    return;
+  }
+  const logger = createLogger({ level: config.logLevel, format: config.logFormat, bindings: { node: config.name } });
+  const genesis = await readGenesis(config);
+  const voter = await readVoter(config, genesis.doc.name);
+  const identitySeed =
+    config.devIndex >= 0
+      ? devIdentitySeed(config.devIndex)
+      : await loadOrCreateIdentity(join(config.dataDir, 'identity.key'), (length) => createSystemRng().bytes(length));
+  const minerAddress = readMinerAddress(config) ?? voter?.address;
+  if (minerAddress === undefined && config.mine !== 'off') {
+    logger.info({}, 'not mining: neither a voter key nor --miner-address is given');
+  }
+  try {
+    const running = await startProcess({
+      config,
+      genesis,
+      identitySeed,
+      voter: config.vote ? voter : undefined,
+      minerAddress,
+      logger,
+    });
+    stopOnSignal(running.stop, logger);
+    const { apiUrl, peerId, addresses } = running;
+    logger.info({ api: apiUrl, peerId, addresses, chainId: genesis.chainId }, 'started');
+    process.send?.({ type: 'started', apiUrl, peerId } satisfies NodeStartedMessage);
+  } catch (error) {
+    const known = error instanceof StoreError || (error as { code?: unknown }).code === 'EADDRINUSE';
+    logger.error(known ? {} : { err: error }, error instanceof Error ? error.message : String(error));
+    process.exitCode = EXIT.refused;
+    process.disconnect?.();
+  }
+}
+
+/** SIGTERM, SIGINT, and the end of the process that started us. A second signal does not wait. */
+function stopOnSignal(stop: () => Promise<void>, logger: Logger): void {
+  let isStopping = false;
+  const end = (why: string): void => {
+    if (isStopping) process.exit(EXIT.refused);
+    isStopping = true;
+    logger.info({ why }, 'stopping');
+    // Not unref'd on purpose: it must fire even when something keeps the loop busy.
+    const timer = setTimeout(() => {
+      logger.error({ deadlineMs: STOP_DEADLINE_MS }, 'did not stop in time');
+      process.exit(EXIT.refused);
+    }, STOP_DEADLINE_MS);
+    stop()
+      .then(() => logger.info({}, 'stopped'))
+      .catch((error: unknown) => {
+        logger.error({ err: error }, 'failed to stop cleanly');
+        process.exitCode = EXIT.refused;
+      })
+      .finally(() => {
+        clearTimeout(timer);
+        process.exit();
+      });
+  };
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.on('SIGINT', () => end('SIGINT'));
+  process.on('disconnect', () => end('the parent process is gone'));
+}
+
+async function readConfig(
+  flags: Record<string, unknown>,
+  preset: PresetName,
+  path: string | undefined,
+): Promise<NodeConfig> {
+  try {
+    const file = path === undefined ? {} : { file: { path, values: await readJson(path) } };
+    return parseConfig({ flags, env: process.env, preset, ...file });
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+async function readGenesis(config: NodeConfig): Promise<ReturnType<typeof parseGenesis>> {
+  const path = config.genesis === '' ? join(config.dataDir, 'genesis.json') : config.genesis;
+  try {
+    return parseGenesis(await readJson(path));
+  } catch (error) {
+    if (error instanceof GenesisError) throw new UsageError(`${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+async function readVoter(config: NodeConfig, network: string): Promise<VoterKey | undefined> {
+  if (config.devIndex >= 0) {
+    if (network !== 'devnet') {
+      throw new UsageError(
+        `--dev-index is for networks named "devnet": its keys are published; this one is "${network}"`,
+      );
+    }
+    const { secretKey, address } = devVoter(config.devIndex);
+    return { secretKey, address };
+  }
+  if (config.voterKeyFile === '') return undefined;
+  const password =
+    config.voterPasswordFile === ''
+      ? process.env.GRAPEVINE_PASSWORD
+      : (await readFile(config.voterPasswordFile, 'utf8')).replace(/\r?\n$/, '');
+  if (password === undefined) {
+    throw new UsageError('--voter-key-file needs --voter-password-file or GRAPEVINE_PASSWORD');
+  }
+  const secretKey = await decryptKeystore(await loadKeystore(config.voterKeyFile), password);
+  return { secretKey, address: addressOf(publicKeyOf(secretKey)) };
+}
+
+function readMinerAddress(config: NodeConfig): Address | undefined {
+  if (config.minerAddress === '') return undefined;
+  const parsed = parseAddress(config.minerAddress);
+  if (!parsed.ok) throw new UsageError(`--miner-address: ${parsed.error}`);
+  return parsed.address;
+}
+
+async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${path} is not JSON: ${(error as Error).message}`);
+  }
+}

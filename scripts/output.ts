@@ -1,0 +1,43 @@
+/** What commands print. Results go to standard output, all else to standard error. */
+import { formatCoins } from './coins.ts';
+
+/** The one JSON document of a command with `--json`, or one line of `watch`. */
+export function printJson(document: object): void {
+  process.stdout.write(`${JSON.stringify(document)}\n`);
+}
+
+export function printLine(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** To standard error: what is said while a command works. */
+export function printNote(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Text from elsewhere, without the control characters that would move a terminal's cursor. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
+/** Units, as the API gives them, to coins. */
+export function coins(units: string): string {
+  return formatCoins(BigInt(units));
+}
+
+/** The first digits of an id, for people. */
+export function short(id: string): string {
+  return id.slice(0, 12);
+}
+
+/** Columns, as wide as their widest cell; the last one is not padded. */
+export function printTable(rows: readonly (readonly string[])[]): void {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  }
+  for (const row of rows) {
+    const cells = row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!)));
+    printLine(cells.join('  '));
+  }
+}

@@ -1,0 +1,331 @@
+/** A node that says what a test told it to say. */
+
+import type { TxId } from '../../../chain/types.ts';
+import { addressFromBytes, formatAddress } from '../../../crypto/address.ts';
+import type { ApiBackend, ConnectOutcome, MineOutcome, SubmitOutcome } from '../../../node/api/backend.ts';
+import type {
+  AccountInfo,
+  BlockInfo,
+  BlockSummary,
+  ChainEvent,
+  HistoryEntry,
+  NodeStatus,
+  Readiness,
+  Transaction,
+  TransactionStatus,
+} from '../../../node/api/schemas.ts';
+import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
+import type { Clock, Logger } from '../../../node/ports.ts';
+
+export const CHAIN_ID = 'c0'.repeat(32);
+export const TX_ID = 'ab'.repeat(32) as TxId;
+export const BLOCK_ID = 'b1'.repeat(32);
+export const GENESIS_ID = CHAIN_ID;
+export const ADDRESS = formatAddress(addressFromBytes(new Uint8Array(20).fill(7)));
+export const OTHER = formatAddress(addressFromBytes(new Uint8Array(20).fill(8)));
+/** The largest u64: more than a JSON number holds. */
+export const HUGE = '18446744073709551615';
+
+export const TRANSACTION: Transaction = {
+  id: TX_ID,
+  chainId: CHAIN_ID,
+  from: ADDRESS,
+  publicKey: `02${'11'.repeat(32)}`,
+  nonce: '3',
+  to: OTHER,
+  amount: HUGE,
+  fee: '1000',
+  memo: '6869',
+  memoText: 'hi',
+  signature: '22'.repeat(64),
+  sizeBytes: 178,
+};
+
+const SUMMARY: BlockSummary = {
+  id: BLOCK_ID,
+  height: '5',
+  parent: 'b0'.repeat(32),
+  txRoot: 'aa'.repeat(32),
+  timestampMs: '1700000000000',
+  bits: 0x1e00ffff,
+  miner: ADDRESS,
+  nonce: HUGE,
+  coinbase: '5000001000',
+  txCount: 1,
+  state: 'agreed',
+  confirmations: 2,
+};
+
+const HISTORY: HistoryEntry = {
+  id: TX_ID,
+  block: { height: '5', id: BLOCK_ID },
+  index: 0,
+  timestampMs: '1700000000000',
+  state: 'agreed',
+  direction: 'out',
+  from: ADDRESS,
+  to: OTHER,
+  nonce: '3',
+  amount: '150000000',
+  fee: '1000',
+  memo: '',
+};
+
+/** Everything the fake was asked, in order. */
+export type Call = readonly [name: string, ...args: unknown[]];
+
+export class FakeBackend implements ApiBackend {
+  readonly identity = { peerId: '12D3KooWFake', name: 'node-0', network: 'devnet', chainId: CHAIN_ID };
+  readonly genesis = { name: 'devnet', timestamp: '2026-01-01T00:00:00.000Z', params: { blockTimeMs: 1000 } };
+  readonly calls: Call[] = [];
+  ready: Readiness = { ready: true, missing: [] };
+  submit: SubmitOutcome | Error = { kind: 'accepted', id: TX_ID, parked: false };
+  connect: ConnectOutcome = { kind: 'added' };
+  mined: MineOutcome = { kind: 'mined', blocks: [{ height: '7', id: BLOCK_ID }] };
+  /** Answers of `transaction`, one per call; the last one stays. */
+  statuses: (TransactionStatus | undefined)[] = [
+    {
+      id: TX_ID,
+      state: 'mined',
+      parked: false,
+      block: { height: '5', id: BLOCK_ID, index: 0 },
+      confirmations: 2,
+      transaction: TRANSACTION,
+    },
+  ];
+  accounts = new Map<string, Partial<AccountInfo>>();
+  readonly listeners = new Set<(event: ChainEvent) => void>();
+  mineSignal: AbortSignal | undefined;
+
+  emit(event: ChainEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  head() {
+    return { height: '6', id: 'b6'.repeat(32) };
+  }
+
+  readiness() {
+    return this.ready;
+  }
+
+  async submitTransaction(bytes: Uint8Array): Promise<SubmitOutcome> {
+    this.calls.push(['submitTransaction', Buffer.from(bytes).toString('hex')]);
+    if (this.submit instanceof Error) throw this.submit;
+    return this.submit;
+  }
+
+  async transaction(id: TxId) {
+    this.calls.push(['transaction', id]);
+    return this.statuses.length > 1 ? this.statuses.shift() : this.statuses[0];
+  }
+
+  async account(address: Parameters<ApiBackend['account']>[0]): Promise<AccountInfo> {
+    const text = formatAddress(address);
+    this.calls.push(['account', text]);
+    return { address: text, balance: HUGE, nonce: '3', pendingNonce: '4', ...this.accounts.get(text) };
+  }
+
+  async history(...args: Parameters<ApiBackend['history']>) {
+    const [address, limit, before] = args;
+    this.calls.push(['history', formatAddress(address), limit, before]);
+    return { address: formatAddress(address), entries: [HISTORY], next: '5.0' };
+  }
+
+  async block(ref: Parameters<ApiBackend['block']>[0]): Promise<BlockInfo | undefined> {
+    this.calls.push(['block', ref]);
+    if ('height' in ref && ref.height > 6n) return undefined;
+    return { ...SUMMARY, sizeBytes: 999, transactions: [TRANSACTION] };
+  }
+
+  async blocks(from: bigint | undefined, limit: number) {
+    this.calls.push(['blocks', from, limit]);
+    return { blocks: [SUMMARY], next: '4' };
+  }
+
+  async mempool(limit: number) {
+    this.calls.push(['mempool', limit]);
+    return { count: 1, bytes: 178, parked: 0, transactions: [TRANSACTION] };
+  }
+
+  async tip() {
+    const ref = { height: '5', id: BLOCK_ID };
+    const source = { height: '4', id: SUMMARY.parent };
+    return {
+      tip: this.head(),
+      agreed: ref,
+      final: source,
+      stalled: false,
+      n: 5,
+      quorum: 4,
+      offenders: [],
+      votes: [{ height: '5', links: [{ source, target: ref, voters: [ADDRESS, OTHER], agreed: false }] }],
+    };
+  }
+
+  async status(): Promise<NodeStatus> {
+    const { tip, agreed, final } = await this.tip();
+    return {
+      name: this.identity.name,
+      version: '0.1.0',
+      peerId: this.identity.peerId,
+      addresses: ['/ip4/127.0.0.1/tcp/7501/p2p/12D3KooWFake'],
+      network: {
+        name: this.identity.network,
+        chainId: CHAIN_ID,
+        blockTimeMs: 1000,
+        minFee: '1000',
+        blockReward: '5000000000',
+        checkpointInterval: 1,
+        voters: 5,
+      },
+      nowMs: 1_700_000_000_000,
+      uptimeMs: 5000,
+      ...this.ready,
+      tip,
+      agreed,
+      final,
+      totalWork: '123456789012345678901234567890',
+      syncing: false,
+      peers: 4,
+      mempool: { count: 1, bytes: 178, parked: 0 },
+      mining: { mode: 'continuous', address: ADDRESS, hashRate: 12345.6, blocks: 2 },
+      voting: { address: ADDRESS, elector: true },
+      gossip: { messages: 100, copies: 250 },
+      signatures: 'noble',
+      internalErrors: 0,
+    };
+  }
+
+  async peers() {
+    return {
+      self: this.identity.peerId,
+      addresses: ['/ip4/127.0.0.1/tcp/7501/p2p/12D3KooWFake'],
+      peers: [
+        {
+          id: '12D3KooWOther',
+          address: '/ip4/127.0.0.1/tcp/7502',
+          direction: 'inbound' as const,
+          connectedAtMs: 1_700_000_000_000,
+          mesh: ['tx', 'block'],
+          score: 1.5,
+        },
+      ],
+    };
+  }
+
+  async connectPeer(address: string) {
+    this.calls.push(['connectPeer', address]);
+    return this.connect;
+  }
+
+  async disconnectPeer(id: string) {
+    this.calls.push(['disconnectPeer', id]);
+    return id === '12D3KooWOther';
+  }
+
+  async mine(blocks: number, signal: AbortSignal): Promise<MineOutcome> {
+    this.calls.push(['mine', blocks]);
+    this.mineSignal = signal;
+    return this.mined;
+  }
+
+  subscribe(listener: (event: ChainEvent) => void) {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
+  }
+}
+
+/** A clock whose time moves when the test says so. */
+export class ManualClock implements Clock {
+  #now = 1_700_000_000_000;
+  readonly #timers = new Map<object, { readonly at: number; readonly fn: () => void }>();
+
+  nowMs() {
+    return this.#now;
+  }
+
+  monotonicMs() {
+    return this.#now;
+  }
+
+  after(delayMs: number, fn: () => void) {
+    const key = {};
+    this.#timers.set(key, { at: this.#now + delayMs, fn });
+    return () => {
+      this.#timers.delete(key);
+    };
+  }
+
+  sleep(delayMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.after(delayMs, resolve);
+      signal.addEventListener('abort', () => {
+        cancel();
+        reject(signal.reason);
+      });
+    });
+  }
+
+  advance(byMs: number): void {
+    const until = this.#now + byMs;
+    for (;;) {
+      const next = [...this.#timers].filter(([, timer]) => timer.at <= until).sort((a, b) => a[1].at - b[1].at)[0];
+      if (next === undefined) break;
+      this.#timers.delete(next[0]);
+      this.#now = next[1].at;
+      next[1].fn();
+    }
+    this.#now = until;
+  }
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly fields: object;
+  readonly message: string;
+}
+
+export function recordingLogger(lines: LogLine[] = []): Logger {
+  const at = (level: string) => (fields: object, message: string) => {
+    lines.push({ level, fields, message });
+  };
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: () => recordingLogger(lines),
+  };
+}
+
+export interface TestApi extends BuiltApi {
+  readonly backend: FakeBackend;
+  readonly clock: ManualClock;
+  readonly log: LogLine[];
+}
+
+export async function buildTestApi(options: Partial<ApiServerOptions> = {}): Promise<TestApi> {
+  const backend = new FakeBackend();
+  const clock = new ManualClock();
+  const log: LogLine[] = [];
+  const built = await buildApi({
+    backend,
+    clock,
+    logger: recordingLogger(log),
+    metrics: async () => '# HELP grapevine_peers Connected peers\ngrapevine_peers 4\n',
+    options: { host: '127.0.0.1', port: 0, ...options },
+  });
+  return { ...built, backend, clock, log };
+}
+
+/** Waits until `condition` holds; fails after `deadlineMs`. */
+export async function until(condition: () => boolean, what: string, deadlineMs = 5000): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,284 @@
+import { request as httpRequest } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { createSystemClock } from '../../../node/adapters.ts';
+import type { ChainEvent } from '../../../node/api/schemas.ts';
+import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
+import { BLOCK_ID, FakeBackend, recordingLogger, until } from './fake-backend.ts';
+
+const FINAL: ChainEvent = { type: 'final', id: BLOCK_ID, height: '5' };
+const started: ApiServer[] = [];
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((server) => server.stop()));
+});
+
+async function start(options: Partial<ApiServerOptions> = {}) {
+  const backend = new FakeBackend();
+  const server = createApiServer({
+    backend,
+    clock: createSystemClock(),
+    logger: recordingLogger(),
+    metrics: async () => '',
+    options: { host: '127.0.0.1', port: 0, ...options },
+  });
+  started.push(server);
+  const { port } = await server.start();
+  return { backend, server, port, url: `http://127.0.0.1:${port}` };
+}
+
+interface RawAnswer {
+  readonly status: number;
+  readonly type: string;
+  readonly code: string;
+}
+
+/** Sends bytes, reads until the server closes. */
+function exchange(port: number, text: string): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(port, '127.0.0.1', () => socket.write(text));
+    socket.setEncoding('utf8');
+    socket.on('data', (chunk: string) => {
+      answer += chunk;
+    });
+    socket.on('error', reject);
+    socket.on('close', () => {
+      const body = answer.slice(answer.indexOf('\r\n\r\n') + 4);
+      resolve({
+        status: Number(answer.slice(9, 12)),
+        type: /content-type: (\S+)/i.exec(answer)?.[1] ?? '',
+        code: JSON.parse(body).code,
+      });
+    });
+  });
+}
+
+const PROBLEM = 'application/problem+json';
+
+describe('start and stop', () => {
+  it('serves on the port it says, and answers no more after stop', async () => {
+    const { server, url } = await start();
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    await server.stop();
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('says that a port is in use', async () => {
+    const { port } = await start();
+    const error = await start({ port }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ApiListenError);
+    expect(error).toMatchObject({ code: 'EADDRINUSE' });
+    expect(String(error)).toContain(`port ${port} on 127.0.0.1 is in use`);
+  });
+
+  it('says that an address is not its own', async () => {
+    const error = await start({ host: '192.0.2.1' }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: 'ApiListenError', code: 'EADDRNOTAVAIL' });
+  });
+
+  it('stops while a client holds a connection open', async () => {
+    const { server, port } = await start();
+    const idle = connect(port, '127.0.0.1');
+    const closed = new Promise((resolve) => idle.on('close', resolve));
+    await new Promise((resolve) => idle.on('connect', resolve));
+    await server.stop();
+    await closed;
+    expect(idle.destroyed).toBe(true);
+  });
+});
+
+describe('bad input over a socket', () => {
+  const SIZE = 10 * 1024 * 1024;
+
+  /** Posts 10 MB, keeping count of what the server let through before it closed. */
+  function postTooMuch(
+    port: number,
+    headers: Record<string, string | number>,
+  ): Promise<{ status: number; sent: number }> {
+    return new Promise((resolve, reject) => {
+      let status = 0;
+      let socket: Socket | undefined;
+      const post = httpRequest({ port, host: '127.0.0.1', method: 'POST', path: '/v1/transactions', headers });
+      post.on('socket', (s) => {
+        socket = s;
+      });
+      post.on('response', (response) => {
+        status = response.statusCode ?? 0;
+        response.resume();
+      });
+      post.on('error', (error: NodeJS.ErrnoException) => {
+        // The server closes while the rest of the body is on its way.
+        if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') reject(error);
+      });
+      post.on('close', () => resolve({ status, sent: socket?.bytesWritten ?? 0 }));
+      const chunk = Buffer.alloc(64 * 1024, 0x30);
+      let left = SIZE;
+      const write = () => {
+        while (left > 0 && !post.destroyed) {
+          left -= chunk.length;
+          if (!post.write(chunk)) {
+            post.once('drain', write);
+            return;
+          }
+        }
+        post.end();
+      };
+      write();
+    });
+  }
+
+  it.each([
+    ['announced', { 'content-length': SIZE }],
+    ['chunked', { 'transfer-encoding': 'chunked' }],
+  ])('answers a 10 MB body (%s) with 413 and reads only its beginning', async (_how, headers) => {
+    const { port, backend, url } = await start();
+    const { status, sent } = await postTooMuch(port, { 'content-type': 'application/octet-stream', ...headers });
+    expect(status).toBe(413);
+    // What fits into the kernel's buffers on loopback goes out before the connection closes; the rest never does.
+    expect(sent).toBeLessThan(SIZE);
+    expect(backend.calls).toEqual([]);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  });
+
+  it('answers what is not HTTP, headers without end, and a request that never ends', async () => {
+    const { port } = await start({ requestTimeoutMs: 200 });
+    expect(await exchange(port, 'hello\r\n\r\n')).toEqual({ status: 400, type: PROBLEM, code: 'bad-request' });
+    const long = `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`;
+    expect(await exchange(port, long)).toEqual({ status: 431, type: PROBLEM, code: 'headers-too-large' });
+    const slow =
+      'POST /v1/transactions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{';
+    expect(await exchange(port, slow)).toEqual({ status: 408, type: PROBLEM, code: 'request-timeout' });
+  });
+
+  it('upgrades nothing but the event socket', async () => {
+    const { port } = await start();
+    const head = 'host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 100\r\n\r\n';
+    const answer = await exchange(port, `POST /v1/transactions HTTP/1.1\r\ncontent-type: application/json\r\n${head}`);
+    expect(answer).toMatchObject({ status: 400, code: 'bad-request' });
+  });
+
+  it('tells the miner when the caller hangs up', async () => {
+    const { backend, port } = await start();
+    backend.mine = (_blocks, signal) => {
+      backend.mineSignal = signal;
+      return new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve({ kind: 'mined', blocks: [] }));
+      });
+    };
+    const post = httpRequest({
+      port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/v1/mine',
+      headers: { 'content-type': 'application/json' },
+    });
+    post.on('error', () => {});
+    post.end('{"blocks":1000}');
+    await until(() => backend.mineSignal !== undefined, 'mining began');
+    expect(backend.mineSignal?.aborted).toBe(false);
+    post.destroy();
+    await until(() => backend.mineSignal?.aborted === true, 'mining was told');
+  });
+});
+
+interface Client {
+  readonly socket: WebSocket;
+  readonly messages: { readonly type: string }[];
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+}
+
+function listen(url: string, query = '', headers: Record<string, string> = {}): Promise<Client> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/events${query}`, { headers });
+    const messages: { type: string }[] = [];
+    const closed = new Promise<{ code: number; reason: string }>((done) => {
+      socket.on('close', (code, reason) => done({ code, reason: reason.toString() }));
+    });
+    socket.on('message', (data) => messages.push(JSON.parse(data.toString())));
+    socket.on('unexpected-response', (_request, response) => reject(new Error(`HTTP ${response.statusCode}`)));
+    socket.on('error', reject);
+    socket.on('open', () => resolve({ socket, messages, closed }));
+  });
+}
+
+describe('GET /v1/events', () => {
+  it('carries hello, events of the types asked for, and heartbeats', async () => {
+    const { backend, url } = await start({ events: { heartbeatMs: 50 } });
+    const all = await listen(url);
+    const blocks = await listen(url, '?types=final');
+    await until(() => backend.listeners.size === 1, 'subscribed');
+    backend.emit({ ...FINAL, type: 'agreed', source: { height: '4', id: BLOCK_ID }, votes: 4, n: 5 });
+    backend.emit(FINAL);
+    const types = (client: Client) => client.messages.map((message) => message.type);
+    await until(() => types(all).includes('final') && types(blocks).includes('final'), 'events arrived');
+    expect(types(all).filter((type) => type !== 'heartbeat')).toEqual(['hello', 'agreed', 'final']);
+    expect(types(blocks).filter((type) => type !== 'heartbeat')).toEqual(['hello', 'final']);
+    await until(() => types(all).includes('heartbeat'), 'heartbeat');
+    all.socket.close();
+    blocks.socket.close();
+    await until(() => backend.listeners.size === 0, 'unsubscribed');
+  });
+
+  it('closes a client that stops reading with 1013', async () => {
+    const { backend, url } = await start({ events: { maxQueuedBytes: 500_000, closeTimeoutMs: 20_000 } });
+    const client = await listen(url);
+    await until(() => client.messages.length === 1, 'hello');
+    client.socket.pause();
+    const block: ChainEvent = {
+      type: 'block',
+      id: BLOCK_ID,
+      height: '5',
+      parent: BLOCK_ID,
+      miner: '',
+      timestampMs: '0',
+      source: 'peer',
+      txCount: 1000,
+      transactions: Array.from({ length: 1000 }, () => BLOCK_ID),
+    };
+    let emitted = 0;
+    const before = process.memoryUsage().arrayBuffers;
+    // The kernel's buffers take some megabytes first.
+    await until(
+      () => {
+        if (emitted < 5000) backend.emit(block);
+        emitted += 1;
+        return emitted >= 5000;
+      },
+      'emitted',
+      20_000,
+    );
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50_000_000);
+    client.socket.resume();
+    const { code, reason } = await client.closed;
+    expect([code, reason]).toEqual([1013, expect.stringContaining('too slow')]);
+    expect(client.messages.length).toBeLessThan(5000);
+  });
+
+  it('refuses too many clients, foreign sites, unknown types, and plain GETs', async () => {
+    const { url } = await start({ events: { maxClients: 1 } });
+    await expect(listen(url, '', { origin: 'https://evil.example' })).rejects.toThrow('HTTP 403');
+    await expect(listen(url, '?types=nonsense')).rejects.toThrow('HTTP 400');
+    const first = await listen(url);
+    await expect(listen(url)).rejects.toThrow('HTTP 503');
+    const plain = await fetch(`${url}/v1/events`);
+    expect([plain.status, plain.headers.get('content-type')]).toEqual([426, expect.stringContaining(PROBLEM)]);
+    first.socket.close();
+    await first.closed;
+  });
+
+  it('cuts a client that sends too much', async () => {
+    const { url } = await start();
+    const client = await listen(url);
+    client.socket.send('x'.repeat(2000));
+    expect((await client.closed).code).toBe(1009);
+  });
+
+  it('says goodbye when the node stops', async () => {
+    const { url, server } = await start();
+    const client = await listen(url);
+    await until(() => client.messages.length === 1, 'hello');
+    const [closed] = await Promise.all([client.closed, server.stop()]);
+    expect(closed).toEqual({ code: 1001, reason: 'the node is stopping' });
+  });
+});

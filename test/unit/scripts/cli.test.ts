@@ -1,0 +1,356 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { decodeTx } from '../../../chain/codec.ts';
+import { parseGenesis } from '../../../chain/genesis.ts';
+import { formatAddress } from '../../../crypto/address.ts';
+import { createSystemClock } from '../../../node/adapters.ts';
+import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
+import { DEV_MNEMONIC, devAccount, devVoter } from '../../../scripts/dev-accounts.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, recordingLogger, TX_ID, until } from '../api/fake-backend.ts';
+
+const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
+const COMMANDS = ['devnet', 'node', 'status', 'send-tx', 'wallet', 'watch', 'mine', 'keygen', 'make-genesis'];
+
+let backend: FakeBackend;
+let server: ApiServer;
+let api: string;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'grapevine-cli-'));
+  // One server for all tests; each begins with a new backend behind it.
+  const proxy = new Proxy({} as FakeBackend, {
+    get: (_target, key) => {
+      const value = Reflect.get(backend, key);
+      return typeof value === 'function' ? value.bind(backend) : value;
+    },
+  });
+  backend = new FakeBackend();
+  server = createApiServer({
+    backend: proxy,
+    clock: createSystemClock(),
+    logger: recordingLogger(),
+    metrics: async () => '',
+    options: { host: '127.0.0.1', port: 0 },
+  });
+  api = `http://127.0.0.1:${(await server.start()).port}`;
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(() => {
+  backend = new FakeBackend();
+});
+
+interface Run {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
+  const { GRAPEVINE_MNEMONIC: _m, GRAPEVINE_PASSWORD: _p, GRAPEVINE_API: _a, ...rest } = process.env;
+  return {
+    ...rest,
+    GRAPEVINE_API: api,
+    NO_COLOR: '1',
+    NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
+    ...extra,
+  };
+}
+
+function grapevine(args: readonly string[], extra: Record<string, string> = {}): Promise<Run> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, [CLI, ...args], { env: environment(extra) }, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+    child.stdin?.end();
+  });
+}
+
+/** The one document on standard output. */
+function document(run: Run): Record<string, unknown> {
+  const lines = run.stdout.trimEnd().split('\n');
+  expect(lines).toHaveLength(1);
+  return JSON.parse(lines[0]!);
+}
+
+/** An address where nothing listens any more. */
+async function deadAddress(): Promise<string> {
+  const gone = createServer();
+  await new Promise<void>((resolve) => gone.listen(0, '127.0.0.1', resolve));
+  const { port } = gone.address() as AddressInfo;
+  await new Promise((resolve) => gone.close(resolve));
+  return `http://127.0.0.1:${port}`;
+}
+
+function submitted() {
+  const hex = backend.calls.findLast(([name]) => name === 'submitTransaction')?.[1] as string;
+  const decoded = decodeTx(Buffer.from(hex, 'hex'));
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return decoded.value;
+}
+
+describe('help and usage', () => {
+  it('lists every command, and each has help with examples', async () => {
+    const top = await grapevine(['--help']);
+    expect(top.status).toBe(0);
+    for (const command of COMMANDS) expect(top.stdout).toContain(`\n  ${command}`);
+    const pages = await Promise.all(COMMANDS.map((command) => grapevine([command, '--help'])));
+    for (const [i, page] of pages.entries()) {
+      expect(page.status, COMMANDS[i]).toBe(0);
+      expect(page.stdout, COMMANDS[i]).toContain('Examples:');
+      expect(page.stdout, COMMANDS[i]).toContain(`grapevine ${COMMANDS[i]}`);
+    }
+  });
+
+  it('prints its version', async () => {
+    expect(await grapevine(['--version'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+    });
+  });
+
+  it.each([
+    [['nonsense'], 'unknown command'],
+    [['status', '--nonsense'], 'unknown option'],
+    [['send-tx', '--amount', '1'], '--to is missing'],
+    [['send-tx', '--to', ADDRESS], '--amount is missing'],
+    [['send-tx', '--to', ADDRESS, '--amount', '1e9'], 'not an amount'],
+    [['send-tx', '--to', ADDRESS, '--amount', '0.123456789'], 'more than 8 decimals'],
+    [['send-tx', '--to', 'gv1nonsense', '--amount', '1'], 'to: '],
+    [['send-tx', '--to', ADDRESS, '--amount', '1', '--wait', 'forever'], 'Allowed choices'],
+    [['send-tx', '--to', ADDRESS, '--amount', '1', '--from-mnemonic', 'test test'], 'mnemonic'],
+    [['send-tx', '--count', '5', '--index', '1'], '--index does not go with --count'],
+    [['send-tx', '--to', ADDRESS, '--amount', '1', '--keystore', '/nonexistent.json'], 'no keystore'],
+    [['mine', '--blocks', '0'], 'from 1 to 1000'],
+    [['watch', '--types', 'nonsense'], 'is none of'],
+    [['status', '--api', 'localhost:7401'], 'not the URL'],
+    [['make-genesis'], '--voters'],
+    [['make-genesis', '--voters', 'gv1x'], '--voters'],
+    [['make-genesis', '--voters', '1', '--name', 'other'], 'devnets'],
+    [['make-genesis', '--voters', '1', '--alloc', ADDRESS], 'address=coins'],
+    [['make-genesis', '--voters', '1', '--timestamp', 'soon'], 'milliseconds'],
+    [['keygen', '-o', 'x.json'], 'no password'],
+  ])('ends with 2 and says why: %j', async (args, why) => {
+    const run = await grapevine(args);
+    expect(run.stderr).toContain(why);
+    expect(run).toMatchObject({ status: 2, stdout: '' });
+    expect(backend.calls.filter(([name]) => name === 'submitTransaction')).toEqual([]);
+  });
+});
+
+describe('a node that refuses or is not there', () => {
+  it('ends with 1 and the reason code', async () => {
+    backend.submit = { kind: 'refused', reason: 'tx/balance-low', detail: 'balance 5, needs 10' };
+    const run = await grapevine(['send-tx', '--to', OTHER, '--amount', '1']);
+    expect(run).toMatchObject({ status: 1, stdout: '', stderr: 'refused: tx/balance-low: balance 5, needs 10\n' });
+    const json = await grapevine(['send-tx', '--to', OTHER, '--amount', '1', '--json']);
+    expect(json.status).toBe(1);
+    expect(document(json)).toEqual({ error: { code: 'tx/balance-low', status: 422, detail: 'balance 5, needs 10' } });
+  });
+
+  it('ends with 1 when mining is refused, or an address is wrong', async () => {
+    backend.mined = { kind: 'refused', detail: 'mode is off' };
+    expect(await grapevine(['mine'])).toMatchObject({ status: 1, stderr: 'refused: mine-refused: mode is off\n' });
+    const wallet = await grapevine(['wallet', 'balance', 'gv1nonsense']);
+    expect(wallet).toMatchObject({ status: 1, stderr: expect.stringContaining('bad-address') });
+  });
+
+  it('ends with 1 and says where it looked when no node answers', async () => {
+    const url = await deadAddress();
+    for (const args of [['status'], ['watch'], ['mine'], ['send-tx', '--to', OTHER, '--amount', '1']]) {
+      const run = await grapevine([...args, '--api', url]);
+      expect(run, args[0]).toMatchObject({
+        status: 1,
+        stdout: '',
+        stderr: `error: no node answers at ${url}: ECONNREFUSED\n`,
+      });
+    }
+  });
+
+  it('ends with 1 when what it waits for does not come', async () => {
+    backend.statuses = [{ id: TX_ID, state: 'pending', parked: false, confirmations: 0 }];
+    const run = await grapevine(['send-tx', '--to', OTHER, '--amount', '1', '--wait', 'final', '--timeout', '0.1']);
+    expect(run.status).toBe(1);
+    expect(run.stderr).toContain('is not final after 100 ms: pending');
+  });
+});
+
+describe('send-tx', () => {
+  it('sends from development account 0 on a devnet', async () => {
+    const run = await grapevine(['send-tx', '--to', OTHER, '--amount', '1.5', '--memo', 'hi']);
+    expect(run).toMatchObject({ status: 0, stdout: `${TX_ID}  pending\n` });
+    expect(submitted()).toMatchObject({ from: devAccount(0).address, amount: 150_000_000n, fee: 1000n, nonce: 4n });
+    expect(Buffer.from(submitted().memo).toString()).toBe('hi');
+  });
+
+  it('takes index, fee and nonce, waits, and prints one document', async () => {
+    const args = ['--index', '3', '--fee', '0.5', '--nonce', '77', '--wait', '--json'];
+    const run = await grapevine(['send-tx', '--to', OTHER, '--amount', '0.00000001', ...args]);
+    expect(run.status).toBe(0);
+    expect(document(run)).toEqual({
+      id: TX_ID,
+      state: 'mined',
+      parked: false,
+      from: formatAddress(devAccount(3).address),
+      to: OTHER,
+      amount: '1',
+      fee: '50000000',
+      nonce: '77',
+      block: { height: '5', id: BLOCK_ID, index: 0 },
+      confirmations: 2,
+    });
+    expect(submitted()).toMatchObject({ from: devAccount(3).address, fee: 50_000_000n, nonce: 77n, amount: 1n });
+  });
+
+  it('does not use the published keys on another network', async () => {
+    Object.assign(backend.identity, { network: 'mainstreet' });
+    const run = await grapevine(['send-tx', '--to', OTHER, '--amount', '1']);
+    expect(run).toMatchObject({ status: 2, stderr: expect.stringContaining("network 'mainstreet' is not a devnet") });
+    const named = await grapevine(['send-tx', '--to', OTHER, '--amount', '1'], { GRAPEVINE_MNEMONIC: DEV_MNEMONIC });
+    expect(named.status).toBe(0);
+    expect(submitted().from).toBe(devAccount(0).address);
+  });
+
+  it('sends load from ten accounts and tells what became of it', async () => {
+    let calls = 0;
+    const submit = backend.submitTransaction.bind(backend);
+    backend.submitTransaction = async (bytes) => {
+      calls += 1;
+      return calls === 5 ? { kind: 'refused', reason: 'tx/pool-full' } : submit(bytes);
+    };
+    const run = await grapevine(['send-tx', '--count', '20', '--rate', '500', '--from-mnemonic', '--json']);
+    expect(document(run)).toEqual({
+      submitted: 20,
+      accepted: 19,
+      rejected: { 'tx/pool-full': 1 },
+      mined: 19,
+      dropped: {},
+      open: 0,
+    });
+    expect(run.status).toBe(1);
+    const all = await grapevine(['send-tx', '--count', '10', '--rate', '500']);
+    expect(all).toMatchObject({ status: 0, stdout: 'submitted 10, accepted 10, mined 10, open 0\n' });
+  });
+});
+
+describe('reading commands', () => {
+  it('shows status, as text and as one document', async () => {
+    const text = await grapevine(['status']);
+    expect(text.status).toBe(0);
+    expect(text.stdout).toMatch(/^tip +6 /m);
+    expect(document(await grapevine(['status', '--json']))).toEqual(await backend.status());
+  });
+
+  it('shows balances and histories', async () => {
+    const all = document(await grapevine(['wallet', 'balance', '--json']));
+    expect(all.accounts).toHaveLength(10);
+    const one = await grapevine(['wallet', 'balance', ADDRESS]);
+    expect(one.stdout).toContain('184467440737.09551615');
+    const history = await grapevine(['wallet', 'history', ADDRESS, '--limit', '3', '--before', '9']);
+    expect(history.stdout).toMatch(/5 +agreed +out +1\.5 /);
+    expect(history.stdout).toContain('more: --before 5.0');
+    expect(backend.calls).toContainEqual(['history', ADDRESS, 3, { height: 9n }]);
+    expect(document(await grapevine(['wallet', 'history', '--index', '2', '--json']))).toMatchObject({
+      address: formatAddress(devAccount(2).address),
+    });
+  });
+
+  it('mines', async () => {
+    expect(await grapevine(['mine', '--blocks', '4'])).toMatchObject({ status: 0, stdout: `7  ${BLOCK_ID}\n` });
+    expect(backend.calls).toEqual([['mine', 4]]);
+  });
+
+  it('watches, a document a line, as many as asked for', async () => {
+    const child = spawn(process.execPath, [CLI, 'watch', '--types', 'final', '--count', '2', '--json'], {
+      env: environment({}),
+    });
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      stdout += chunk;
+    });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    await until(() => backend.listeners.size === 1, 'watching', 20_000);
+    for (const height of ['1', '2', '3']) backend.emit({ type: 'final', id: BLOCK_ID, height });
+    expect(await ended).toBe(0);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { type: 'final', id: BLOCK_ID, height: '1' },
+      { type: 'final', id: BLOCK_ID, height: '2' },
+    ]);
+  });
+
+  it('stops watching on SIGTERM, as on Ctrl-C, with 0', async () => {
+    const child = spawn(process.execPath, [CLI, 'watch'], { env: environment({}) });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    await until(() => backend.listeners.size === 1, 'watching', 20_000);
+    child.kill('SIGTERM');
+    expect(await ended).toBe(0);
+  });
+});
+
+describe('keygen and make-genesis', () => {
+  it('makes words, the key of given words, and raw keys', async () => {
+    const fresh = document(await grapevine(['keygen', '--json']));
+    expect(String(fresh.mnemonic).split(' ')).toHaveLength(12);
+    const again = await grapevine(['keygen', '--json', '--from-mnemonic'], {
+      GRAPEVINE_MNEMONIC: String(fresh.mnemonic),
+    });
+    expect(document(again)).toMatchObject({ address: fresh.address, secretKey: fresh.secretKey });
+    expect(document(again).mnemonic).toBeUndefined();
+    const raw = document(await grapevine(['keygen', '--json', '--raw']));
+    expect(Object.keys(raw).sort()).toEqual(['address', 'publicKey', 'secretKey']);
+    const dev = document(await grapevine(['keygen', '--json', '--from-mnemonic', DEV_MNEMONIC, '--index', '4']));
+    expect(dev.address).toBe(formatAddress(devAccount(4).address));
+  });
+
+  it('encrypts into a file of mode 0600, never overwrites it, and send-tx can use it', async () => {
+    const file = join(folder, 'alice.json');
+    const passwordFile = join(folder, 'password');
+    await writeFile(passwordFile, 'correct horse\n');
+    const made = await grapevine(['keygen', '-o', file, '--password-file', passwordFile, '--json']);
+    const { address } = document(made);
+    expect(made.status).toBe(0);
+    expect(made.stdout).not.toContain('secretKey');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const twice = await grapevine(['keygen', '-o', file], { GRAPEVINE_PASSWORD: 'x' });
+    expect(twice).toMatchObject({ status: 2, stderr: expect.stringContaining('never overwritten') });
+
+    const send = ['send-tx', '--to', OTHER, '--amount', '1', '--keystore', file];
+    const sent = await grapevine(send, { GRAPEVINE_PASSWORD: 'correct horse' });
+    expect(sent.status).toBe(0);
+    expect(formatAddress(submitted().from)).toBe(address);
+    const wrong = await grapevine(send, { GRAPEVINE_PASSWORD: 'wrong' });
+    expect(wrong).toMatchObject({ status: 2, stderr: expect.stringContaining('wrong password') });
+    expect((await grapevine(['wallet', 'balance', '--keystore', file])).stdout).toContain(String(address));
+  });
+
+  it('makes a genesis that parses, on standard output or in a new file', async () => {
+    const time = ['--timestamp', '2026-01-01T00:00:00Z'];
+    const printed = await grapevine(['make-genesis', '--voters', '3', '--block-time', '1.5', ...time]);
+    const devnet = parseGenesis(JSON.parse(printed.stdout));
+    expect(devnet.electorate).toEqual(expect.arrayContaining([0, 1, 2].map((node) => devVoter(node).address)));
+    expect(devnet.params.blockTimeMs).toBe(1500);
+    expect(devnet.accounts.get(devAccount(9).address)?.balance).toBe(1_000_000_000_000n);
+    expect(devnet.doc.timestamp).toBe('2026-01-01T00:00:00.000Z');
+
+    const file = join(folder, 'genesis.json');
+    const args = ['make-genesis', '--name', 'lab', '--voters', `${ADDRESS},${OTHER}`, '--alloc', `${ADDRESS}=1.5`];
+    const more = [...args, '--alloc', `${OTHER}=2`, '--initial-hashes', '1000', '-o', file, '--json'];
+    const written = await grapevine(more);
+    const lab = parseGenesis(JSON.parse(await readFile(file, 'utf8')));
+    expect(document(written)).toMatchObject({ file, name: 'lab', chainId: lab.chainId });
+    expect([...lab.accounts.values()].map(({ balance }) => balance).sort()).toEqual([150_000_000n, 200_000_000n]);
+    expect(await grapevine(more)).toMatchObject({ status: 2, stderr: expect.stringContaining('never overwritten') });
+  });
+});
