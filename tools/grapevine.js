@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+// @ts-check
+/**
+ * `grapevine`, as npx finds it: runs scripts/cli.ts on Node 24 or later. Plain JavaScript without dependencies,
+ * because it may itself be started by any Node ≥ 20; it then continues on the devDependency `node`.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import module from 'node:module';
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { bundledNodePath, compileCachePath, ensureInstalled } from './ensure-install.js';
+
+const NEEDED_MAJOR = 24;
+/** Exit status when the command cannot begin. */
+const EXIT_USAGE = 2;
+
+/** @returns {boolean} whether this process has a terminal that sends it Ctrl-C */
+function hasTerminal() {
+  if (process.platform === 'win32') return true;
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Nodes started by the command find the compiled code too, and stay quiet about type stripping before 24.12. */
+function prepareEnvironment() {
+  process.env.NODE_COMPILE_CACHE ??= compileCachePath();
+  const quiet = '--disable-warning=ExperimentalWarning';
+  const options = process.env.NODE_OPTIONS ?? '';
+  if (!options.includes(quiet)) process.env.NODE_OPTIONS = `${options} ${quiet}`.trim();
+}
+
+/**
+ * Starts this launcher again on Node 24 and ends as it ends.
+ *
+ * @param {string} node
+ */
+function continueOn(node) {
+  const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+  const child = spawn(node, args, { stdio: 'inherit' });
+  // A terminal sends Ctrl-C to the whole foreground group: the child has it already, and a second one would mean "now".
+  const terminal = hasTerminal();
+  process.on('SIGINT', () => {
+    if (!terminal) child.kill('SIGINT');
+  });
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    process.stderr.write(`grapevine: cannot start ${node}: ${error.message}\n`);
+    process.exit(EXIT_USAGE);
+  });
+  // As shells report it: 128 + the signal's number.
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
+}
+
+const major = Number.parseInt(process.versions.node, 10);
+if (major >= NEEDED_MAJOR) {
+  prepareEnvironment();
+  module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
+  await import('../scripts/cli.ts');
+} else if (!existsSync(bundledNodePath()) && !ensureInstalled()) {
+  process.exit(EXIT_USAGE);
+} else if (!existsSync(bundledNodePath())) {
+  process.stderr.write(`grapevine needs Node ${NEEDED_MAJOR} or later; this is ${process.version}\n`);
+  process.exit(EXIT_USAGE);
+} else {
+  prepareEnvironment();
+  continueOn(bundledNodePath());
+}

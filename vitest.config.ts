@@ -1,0 +1,37 @@
+import { defineConfig } from 'vitest/config';
+
+/** Nothing here retries: a test that fails now and then is a bug in the test or in the node. */
+export default defineConfig({
+  test: {
+    allowOnly: false,
+    expect: { requireAssertions: true },
+    teardownTimeout: 30_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/{unit,property,vectors}/**/*.test.ts'],
+          pool: 'threads',
+          // Property tests over whole chains take seconds on a busy machine.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          // Each file starts several nodes that mine: two files at a time fill two cores.
+          pool: 'forks',
+          maxWorkers: 2,
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
