@@ -10,7 +10,7 @@ import { DEV_MNEMONIC, DEV_WARNING, devAccounts } from './dev-accounts.ts';
 import { Devnet } from './devnet/devnet.ts';
 import { type NetworkDir, openNetworkDir } from './devnet/network-dir.ts';
 import { Screen } from './devnet/screen.ts';
-import { EXIT } from './exit.ts';
+import { EXIT, SAME_SIGNAL_MS } from './exit.ts';
 
 interface DevnetFlags {
   readonly nodes?: number;
@@ -74,7 +74,11 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
   const startedAtMs = clock.monotonicMs();
   const screen = new Screen(flags.json === true ? process.stderr : process.stdout, LINE_EVERY);
   const ending = new AbortController();
-  const offSignals = onSignals(() => ending.abort());
+  const interrupted = new AbortController();
+  const offSignals = onSignals(clock, () => {
+    interrupted.abort(new Error('interrupted'));
+    ending.abort();
+  });
   let dir: NetworkDir | undefined;
   let devnet: Devnet | undefined;
   try {
@@ -90,6 +94,7 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
       nowMs: clock.nowMs(),
     });
     introduce(dir, screen);
+    const starting = interrupted.signal;
     devnet = await Devnet.start({
       dir,
       basePort: flags.basePort,
@@ -99,14 +104,16 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
       rng: createSystemRng(),
       screen,
       startedAtMs,
+      signal: starting,
     });
-    screen.say(`ready in ${await devnet.untilReady()} ms`);
+    screen.say(`ready in ${await devnet.untilReady(starting)} ms`);
     await live(devnet, flags, clock, screen, ending);
-    const report = await devnet.settleAndReport();
+    if (interrupted.signal.aborted) return EXIT.done; // nobody waits for a report after Ctrl-C
+    const report = await devnet.settleAndReport(interrupted.signal);
     if (flags.json === true) console.log(JSON.stringify(report));
     return report.sameTip && report.errors === 0 ? EXIT.done : EXIT.refused;
   } catch (error) {
-    if (ending.signal.aborted) return EXIT.done; // Ctrl-C while starting: what broke is what we stopped
+    if (interrupted.signal.aborted) return EXIT.done; // what broke is what we stopped
     throw error;
   } finally {
     await devnet?.stop();
@@ -184,11 +191,13 @@ class RateMeter {
 }
 
 /** The first signal ends gracefully; a second one at once, and the nodes see their leash go. */
-function onSignals(end: () => void): () => void {
-  let count = 0;
+function onSignals(clock: Clock, end: () => void): () => void {
+  let firstAtMs: number | undefined;
   const handler = (): void => {
-    count += 1;
-    if (count > 1) process.exit(EXIT.refused);
+    const nowMs = clock.monotonicMs();
+    if (firstAtMs !== undefined && nowMs - firstAtMs > SAME_SIGNAL_MS) process.exit(EXIT.refused);
+    if (firstAtMs !== undefined) return;
+    firstAtMs = nowMs;
     end();
   };
   process.on('SIGINT', handler);

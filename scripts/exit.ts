@@ -1,6 +1,12 @@
 /** How commands end. */
 export const EXIT = { done: 0, refused: 1, usage: 2 } as const;
 
+/**
+ * Signals this close together are one: a terminal sends Ctrl-C to the whole process group, and npm passes it on to
+ * its child once more.
+ */
+export const SAME_SIGNAL_MS = 500;
+
 /** The command was used wrongly: exit status 2, the message on standard error, no stack. */
 export class UsageError extends Error {
   constructor(message: string) {

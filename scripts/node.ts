@@ -25,7 +25,7 @@ import type { Logger } from '../node/ports.ts';
 import { startProcess } from '../node/process.ts';
 import { StoreError } from '../node/store/store.ts';
 import { devIdentitySeed, devVoter } from './dev-accounts.ts';
-import { EXIT, UsageError } from './exit.ts';
+import { EXIT, SAME_SIGNAL_MS, UsageError } from './exit.ts';
 import { loadKeystore } from './keystore-file.ts';
 
 /** What a node tells the process that started it, over the IPC channel, where there is one. */
@@ -108,10 +108,12 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
 
 /** SIGTERM, SIGINT, and the end of the process that started us. A second signal does not wait. */
 function stopOnSignal(stop: () => Promise<void>, logger: Logger): void {
-  let isStopping = false;
+  let stoppingSinceMs: number | undefined;
   const end = (why: string): void => {
-    if (isStopping) process.exit(EXIT.refused);
-    isStopping = true;
+    const nowMs = performance.now();
+    if (stoppingSinceMs !== undefined && nowMs - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(EXIT.refused);
+    if (stoppingSinceMs !== undefined) return;
+    stoppingSinceMs = nowMs;
     logger.info({ why }, 'stopping');
     // Not unref'd on purpose: it must fire even when something keeps the loop busy.
     const timer = setTimeout(() => {

@@ -23,6 +23,8 @@ export interface DevnetOptions {
   readonly screen: Screen;
   /** `startedAtMs` on the monotonic clock: readiness is counted from here. */
   readonly startedAtMs: number;
+  /** Aborts the start: what has been started is stopped. */
+  readonly signal: AbortSignal;
 }
 
 export interface DevnetReport {
@@ -90,12 +92,19 @@ export class Devnet {
   /** Starts all processes; resolves when each one's API answers. On failure stops those that did start. */
   static async start(options: DevnetOptions): Promise<Devnet> {
     const devnet = new Devnet(options);
+    const onAbort = (): void => {
+      void devnet.stop(); // a node that is stopped while it starts makes the start fail
+    };
+    options.signal.addEventListener('abort', onAbort);
     try {
       await devnet.#startAll();
+      options.signal.throwIfAborted();
       return devnet;
     } catch (error) {
       await devnet.stop();
       throw error;
+    } finally {
+      options.signal.removeEventListener('abort', onAbort);
     }
   }
 
@@ -165,7 +174,7 @@ export class Devnet {
   }
 
   /** Ready: every mesh has formed, and a canary sent at one node has reached all. Returns the milliseconds it took. */
-  async untilReady(): Promise<number> {
+  async untilReady(signal: AbortSignal): Promise<number> {
     const { clock, startedAtMs } = this.#options;
     const deadline = clock.monotonicMs() + READY_DEADLINE_MS;
     let missing = 'nothing has answered yet';
@@ -173,6 +182,7 @@ export class Devnet {
       deadline,
       () => `not ready: ${missing}`,
       async () => {
+        signal.throwIfAborted();
         for (const { process, client } of this.#members) {
           const readiness = await client.readiness();
           if (!readiness.ready) {
@@ -194,6 +204,7 @@ export class Devnet {
       deadline,
       () => `the canary ${id} has not reached ${missing}`,
       async () => {
+        signal.throwIfAborted();
         for (const { process, client } of this.#members) {
           missing = process.name;
           if ((await client.transaction(id).catch(() => undefined)) === undefined) return false; // 404: not there yet
@@ -248,8 +259,11 @@ export class Devnet {
     screen.say(`${member.process.name} back in the mesh after ${Math.round(clock.monotonicMs() - begin)} ms`);
   }
 
-  /** Waits until the load is mined and every node has the same final block, then counts. */
-  async settleAndReport(): Promise<DevnetReport> {
+  /**
+   * Waits until the load is mined and every node has the same final block, then counts.
+   * @throws the signal's reason when it aborts
+   */
+  async settleAndReport(signal: AbortSignal): Promise<DevnetReport> {
     const { clock, dir } = this.#options;
     const deadline = clock.monotonicMs() + SETTLE_MS;
     let outcome = await this.#measure();
@@ -257,12 +271,14 @@ export class Devnet {
       deadline,
       () => '',
       async () => {
+        if (signal.aborted) return true;
         await this.#traffic.recount(this.#members[0]!.client);
         const { submitted, mined } = this.#traffic.counts;
         outcome = await this.#measure();
         return mined >= submitted && outcome.sameTip && outcome.height - outcome.finalHeight <= 2;
       },
     ).catch(() => undefined); // what has not settled by then is reported as it stands
+    signal.throwIfAborted();
     await this.refresh();
     for (const member of this.#members) this.#bankCounts(member);
     await this.sampleMemory();
