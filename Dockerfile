@@ -1,0 +1,32 @@
+# Dependencies apart from sources: a change of code does not install again.
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# No install scripts: the one that is allowed fetches Node 24, which is here; LevelDB's binary comes prebuilt.
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    GRAPEVINE_DATA_DIR=/data \
+    GRAPEVINE_GENESIS=/app/deploy/devnet.genesis.json \
+    GRAPEVINE_API_HOST=0.0.0.0 \
+    GRAPEVINE_API_PORT=7401 \
+    GRAPEVINE_LISTEN=/ip4/0.0.0.0/tcp/7501
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json ./
+COPY tools/healthcheck.js ./tools/
+COPY deploy/devnet.genesis.json ./deploy/
+COPY crypto ./crypto
+COPY chain ./chain
+COPY node ./node
+COPY scripts ./scripts
+# The sources stay root's, so that the node cannot change its own code; a new volume takes over /data's owner.
+RUN install -d -o node -g node -m 0700 /data
+USER node
+VOLUME /data
+EXPOSE 7401 7501
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=3s --timeout=3s --start-period=60s --retries=3 CMD ["node", "/app/tools/healthcheck.js"]
+ENTRYPOINT ["node", "/app/scripts/cli.ts"]
+CMD ["node"]
