@@ -65,6 +65,8 @@ const DEFAULT_MAX_BODY_BYTES = 64 * 1024;
 const DEFAULT_MAX_CONNECTIONS = 512;
 const DEFAULT_REQUEST_TIMEOUT_MS = 15_000;
 const MAX_HEADER_BYTES = 16 * 1024;
+/** How long a socket that broke the rules may take to read the answer. */
+const LINGER_MS = 1000;
 /** Longest path parameter: an address, an id or a peer id, with room for a mistake that gets a helpful answer. */
 const MAX_PARAM_LENGTH = 200;
 /** Clients say nothing on the event socket; what they say is read and dropped. */
@@ -136,7 +138,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     frameworkErrors: (error, _request, reply) => {
       sendProblem(reply, problemFromError(error));
     },
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: answerBrokenRequests(),
   });
   const app: ApiApp = bare.withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(compileValidator);
@@ -181,6 +183,16 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 }
 
 /** What is not HTTP, or not in time, gets an answer too, where the socket can still take one. */
+function answerBrokenRequests(): (error: Error & { readonly code?: string }, socket: Socket) => void {
+  /** Sockets that have been told what is wrong and are on their way out; the rest of what they sent is not heard. */
+  const dismissed = new WeakSet<Socket>();
+  return (error, socket) => {
+    if (dismissed.has(socket)) return;
+    dismissed.add(socket);
+    answerBrokenRequest(error, socket);
+  };
+}
+
 function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -191,8 +203,10 @@ function answerBrokenRequest(error: Error & { readonly code?: string }, socket: 
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: ${PROBLEM_MEDIA_TYPE}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
   );
+  // Closed at once with data unread, the kernel sends a reset, which may overtake the answer: read on for a moment.
+  socket.setTimeout(LINGER_MS, () => socket.destroy());
+  socket.resume();
 }
 
 function brokenRequestProblem(code: string | undefined): Problem {

@@ -17,10 +17,9 @@ import type {
 import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
 import type { Clock, Logger } from '../../../node/ports.ts';
 
-export const CHAIN_ID = 'c0'.repeat(32);
+const CHAIN_ID = 'c0'.repeat(32);
 export const TX_ID = 'ab'.repeat(32) as TxId;
 export const BLOCK_ID = 'b1'.repeat(32);
-export const GENESIS_ID = CHAIN_ID;
 export const ADDRESS = formatAddress(addressFromBytes(new Uint8Array(20).fill(7)));
 export const OTHER = formatAddress(addressFromBytes(new Uint8Array(20).fill(8)));
 /** The largest u64: more than a JSON number holds. */
