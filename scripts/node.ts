@@ -74,6 +74,10 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
     console.log(JSON.stringify(printableConfig(config), null, 2));
     return;
   }
+  // The process that started us may end before we have started.
+  const onOrphaned = (): void => process.exit(EXIT.refused);
+  if (process.send !== undefined && !process.connected) onOrphaned();
+  process.on('disconnect', onOrphaned);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat, bindings: { node: config.name } });
   const genesis = await readGenesis(config);
   const voter = await readVoter(config, genesis.doc.name);
@@ -94,6 +98,7 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
       minerAddress,
       logger,
     });
+    process.off('disconnect', onOrphaned);
     stopOnSignal(running.stop, logger);
     const { apiUrl, peerId, addresses } = running;
     logger.info({ api: apiUrl, peerId, addresses, chainId: genesis.chainId }, 'started');

@@ -138,7 +138,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     frameworkErrors: (error, _request, reply) => {
       sendProblem(reply, problemFromError(error));
     },
-    clientErrorHandler: answerBrokenRequests(),
+    clientErrorHandler: answerBrokenRequests(clock),
   });
   const app: ApiApp = bare.withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(compileValidator);
@@ -163,6 +163,10 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     }
   });
 
+  app.addHook('onSend', async (request, reply) => {
+    if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
+  });
+
   addTransactionRoutes(app, { backend, access });
   addAccountRoutes(app, { backend, access });
   addBlockRoutes(app, { backend, access });
@@ -183,17 +187,17 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 }
 
 /** What is not HTTP, or not in time, gets an answer too, where the socket can still take one. */
-function answerBrokenRequests(): (error: Error & { readonly code?: string }, socket: Socket) => void {
+function answerBrokenRequests(clock: Clock): (error: Error & { readonly code?: string }, socket: Socket) => void {
   /** Sockets that have been told what is wrong and are on their way out; the rest of what they sent is not heard. */
   const dismissed = new WeakSet<Socket>();
   return (error, socket) => {
     if (dismissed.has(socket)) return;
     dismissed.add(socket);
-    answerBrokenRequest(error, socket);
+    answerBrokenRequest(error, socket, clock);
   };
 }
 
-function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
+function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket, clock: Clock): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
@@ -205,8 +209,28 @@ function answerBrokenRequest(error: Error & { readonly code?: string }, socket: 
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
   // Closed at once with data unread, the kernel sends a reset, which may overtake the answer: read on for a moment.
-  socket.setTimeout(LINGER_MS, () => socket.destroy());
+  destroyLater(socket, clock);
   socket.resume();
+}
+
+/**
+ * Node closes a refused request's socket with the answer, while the rest of the body is on its way: again a reset that
+ * may overtake it. Here the socket stays half open for a moment instead, and nothing more is read from it.
+ */
+function lingerAfterAnswer(socket: Socket, clock: Clock): void {
+  socket.destroySoon = () => {
+    socket.end();
+    socket.pause();
+    destroyLater(socket, clock);
+  };
+}
+
+/** However much still comes: a timeout of the socket would begin anew with each byte. */
+function destroyLater(socket: Socket, clock: Clock): void {
+  socket.once(
+    'close',
+    clock.after(LINGER_MS, () => socket.destroy()),
+  );
 }
 
 function brokenRequestProblem(code: string | undefined): Problem {

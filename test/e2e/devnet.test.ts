@@ -1,0 +1,164 @@
+/** `grapevine devnet`, as `npm start` runs it. The tests share a directory and build on each other. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DEV_MNEMONIC, DEV_WARNING } from '../../scripts/dev-accounts.ts';
+import {
+  clientOf,
+  closeServer,
+  eventually,
+  isAlive,
+  listen,
+  nodePids,
+  type Running,
+  Workbench,
+} from './process-support.ts';
+
+const bench = new Workbench();
+let dir: string;
+let base: number;
+/** A block that was final in the first run. */
+let finalBlock: { readonly height: string; readonly id: string };
+let chainId: string;
+
+beforeAll(async () => {
+  dir = await bench.directory();
+  base = await bench.basePort();
+});
+afterAll(() => bench.clean());
+
+function devnet(...args: string[]): Running {
+  return bench.start(['devnet', '--data-dir', dir, '--base-port', String(base), '--block-time', '0.5', ...args]);
+}
+
+const nodeLines = (text: string): readonly RegExpExecArray[] => [
+  ...text.matchAll(/^(node\d+) {2}(http:\/\/127\.0\.0\.1:\d+) {2}(12D3KooW\w+)$/gm),
+];
+
+/** Neither a process nor a lock is left. */
+async function expectNothingLeft(): Promise<void> {
+  const pids = await nodePids(dir);
+  expect(pids.length).toBeGreaterThan(0);
+  expect(pids.filter(isAlive)).toEqual([]);
+  expect(await readdir(dir)).not.toContain('devnet.lock');
+}
+
+async function genesisText(): Promise<string> {
+  return readFile(join(dir, 'genesis.json'), 'utf8');
+}
+
+describe('a devnet', () => {
+  it('of five nodes says what it does, becomes ready, carries a load, and reports when its time is up', async () => {
+    const inUse = await listen(base + 1);
+    if (inUse === undefined) throw new Error('the port should be free');
+    const running = devnet('--json', '--duration', '8', '--load', '20');
+    const [, readyMs] = await running.says(/^ready in (\d+) ms$/m, 60_000);
+    // Said on standard error: with --json, standard output is for the report alone.
+    expect(running.stdout).toBe('');
+    expect(running.stderr).toContain(DEV_MNEMONIC);
+    expect(running.stderr).toContain(`WARNING: ${DEV_WARNING}`);
+    expect(running.stderr).toContain(`port ${base + 1} is in use: the API of node1 takes ${base + 2}`);
+    const lines = nodeLines(running.stderr);
+    expect(lines.map(([, name]) => name).sort()).toEqual(['node1', 'node2', 'node3', 'node4', 'node5']);
+    expect(new Set(lines.map(([, , , peer]) => peer)).size).toBe(5);
+
+    const client = clientOf(lines.find(([, name]) => name === 'node1')![2]!);
+    const status = await client.status();
+    expect(status).toMatchObject({ ready: true, missing: [], peers: 4 });
+    chainId = status.network.chainId;
+
+    const second = await bench.run(['devnet', '--data-dir', dir, '--base-port', String(base)]);
+    expect(second.status).toBe(2);
+    expect(second.stderr).toContain(`a devnet runs in ${dir} already (process ${running.pid})`);
+
+    finalBlock = await eventually('something final', async () => {
+      const { final } = await client.tip();
+      return BigInt(final.height) >= 2n ? final : undefined;
+    });
+    const { status: exit } = await running.ends(90_000);
+    expect(running.stderr).toMatch(/^up \d+ s {2}nodes 5\/5 {2}height /m); // plain lines when piped
+    const output = running.stdout.trimEnd().split('\n');
+    expect(output).toHaveLength(1);
+    const report = JSON.parse(output[0]!);
+    expect(report).toMatchObject({ nodes: 5, readyMs: Number(readyMs), rejected: 0, sameTip: true, errors: 0 });
+    expect(report.submitted).toBeGreaterThanOrEqual(120); // 20/s for 8 s, less what a busy machine delays
+    expect(report.mined).toBeGreaterThanOrEqual(0.9 * report.submitted);
+    expect(report.height).toBeGreaterThan(0);
+    expect(report.finalHeight).toBeGreaterThanOrEqual(report.height - 3);
+    expect(report.agreedHeight).toBeGreaterThanOrEqual(report.finalHeight);
+    expect(report.propagationMs.p50).toBeGreaterThan(0);
+    expect(report.propagationMs.p99).toBeGreaterThanOrEqual(report.propagationMs.p50);
+    expect(report.propagationMs.max).toBeGreaterThanOrEqual(report.propagationMs.p99);
+    expect(report.copiesPerMessage).toBeGreaterThanOrEqual(1);
+    expect(exit).toBe(0);
+    await expectNothingLeft();
+    await closeServer(inUse);
+  });
+
+  it('started again continues the same chain, and when it is killed its nodes stop by themselves', async () => {
+    const running = devnet();
+    await running.says(/^ready in \d+ ms$/m, 60_000);
+    expect(running.stdout).toMatch(/^continuing network of 5 nodes, a block every 0.5 s/m);
+    for (const [, name, url] of nodeLines(running.stdout)) {
+      const client = clientOf(url!);
+      expect((await client.status()).network.chainId, name).toBe(chainId);
+      expect((await client.block(finalBlock.height)).id, name).toBe(finalBlock.id);
+      const { tip, agreed, final, offenders } = await client.tip();
+      expect(BigInt(tip.height), name).toBeGreaterThanOrEqual(BigInt(finalBlock.height));
+      expect(BigInt(agreed.height), name).toBeGreaterThanOrEqual(BigInt(finalBlock.height));
+      expect(BigInt(final.height), name).toBeGreaterThanOrEqual(BigInt(finalBlock.height));
+      expect(offenders, name).toEqual([]);
+    }
+    expect(await running.end('SIGKILL')).toEqual({ status: null, signal: 'SIGKILL' });
+    await eventually('end of all nodes', async () => !(await nodePids(dir)).some(isAlive), 8_000);
+    const log = await readFile(join(dir, 'node3.log'), 'utf8');
+    expect(log).toContain('the parent process is gone');
+    expect(log.trimEnd().split('\n').at(-1)).toContain('"msg":"stopped"');
+  });
+
+  it('refuses another number of nodes or another block time than its directory has, naming --fresh', async () => {
+    const before = await genesisText();
+    for (const [args, is] of [
+      [['--nodes', '3'], '--nodes 5, not 3'],
+      [['--block-time', '7'], '--block-time 0.5, not 7'],
+    ] as const) {
+      const { status, stderr } = await bench.run(['devnet', '--data-dir', dir, '--base-port', String(base), ...args]);
+      expect(status).toBe(2);
+      expect(stderr).toContain(is);
+      expect(stderr).toContain('--fresh');
+    }
+    expect(await genesisText()).toBe(before);
+    expect(await readdir(dir)).not.toContain('devnet.lock'); // the killed one's was nobody's
+  });
+
+  it('interrupted while it starts stops at once, and with --fresh it has begun another chain', async () => {
+    const before = await genesisText();
+    const running = devnet('--fresh', '--nodes', '3');
+    await running.says(/^WARNING: /m);
+    await eventually('the last node is started', async () => (await readdir(dir)).includes('node3.log'));
+    expect(await running.end('SIGINT')).toEqual({ status: 0, signal: null });
+    expect(running.stdout).not.toContain('ready in');
+    expect(running.stdout).toMatch(/^new network of 3 nodes/m);
+    expect(await genesisText()).not.toBe(before);
+    expect((await nodePids(dir)).filter(isAlive)).toEqual([]);
+    expect(await readdir(dir)).not.toContain('devnet.lock');
+  });
+
+  it('killed while its nodes start leaves none of them in the way of the next, which Ctrl-C ends with status 0', async () => {
+    const killed = devnet('--fresh', '--nodes', '3');
+    await killed.says(/^WARNING: /m);
+    await eventually('the last node is started', async () => (await readdir(dir)).includes('node3.log'));
+    await killed.end('SIGKILL');
+    const running = devnet();
+    await running.says(/^ready in \d+ ms$/m, 60_000); // a node left over would hold its store and its ports
+    expect(running.stdout).not.toContain('is in use');
+    // npm, where its shell is bash, passes on the signal that the terminal has sent to all.
+    running.child.kill('SIGINT');
+    expect(await running.end('SIGINT')).toEqual({ status: 0, signal: null });
+    expect(running.stderr).toBe('');
+    await expectNothingLeft();
+    for (const number of [1, 2, 3]) {
+      expect(await readFile(join(dir, `node${number}.log`), 'utf8')).toContain('"why":"SIGTERM"');
+    }
+  });
+});
