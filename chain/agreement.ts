@@ -57,7 +57,7 @@ export interface VoteOutcome extends AgreementUpdate {
 }
 
 export interface CertificateOutcome extends AgreementUpdate {
-  /** False while the source is not agreed here or one of the two blocks is unknown: ask again later. */
+  /** False while the source is not agreed here or one of the two blocks is unknown; and without a quorum. */
   readonly applied: boolean;
   readonly evidence: readonly Evidence[];
 }
@@ -252,15 +252,17 @@ export class Agreement {
   }
 
   /**
-   * Agrees a checkpoint by its certificate, which has passed `checkCertificate` and whose signatures are verified.
+   * Agrees a checkpoint by its certificate, whose votes' signatures are verified. Of the votes count those for this
+   * very link, one for each elector; without a quorum of them nothing follows but what each vote alone says.
    * Counts votes of known offenders too: others agreed by them before they knew, and a node that learns of the
    * offence first must be able to follow. Safe, as two conflicting final blocks name a third of the voters still.
    */
-  addCertificate(certificate: Certificate, tree: BlockTree): CertificateOutcome {
+  addCertificate(given: Certificate, tree: BlockTree): CertificateOutcome {
     const evidence: Evidence[] = [];
     const changes = noChanges();
+    const certificate = this.#counted(given);
     for (const vote of certificate.votes) {
-      if (!this.#electors.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
+      if (this.#offenders.has(vote.voter)) continue;
       const log = this.#log(vote.voter);
       const found = this.#findEvidence(vote, log);
       if (found !== undefined) {
@@ -272,7 +274,8 @@ export class Agreement {
     }
     const { source, target } = certificate;
     let applied = this.#agreed.has(target.id) || tree.isAncestor(target.id, this.#final.id);
-    if (linkState(certificate, tree) === 'valid') {
+    const hasQuorum = isSupermajority(certificate.votes.length, this.#electors.size);
+    if (hasQuorum && linkState(certificate, tree) === 'valid') {
       if (!this.#agreed.has(source.id)) this.#noteConflict(certificate, tree, changes);
       else if (target.height > this.#final.height) {
         this.#agree(certificate, tree, changes);
@@ -406,6 +409,17 @@ export class Agreement {
     }
   }
 
+  /** The certificate with the votes that count for it. */
+  #counted(certificate: Certificate): Certificate {
+    const { source, target, votes } = certificate;
+    const counted = new Map<Address, Vote>();
+    for (const vote of votes) {
+      if (!isSameCheckpoint(vote.source, source) || !isSameCheckpoint(vote.target, target)) continue;
+      if (this.#electors.has(vote.voter) && !counted.has(vote.voter)) counted.set(vote.voter, vote);
+    }
+    return counted.size === votes.length ? certificate : { source, target, votes: Array.from(counted.values()) };
+  }
+
   #hasVotes(link: Link): boolean {
     return link.state === 'valid' && isSupermajority(link.votes.size, this.#electors.size);
   }
@@ -489,6 +503,10 @@ function linkState(link: Pick<Link, 'source' | 'target'>, tree: BlockTree): Link
 function toCertificate(link: Link): Certificate {
   const votes = Array.from(link.votes.values()).sort((a, b) => (a.voter < b.voter ? -1 : 1));
   return { source: link.source, target: link.target, votes };
+}
+
+function isSameCheckpoint(a: Checkpoint, b: Checkpoint): boolean {
+  return a.id === b.id && a.height === b.height;
 }
 
 function linkKey(vote: Vote): string {

@@ -131,7 +131,8 @@ export class Ingest {
     }
     const good = await verifier.verify(votes.map(voteSignatureItem));
     if (good.includes(false)) return 'vote/bad-signature'; // VOTE-5
-    const byLink = Map.groupBy(votes, ({ source, target }) => `${source.id}${target.id}`);
+    const keyOf = ({ source, target }: Vote): string => `${source.height}:${source.id}:${target.height}:${target.id}`;
+    const byLink = Map.groupBy(votes, keyOf);
     for (const link of byLink.values()) {
       agreement.receiveProof(link);
       for (const vote of link) agreement.receiveVote(vote);

@@ -415,6 +415,29 @@ describe('certificates', () => {
     expect(targets(agreement.addCertificate(certify(a[0]!, a[1]!, [0, 1, 2]), tree).agreed)).toEqual([1n]);
   });
 
+  test('count electors only, each once, and only votes for their own link', () => {
+    for (const votes of [
+      ({ a }: ReturnType<typeof net>) => [4, 5, 6, 7].map((stranger) => voteOf(stranger, a[0]!, a[1]!)),
+      ({ a }: ReturnType<typeof net>) => [0, 1, 4].map((voter) => voteOf(voter, a[0]!, a[1]!)),
+      ({ a }: ReturnType<typeof net>) => [0, 1, 1, 1].map((voter) => voteOf(voter, a[0]!, a[1]!)),
+      ({ a, b }: ReturnType<typeof net>) => [voteOf(2, a[0]!, b[1]!), ...certify(a[0]!, a[1]!, [0, 1]).votes],
+      ({ a }: ReturnType<typeof net>) => [
+        voteOf(2, a[0]!, { height: 2n, id: a[1]!.header.id }),
+        ...certify(a[0]!, a[1]!, [0, 1]).votes,
+      ],
+    ]) {
+      const setting = net();
+      const { agreement, tree, a } = setting;
+      const outcome = agreement.addCertificate({ ...certify(a[0]!, a[1]!, []), votes: votes(setting) }, tree);
+      expect(outcome).toMatchObject({ applied: false, agreed: [] });
+      expect(agreement.isAgreed(a[1]!.header.id)).toBe(false);
+    }
+    const { agreement, tree, a } = net();
+    const padded = [...certify(a[0]!, a[1]!, [0, 1, 2]).votes, voteOf(9, a[0]!, a[1]!)];
+    const outcome = agreement.addCertificate({ ...certify(a[0]!, a[1]!, []), votes: padded }, tree);
+    expect(outcome.agreed[0]?.votes.map(({ voter }) => voter)).toEqual([0, 1, 2].map(senderAt));
+  });
+
   test('wait for their blocks', () => {
     const { a, genesis } = net();
     const agreement = newAgreement(genesis);
