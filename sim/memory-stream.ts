@@ -1,0 +1,159 @@
+/** A stream between two nodes in memory: two ends that hand each other frames over a link with latency. */
+import type { FrameStream, PeerKey } from '../node/ports.ts';
+
+/** How bytes get to the other end: calls `arrive` there, in order, or never where the link is gone. */
+export type Carry = (bytes: number, arrive: () => void) => void;
+
+/** A sender waits while this much has not been read at the other end. */
+const WINDOW_BYTES = 256 * 1024;
+
+interface StreamEndOptions {
+  readonly peer: PeerKey;
+  /** Frames longer than this are an error at whichever end meets them first. */
+  readonly maxFrameBytes: number;
+  readonly carry: Carry;
+  readonly onClosed: () => void;
+}
+
+/** One end. Built in pairs by {@link createStreamPair}. */
+export class StreamEnd implements FrameStream {
+  readonly peer: PeerKey;
+  readonly frames: AsyncIterable<Uint8Array>;
+  readonly #options: StreamEndOptions;
+  readonly #inbox: Uint8Array[] = [];
+  #other: StreamEnd | undefined;
+  #unreadBytes = 0;
+  #isWriteClosed = false;
+  #isReadEnded = false;
+  #isReading = true;
+  #error: Error | undefined;
+  #wakeReader: (() => void) | undefined;
+  readonly #wakeWriters: (() => void)[] = [];
+
+  constructor(options: StreamEndOptions) {
+    this.peer = options.peer;
+    this.#options = options;
+    this.frames = this.#read();
+  }
+
+  attach(other: StreamEnd): void {
+    this.#other = other;
+  }
+
+  async send(frame: Uint8Array): Promise<void> {
+    const { maxFrameBytes, carry } = this.#options;
+    if (frame.byteLength > maxFrameBytes) {
+      throw new RangeError(`frame of ${frame.byteLength} bytes is over ${maxFrameBytes}`);
+    }
+    this.#throwIfFailed();
+    if (this.#isWriteClosed) throw new Error('the stream is closed for writing');
+    const other = this.#other!;
+    const copy = frame.slice();
+    this.#unreadBytes += copy.byteLength;
+    carry(copy.byteLength, () => other.#receive(copy));
+    while (this.#unreadBytes > WINDOW_BYTES) {
+      await new Promise<void>((resolve) => this.#wakeWriters.push(resolve));
+      this.#throwIfFailed();
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isWriteClosed || this.#error !== undefined) return;
+    this.#isWriteClosed = true;
+    const other = this.#other!;
+    this.#options.carry(0, () => other.#end());
+    this.#closeWhenDone();
+  }
+
+  abort(error: Error): void {
+    if (this.#error !== undefined || this.#isDone()) return;
+    const other = this.#other!;
+    this.#options.carry(0, () => other.fail(new Error('the peer reset the stream')));
+    this.fail(error);
+  }
+
+  /** The stream is gone. What was received but not read is not delivered: a reset says nothing of what is missing. */
+  fail(error: Error): void {
+    if (this.#error !== undefined || this.#isDone()) return;
+    this.#error = error;
+    this.#inbox.length = 0;
+    this.#wakeAll();
+    this.#options.onClosed();
+  }
+
+  #receive(frame: Uint8Array): void {
+    if (this.#error !== undefined) return;
+    if (!this.#isReading) {
+      this.#other!.#onRead(frame.byteLength);
+      return;
+    }
+    if (frame.byteLength > this.#options.maxFrameBytes) {
+      this.abort(new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#options.maxFrameBytes}`));
+      return;
+    }
+    this.#inbox.push(frame);
+    this.#wakeReader?.();
+  }
+
+  #end(): void {
+    this.#isReadEnded = true;
+    this.#wakeReader?.();
+    this.#closeWhenDone();
+  }
+
+  #onRead(bytes: number): void {
+    this.#unreadBytes -= bytes;
+    if (this.#unreadBytes <= WINDOW_BYTES) for (const wake of this.#wakeWriters.splice(0)) wake();
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        this.#throwIfFailed();
+        const frame = this.#inbox.shift();
+        if (frame !== undefined) {
+          this.#other!.#onRead(frame.byteLength);
+          yield frame;
+        } else if (this.#isReadEnded) {
+          return;
+        } else {
+          await new Promise<void>((resolve) => {
+            this.#wakeReader = resolve;
+          });
+          this.#wakeReader = undefined;
+        }
+      }
+    } finally {
+      this.#isReading = false; // the reader wants no more: what still comes is dropped, and does not fill the window
+      for (const frame of this.#inbox.splice(0)) this.#other!.#onRead(frame.byteLength);
+    }
+  }
+
+  #isDone(): boolean {
+    return this.#isWriteClosed && this.#isReadEnded && this.#error === undefined && this.#inbox.length === 0;
+  }
+
+  #closeWhenDone(): void {
+    if (this.#isWriteClosed && this.#isReadEnded) this.#options.onClosed();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  #wakeAll(): void {
+    this.#wakeReader?.();
+    for (const wake of this.#wakeWriters.splice(0)) wake();
+  }
+}
+
+/** Both ends of a new stream. `opener.peer` is the acceptor and the other way round. */
+export function createStreamPair(
+  opener: StreamEndOptions,
+  acceptor: StreamEndOptions,
+): readonly [opener: StreamEnd, acceptor: StreamEnd] {
+  const ends = [new StreamEnd(opener), new StreamEnd(acceptor)] as const;
+  ends[0].attach(ends[1]);
+  ends[1].attach(ends[0]);
+  return ends;
+}

@@ -1,0 +1,246 @@
+import { expect, test } from 'vitest';
+import { encodeBlock, makeHeader } from '../../chain/codec.ts';
+import { meetsTarget } from '../../chain/target.ts';
+import type { BlockId } from '../../chain/types.ts';
+import * as messages from '../../node/sync/messages.ts';
+import { createWorldGenesis, type World } from '../../sim/world.ts';
+import { type Answer, honestHeaders, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { expectHealthy, namesOf, openWorld } from './open-world.ts';
+
+/** a mines and votes alone, b and c follow; d is away. */
+function openLine(): World {
+  return openWorld({
+    nodes: namesOf(5).map((name) => ({
+      name,
+      voter: name === 'a',
+      ...(name !== 'a' && { mine: 'off' as const }),
+      late: name === 'e',
+    })),
+  });
+}
+
+const bodiesAskedOf = (world: World, node: string): Set<string> =>
+  new Set(
+    world.trace.lines().flatMap((line) => {
+      const match = / (\w+) open (\w+) \/grapevine\/bodies\/1$/.exec(line);
+      return match?.[1] === node ? [match[2]!] : [];
+    }),
+  );
+
+test('a new node and one 600 blocks behind catch up from several peers and learn what is agreed and final', async () => {
+  const world = openLine();
+  await world.start();
+  await world.untilFinal(5, 120_000);
+  await world.node('d').stop();
+  await world.until('600 more', () => world.node('a').height >= 606, 2_000_000);
+  await world.node('d').start();
+  await world.node('e').start();
+  const wanted = world.node('a').finalHeight;
+  const behind = world.node('e');
+  await world.until('e knows that it is behind', () => behind.node.sync.isBehind, 5_000);
+  expect(behind.node.missing()).toContain('sync: catching up');
+  await world.untilFinal(wanted, 60_000, ['d', 'e']);
+  await world.until('ready', () => behind.node.missing().length === 0, 10_000);
+  for (const name of ['d', 'e']) {
+    expect(world.node(name).agreedHeight).toBeGreaterThanOrEqual(wanted);
+    expect(bodiesAskedOf(world, name).size).toBeGreaterThanOrEqual(3);
+  }
+  await expectHealthy(world);
+});
+
+/** a, b, c with 40 blocks; the liar has a link to d only, and is there before d. */
+async function openWithLiar(
+  answers: (world: World) => Parameters<typeof liarAnswers>[0],
+): Promise<{ readonly world: World; readonly catchUp: () => Promise<void> }> {
+  const world = openWorld({
+    nodes: namesOf(4).map((name) => ({
+      name,
+      voter: name === 'a',
+      ...(name !== 'a' && { mine: 'off' as const }),
+      late: name === 'd',
+    })),
+  });
+  await world.start();
+  await world.untilFinal(40, 300_000);
+  await startHostilePeer(world, { name: 'liar', links: ['d'], answers: liarAnswers(answers(world)) });
+  return {
+    world,
+    async catchUp() {
+      const wanted = world.node('a').finalHeight;
+      world.hub.partition([['d'], ['a', 'b', 'c']]);
+      await world.node('d').start();
+      const asked = (): boolean =>
+        world.trace.lines().some((line) => line.includes(' d open liar /grapevine/headers/1'));
+      await world.until('the liar is asked first', asked, 5_000);
+      world.hub.healAll();
+      await world.untilFinal(wanted, 60_000, ['d']);
+      await world.until('one tip', () => world.node('d').tipId === world.node('a').tipId, 30_000);
+      await expectHealthy(world);
+    },
+  };
+}
+
+function penaltiesOf(world: World, peer: string): string[] {
+  return world.trace
+    .lines()
+    .filter((line) => line.includes(` d penalized ${peer} `))
+    .map((line) => line.split(` d penalized ${peer} `)[1]!);
+}
+
+const isBanned = (world: World): boolean => world.trace.lines().some((line) => line.includes(' d banned liar '));
+/** More work than anybody, and a tip nobody knows: the liar is asked first. */
+const loudStatus = (world: World) => () =>
+  statusLike(world.node('a'), { tip: { height: 1_000n, id: 'ee'.repeat(32) as BlockId }, totalWork: 2n ** 64n });
+
+test('a peer that stalls on bodies is replaced, and its penalty is small', async () => {
+  const { world, catchUp } = await openWithLiar((w) => ({
+    status: loudStatus(w),
+    headers: honestHeaders(w.node('a')),
+    bodies: () => new Promise(() => {}),
+  }));
+  await catchUp();
+  expect(bodiesAskedOf(world, 'd')).toContain('liar');
+  expect(bodiesAskedOf(world, 'd').size).toBeGreaterThanOrEqual(2);
+  expect(penaltiesOf(world, 'liar').every((line) => line.startsWith('10 '))).toBe(true);
+  expect(penaltiesOf(world, 'liar').length).toBeGreaterThan(0);
+});
+
+const wrongBody =
+  (world: World, spoil: 'coinbase' | 'other-block' | 'other-id' | 'garbage'): Answer =>
+  async (request, stream) => {
+    const { chain } = world.node('a').node;
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      const block = (await chain.block(id))!;
+      const other = (await chain.block(block.header.parent))!;
+      const bytes =
+        spoil === 'coinbase'
+          ? encodeBlock({ ...block, coinbase: block.coinbase + 1n })
+          : spoil === 'garbage'
+            ? new Uint8Array(200)
+            : encodeBlock(other);
+      const named = spoil === 'other-id' ? other.header.id : id;
+      await stream.send(messages.encodeBodyReply({ id: named, block: bytes }));
+    }
+    await stream.close();
+  };
+
+const LIES: readonly (readonly [string, (world: World) => Parameters<typeof liarAnswers>[0], RegExp])[] = [
+  ...(['coinbase', 'other-block', 'other-id', 'garbage'] as const).map(
+    (spoil) =>
+      [
+        `bodies: ${spoil}`,
+        (w: World) => ({
+          status: loudStatus(w),
+          headers: honestHeaders(w.node('a')),
+          bodies: wrongBody(w, spoil),
+        }),
+        {
+          coinbase: /block\/bad-merkle-root/,
+          'other-block': /the body of another block/,
+          'other-id': /not asked for/,
+          garbage: /the body of another block/,
+        }[spoil],
+      ] as const,
+  ),
+  [
+    'fake work: headers with the easiest target of all',
+    (w) => ({
+      status: loudStatus(w),
+      headers: (asked) =>
+        honestHeaders(w.node('a'))(asked).map((header) =>
+          makeHeader({ ...header, bits: w.genesis.params.powLimitBits }),
+        ),
+      bodies: async () => {},
+    }),
+    /block\/(wrong-target|bad-pow)/,
+  ],
+  [
+    'headers without work',
+    (w) => ({
+      status: loudStatus(w),
+      headers: (asked) => {
+        const [first] = honestHeaders(w.node('a'))(asked);
+        for (let nonce = 0n; ; nonce++) {
+          const header = makeHeader({ ...first!, nonce });
+          if (!meetsTarget(header.id, header.bits)) return [header];
+        }
+      },
+      bodies: async () => {},
+    }),
+    /block\/bad-pow/,
+  ],
+  [
+    'headers that do not follow one another',
+    (w) => ({
+      status: loudStatus(w),
+      headers: (asked) => honestHeaders(w.node('a'))(asked).filter((_, index) => index !== 2),
+      bodies: async () => {},
+    }),
+    /block\/unknown-parent/,
+  ],
+];
+
+test.each(LIES)('a liar is disconnected and sync ends at the honest tip: %s', async (_name, answers, reason) => {
+  const { world, catchUp } = await openWithLiar(answers);
+  await catchUp();
+  expect(penaltiesOf(world, 'liar').join('\n')).toMatch(reason);
+  expect(isBanned(world)).toBe(true);
+  await world.run(2_000);
+  expect(
+    world
+      .node('d')
+      .network.peers()
+      .map(({ peer }) => peer),
+  ).toEqual(['a', 'b', 'c']);
+  expect(world.trace.lines().filter((line) => / penalized [abcd] /.test(line))).toEqual([]);
+});
+
+test('a peer that claims much and has nothing costs nothing but a question', async () => {
+  const { world, catchUp } = await openWithLiar((w) => ({
+    status: loudStatus(w),
+    headers: () => [],
+    bodies: async () => {},
+  }));
+  await catchUp();
+  expect(isBanned(world)).toBe(false);
+  expect(world.node('d').node.missing()).toEqual([]);
+});
+
+test('peers that disappear in the middle are replaced', async () => {
+  const world = openLine();
+  await world.start();
+  await world.untilFinal(100, 600_000);
+  await world.node('e').start();
+  await world.until('bodies are coming', () => world.node('e').height > 5, 10_000);
+  world.node('b').kill();
+  world.node('c').kill();
+  await world.untilFinal(100, 30_000, ['e']);
+  await expectHealthy(world);
+});
+
+test('a node of another network is disconnected with a line that says so', async () => {
+  const world = openWorld({
+    nodes: [
+      { name: 'a', voter: true },
+      { name: 'b', voter: true },
+      { name: 'x', voter: false, genesis: createWorldGenesis(['x'], {}, 'elsewhere') },
+    ],
+  });
+  await world.start();
+  await world.untilFinal(5, 60_000, ['a', 'b']);
+  for (const name of ['a', 'b']) {
+    const lines = world.node(name).log.filter(({ message }) => message.startsWith('wrong network'));
+    expect(lines).toMatchObject([{ level: 'warn', fields: { peer: 'x', ours: world.genesis.chainId } }]);
+    expect(
+      world
+        .node(name)
+        .network.peers()
+        .map(({ peer }) => peer),
+    ).not.toContain('x');
+  }
+  // Its own log says so too: that is where whoever started it looks.
+  const own = world.node('x').log.filter(({ message }) => message.startsWith('wrong network'));
+  expect(own.map(({ fields }) => fields.peer).sort()).toEqual(['a', 'b']);
+  expect(world.node('x').node.missing()).not.toEqual([]);
+  await expectHealthy(world, [world.node('a'), world.node('b')]);
+});

@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import {
+  CONFIG_OPTIONS,
+  ConfigError,
+  type ConfigKey,
+  type ConfigSources,
+  PRESETS,
+  parseConfig,
+  printableConfig,
+} from '../../../node/config.ts';
+
+const KEYS = Object.keys(CONFIG_OPTIONS) as ConfigKey[];
+
+function parse(sources: Partial<ConfigSources>): ReturnType<typeof parseConfig> {
+  return parseConfig({ flags: {}, env: {}, ...sources });
+}
+
+function errorOf(sources: Partial<ConfigSources>): string {
+  try {
+    parse(sources);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  throw new Error('no error');
+}
+
+describe('the table of options', () => {
+  test('every option has a flag, an environment name, a help text and a default that its own check takes', () => {
+    expect(KEYS.sort()).toEqual(Object.keys(PRESETS.devnet).sort());
+    for (const key of KEYS) {
+      const option = CONFIG_OPTIONS[key];
+      const words = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      expect(option.flag).toBe(`--${words}`);
+      expect(option.env).toBe(`GRAPEVINE_${words.toUpperCase().replaceAll('-', '_')}`);
+      expect(option.help.length).toBeGreaterThan(5);
+      for (const preset of Object.values(PRESETS)) expect(option.parse(preset[key]), key).toEqual(preset[key]);
+    }
+  });
+
+  test.each(KEYS)('%s can be set as text, as environment and flags give it', (key) => {
+    const value = PRESETS.devnet[key];
+    const raw = Array.isArray(value) ? value.join(',') : String(value);
+    expect(CONFIG_OPTIONS[key].parse(raw)).toEqual(value);
+  });
+});
+
+describe('precedence', () => {
+  const file = { path: 'node.json', values: { name: 'file', apiPort: 1, maxPeers: 11 } };
+  const env = { GRAPEVINE_NAME: 'env', GRAPEVINE_API_PORT: '2' };
+
+  test('flags > environment > file > preset', () => {
+    expect(parse({})).toEqual(PRESETS.devnet);
+    expect(parse({ preset: 'public' })).toEqual(PRESETS.public);
+    expect(parse({ file })).toMatchObject({ name: 'file', apiPort: 1, maxPeers: 11 });
+    expect(parse({ file, env })).toMatchObject({ name: 'env', apiPort: 2, maxPeers: 11 });
+    expect(parse({ file, env, flags: { name: 'flag' } })).toMatchObject({ name: 'flag', apiPort: 2, maxPeers: 11 });
+  });
+
+  test('a flag that was not given, and a variable of somebody else, change nothing', () => {
+    expect(parse({ flags: { name: undefined }, env: { PATH: '/bin', GRAPEVINE_API: 'http://x' } })).toEqual(
+      PRESETS.devnet,
+    );
+  });
+});
+
+describe('what is wrong names itself', () => {
+  test.each([
+    [
+      'file',
+      { file: { path: 'node.json', values: { apiProt: 1 } } },
+      /^node\.json: unknown key "apiProt" \(did you mean apiPort\?\)$/,
+    ],
+    [
+      'environment',
+      { env: { GRAPEVINE_API_PROT: '1' } },
+      /^environment: unknown variable GRAPEVINE_API_PROT \(did you mean GRAPEVINE_API_PORT\?\)$/,
+    ],
+    ['flags', { flags: { nonsense: 1 } }, /^flags: unknown key "nonsense"$/],
+    ['a file that is no object', { file: { path: 'node.json', values: [1] } }, /^node\.json: expected a JSON object$/],
+  ] as const)('an unknown key: %s', (_where, sources, message) => {
+    expect(errorOf(sources)).toMatch(message);
+  });
+
+  test.each([
+    ['apiPort', '65536', /expected a whole number from 0 to 65535$/],
+    ['apiPort', '80.5', /expected a whole number/],
+    ['apiPort', '', /expected a whole number/],
+    ['apiPort', 'eighty', /expected a whole number/],
+    ['hashBudget', '0', /expected a share of one core from 0.001 to 1$/],
+    ['hashBudget', 'NaN', /expected a share/],
+    ['mine', 'sometimes', /expected one of continuous, interval, on-demand, off$/],
+    ['vote', 'yes', /expected true or false$/],
+    ['listen', '127.0.0.1:80', /expected multiaddrs/],
+    ['bootstrap', '/ip4/1.2.3.4/udp/1', /expected multiaddrs/],
+    ['logLevel', 'loud', /expected one of debug, info/],
+  ] as const)('a bad value: %s = %s', (key, raw, message) => {
+    const { env, flag } = CONFIG_OPTIONS[key];
+    const shown = `${JSON.stringify(raw)} is not good for "${key}"`;
+    expect(errorOf({ env: { [env]: raw } })).toMatch(message);
+    expect(errorOf({ env: { [env]: raw } })).toContain(`environment ${env}: ${shown}`);
+    expect(errorOf({ flags: { [key]: raw } })).toContain(`${flag}: ${shown}`);
+    expect(errorOf({ file: { path: 'f.json', values: { [key]: raw } } })).toContain(`f.json: ${shown}`);
+  });
+
+  test('a bad secret is not repeated', () => {
+    const message = errorOf({ file: { path: 'f.json', values: { adminToken: 12345 } } });
+    expect(message).toContain('(hidden)');
+    expect(message).not.toContain('12345');
+  });
+});
+
+test('a printed configuration hides secrets, and says when there is none', () => {
+  expect(printableConfig(parse({ flags: { adminToken: 'hunter2' } })).adminToken).toBe('(hidden)');
+  expect(JSON.stringify(printableConfig(parse({ flags: { adminToken: 'hunter2' } })))).not.toContain('hunter2');
+  expect(printableConfig(PRESETS.devnet)).toEqual({ ...PRESETS.devnet });
+});
+
+test('lists take commas and blanks, and an empty text is an empty list', () => {
+  const env = {
+    GRAPEVINE_BOOTSTRAP: '/ip4/1.2.3.4/tcp/1, /dns4/seed.example/tcp/2/p2p/12D3KooW',
+    GRAPEVINE_LISTEN: '',
+  };
+  const config = parse({ env });
+  expect(config.bootstrap).toEqual(['/ip4/1.2.3.4/tcp/1', '/dns4/seed.example/tcp/2/p2p/12D3KooW']);
+  expect(config.listen).toEqual([]);
+});

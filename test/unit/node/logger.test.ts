@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import type { LogLevel } from '../../../node/config.ts';
+import { createLogger } from '../../../node/logger.ts';
+
+function setUp(level: LogLevel, bindings?: object) {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const logger = createLogger({ level, format: 'json', destination, ...(bindings !== undefined && { bindings }) });
+  return { logger, read: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>), lines };
+}
+
+test('one JSON object a line, with time, level, bindings and fields', () => {
+  const { logger, read, lines } = setUp('info', { node: 'a' });
+  logger.child({ part: 'sync' }).warn({ peer: 'b', blocks: 3 }, 'catching up');
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/^\{[^\n]*\}\n$/);
+  const [line] = read();
+  expect(line).toMatchObject({ level: 40, node: 'a', part: 'sync', peer: 'b', blocks: 3, msg: 'catching up' });
+  expect(new Date(line!.time as string).toISOString()).toBe(line!.time);
+});
+
+test.each([
+  ['debug', ['debug', 'info', 'warn', 'error']],
+  ['info', ['info', 'warn', 'error']],
+  ['warn', ['warn', 'error']],
+  ['error', ['error']],
+  ['silent', []],
+] as const)('level %s lets through what is as severe or more', (level, expected) => {
+  const { logger, read } = setUp(level);
+  for (const each of ['debug', 'info', 'warn', 'error'] as const) logger[each]({}, each);
+  expect(read().map(({ msg }) => msg)).toEqual(expected);
+});
+
+test('an error keeps its message, stack and code', () => {
+  const { logger, read } = setUp('info');
+  logger.error({ err: Object.assign(new Error('disk'), { code: 'full' }) }, 'not written');
+  expect(read()[0]).toMatchObject({ err: { message: 'disk', code: 'full', stack: expect.stringContaining('disk') } });
+});
