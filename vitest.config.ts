@@ -11,7 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['test/{unit,property,vectors}/**/*.test.ts'],
+          include: ['test/{unit,property,sim}/**/*.test.ts'],
           pool: 'threads',
           // Property tests over whole chains take seconds on a busy machine.
           testTimeout: 30_000,

@@ -210,6 +210,19 @@ export class Agreement {
     return votes.sort((a, b) => (a.target.height < b.target.height ? -1 : a.target.height > b.target.height ? 1 : 0));
   }
 
+  /**
+   * What VOTE-3, VOTE-6, VOTE-7 and VOTE-9 say of a vote whose signature is not checked yet, so that replayed and
+   * foreign votes cost no check. Accepts what has to be looked at; changes nothing.
+   */
+  screen(vote: Vote): Verdict<Vote, VoteReason> {
+    if (!this.#electors.has(vote.voter)) return reject('vote/not-elector'); // VOTE-3
+    if (this.#offenders.has(vote.voter)) return ignore('vote/offender'); // VOTE-9
+    const log = this.#logs.get(vote.voter);
+    if (log?.has(vote) === true) return ignore('vote/known'); // VOTE-6
+    const isOld = vote.target.height < this.#keptFrom() && log?.contradicting(vote) === undefined;
+    return isOld ? ignore('vote/too-old') : accept(vote); // VOTE-7, unless it may be evidence
+  }
+
   /** VOTE-3 and VOTE-6..VOTE-9. The signature, VOTE-2 and VOTE-4 hold already. VOTE-10 votes are kept, uncounted. */
   addVote(vote: Vote, tree: BlockTree): VoteOutcome {
     if (!this.#electors.has(vote.voter)) return refused(reject('vote/not-elector')); // VOTE-3: same genesis for all

@@ -31,6 +31,7 @@ export interface VotePlan {
 export function planVote(context: VotePlanContext): VotePlan | undefined {
   const { tree, agreement, tip, guard } = context;
   if (!context.voterIsElector) return undefined;
+  if (!tree.isAncestor(agreement.final.id, tip.header.id)) return undefined; // FORK-1: the tip is about to move
   const interval = agreement.checkpointInterval;
   const targetHeight = tip.header.height - (tip.header.height % interval);
   if (targetHeight < interval) return undefined; // genesis needs no vote

@@ -105,13 +105,15 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         case 'internal-error':
           throw new Error('the transaction could not be checked');
         case 'tx/known':
-          return { kind: 'known', id, state: 'pending', parked: mempool.pool.isParked(id) };
-        default: {
-          // Sent again after it was mined, its nonce is used: the client asks for what has happened already.
-          const place = verdict.reason === 'tx/nonce-used' ? await minedPlace(id) : undefined;
+        case 'tx/nonce-used': {
+          if (mempool.pool.has(id)) return { kind: 'known', id, state: 'pending', parked: mempool.pool.isParked(id) };
+          // Sent again after it was mined: the client asks for what has happened already.
+          const place = await minedPlace(id);
           if (place !== undefined) return { kind: 'known', id, state: minedState(place.entry), parked: false };
-          return { kind: 'refused', reason: verdict.reason, id };
+          return { kind: 'refused', reason: 'tx/nonce-used', id };
         }
+        default:
+          return { kind: 'refused', reason: verdict.reason, id };
       }
     },
 
@@ -308,6 +310,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       if (mining.mode !== 'on-demand') {
         return { kind: 'refused', detail: `mining mode is "${mining.mode}"; on-demand mining needs --mine on-demand` };
       }
+      if (chain.storeFailure !== undefined) return { kind: 'refused', detail: chain.storeFailure.message };
       return { kind: 'mined', blocks: (await mining.mine(blocks, signal)).map(blockRefDto) };
     },
 

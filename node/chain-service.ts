@@ -21,7 +21,7 @@ import { Lru } from './lru.ts';
 import type { Metrics } from './metrics.ts';
 import type { Clock, Logger, SignatureVerifier } from './ports.ts';
 import { Serial } from './serial.ts';
-import { type ChainCommit, type Store, type StoredChain, StoreError } from './store/store.ts';
+import { type ChainCommit, type Store, type StoredBlock, type StoredChain, StoreError } from './store/store.ts';
 
 /** What fork choice needs to know of the agreement. */
 export interface AgreementView {
@@ -65,6 +65,9 @@ export class ChainService {
   readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
   #arrivals: number;
   #storeFailure: StoreError | undefined;
+  #storeFailedAtMs = 0;
+  /** The view last made for a side branch: `at` that block, good while the tip is `tip`. */
+  #branchView: { readonly tip: BlockId; readonly at: BlockId; readonly view: BranchView } | undefined;
 
   constructor(deps: ChainServiceDeps) {
     this.#deps = deps;
@@ -82,6 +85,11 @@ export class ChainService {
   /** The failure of the last write, until one succeeds: the node is then not ready. */
   get storeFailure(): StoreError | undefined {
     return this.#storeFailure;
+  }
+
+  /** When the last write failed, monotonic. */
+  get storeFailedAtMs(): number {
+    return this.#storeFailedAtMs;
   }
 
   /** The block's content, from memory or from the store. */
@@ -105,13 +113,18 @@ export class ChainService {
       const verdict = await this.#check(block);
       onVerdict(verdict.kind === 'accept' ? accept(block) : verdict);
       if (verdict.kind !== 'accept') return verdict;
-      const { entry, delta } = verdict.value;
-      this.#blocks.set(entry.header.id, block);
-      this.#deltas.set(entry.header.id, delta);
-      const move = this.#isBetterThanTip(entry) ? await this.#loadMove(entry) : undefined;
-      await this.#commit({ added: [{ entry, block, delta }], ...storedMove(move) });
-      this.tree.add(entry);
-      if (move !== undefined) this.#applyMove(move, from);
+      const added: StoredBlock = { ...verdict.value, block };
+      const { entry } = added;
+      await this.#write(async () => {
+        let move = this.#isBetterThanTip(entry) ? await this.#loadMove(entry, added) : undefined;
+        // Votes came meanwhile: what is final now decides, not what was final when the block came (FORK-1).
+        if (move !== undefined && !this.#mayBeTip(entry)) move = undefined;
+        await this.#deps.store.commit({ added: [added], ...storedMove(move) });
+        this.#blocks.set(entry.header.id, block);
+        this.#deltas.set(entry.header.id, added.delta);
+        this.tree.add(entry);
+        if (move !== undefined) this.#applyMove(move, from);
+      });
       this.#deps.events.emit('entry', { entry });
       return accept(block);
     });
@@ -119,17 +132,39 @@ export class ChainService {
 
   /** Moves the tip when agreement now prefers another branch. */
   reconsiderTip(): Promise<void> {
+    return this.#serial.run(() => this.#reconsider());
+  }
+
+  /**
+   * Writes what the votes have proved, and moves the tip where it asks for that. In turn with the blocks: a block that
+   * is being written when its rival becomes final has been written, and left again, before anybody hears of it.
+   */
+  afterAgreement(save: () => Promise<void>): Promise<void> {
     return this.#serial.run(async () => {
-      const { agreement } = this.#deps;
-      const best = chooseTip(this.tree, {
-        final: agreement.final,
-        highestAgreed: (leaf) => agreement.highestAgreed(leaf.header.id, this.tree).height,
-      });
-      if (best.header.id === this.tip.header.id) return;
-      const move = await this.#loadMove(best);
-      await this.#commit({ added: [], ...storedMove(move) });
+      await this.#write(save);
+      await this.#reconsider();
+    });
+  }
+
+  async #reconsider(): Promise<void> {
+    const { agreement } = this.#deps;
+    const best = chooseTip(this.tree, {
+      final: agreement.final,
+      highestAgreed: (leaf) => agreement.highestAgreed(leaf.header.id, this.tree).height,
+    });
+    if (best.header.id === this.tip.header.id) return;
+    await this.#write(async () => {
+      const move = await this.#loadMove(best, undefined);
+      if (!this.#mayBeTip(best)) return; // overtaken by more votes, which ask again
+      await this.#deps.store.commit({ added: [], ...storedMove(move) });
       this.#applyMove(move, 'store');
     });
+  }
+
+  /** FORK-1, for a block in the tree or about to be. */
+  #mayBeTip(entry: ChainEntry): boolean {
+    const { final } = this.#deps.agreement;
+    return final.id === entry.header.id || this.tree.isAncestor(final.id, entry.header.parent);
   }
 
   /** Resolves when every change asked for so far is done. */
@@ -180,42 +215,55 @@ export class ChainService {
     return theirs !== ours ? theirs > ours : entry.totalWork > this.tip.totalWork;
   }
 
+  /** The accounts as of `entry`. A branch that grows block by block extends the view of the block before. */
   async #viewAt(entry: ChainEntry): Promise<AccountView> {
     if (entry.header.id === this.tip.header.id) return this.accounts;
+    const last = this.#branchView;
+    if (last?.tip === this.tip.header.id && last.at === entry.header.parent) {
+      last.view.extend(await this.#delta(entry.header.id));
+      this.#branchView = { ...last, at: entry.header.id };
+      return last.view;
+    }
+    if (last?.tip === this.tip.header.id && last.at === entry.header.id) return last.view;
     const plan = this.tree.planMove(entry.header.id);
     const undone = await Promise.all(plan.disconnect.map((each) => this.#delta(each.header.id)));
     const applied = await Promise.all(plan.connect.map((each) => this.#delta(each.header.id)));
-    return new BranchView(this.accounts, undone, applied);
+    const view = new BranchView(this.accounts, undone, applied);
+    this.#branchView = { tip: this.tip.header.id, at: entry.header.id, view };
+    return view;
   }
 
-  async #loadMove(target: ChainEntry): Promise<LoadedMove> {
-    const known = this.tree.get(target.header.id) !== undefined;
-    const plan = this.tree.planMove(known ? target.header.id : target.header.parent);
-    const connect = known ? plan.connect : [...plan.connect, target];
+  /** @param added the target itself, where it is not in the tree yet */
+  async #loadMove(target: ChainEntry, added: StoredBlock | undefined): Promise<LoadedMove> {
+    const plan = this.tree.planMove(added === undefined ? target.header.id : target.header.parent);
+    const connected = await Promise.all(plan.connect.map((entry) => this.#body(entry.header.id)));
+    const applied = await Promise.all(plan.connect.map((entry) => this.#delta(entry.header.id)));
+    if (added !== undefined) {
+      connected.push(added.block);
+      applied.push(added.delta);
+    }
     return {
       target,
       forkPoint: plan.forkPoint,
       disconnected: await Promise.all(plan.disconnect.map((entry) => this.#body(entry.header.id))),
-      connected: await Promise.all(connect.map((entry) => this.#body(entry.header.id))),
+      connected,
       undone: await Promise.all(plan.disconnect.map((entry) => this.#delta(entry.header.id))),
-      applied: await Promise.all(connect.map((entry) => this.#delta(entry.header.id))),
+      applied,
     };
   }
 
-  async #commit(change: ChainCommit): Promise<void> {
+  /** Runs what reads and writes the store; when it fails, nothing in memory has changed. */
+  async #write(task: () => Promise<void>): Promise<void> {
     try {
-      await this.#deps.store.commit(change);
+      await task();
       this.#storeFailure = undefined;
     } catch (error) {
-      const failure = error instanceof StoreError ? error : new StoreError('damaged', 'write failed', { cause: error });
-      this.#storeFailure = failure;
+      if (!(error instanceof StoreError)) throw error;
+      this.#storeFailure = error;
+      this.#storeFailedAtMs = this.#deps.clock.monotonicMs();
       this.#deps.metrics.storeFailures.inc();
-      this.#deps.logger.error({ err: failure, code: failure.code }, 'block not written: the node stays at its tip');
-      for (const { entry } of change.added) {
-        this.#blocks.delete(entry.header.id);
-        this.#deltas.delete(entry.header.id);
-      }
-      throw failure;
+      this.#deps.logger.error({ err: error, code: error.code }, 'the store failed: the node stays at its tip');
+      throw error;
     }
   }
 

@@ -7,8 +7,9 @@ import { encodeBlock } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
-import { AgreementService, type VoterKey } from './agreement/agreement-service.ts';
+import { AgreementService, type AgreementServiceDeps, type VoterKey } from './agreement/agreement-service.ts';
 import { ChainService } from './chain-service.ts';
+import { ClockWatch } from './clock-watch.ts';
 import type { MineMode } from './config.ts';
 import { EventBus } from './events.ts';
 import { Lifecycle } from './lifecycle.ts';
@@ -17,7 +18,7 @@ import { type Metrics, registerGauges } from './metrics.ts';
 import { MiningService } from './mining/mining-service.ts';
 import { Ingest } from './pipeline/ingest.ts';
 import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier, TopicKind } from './ports.ts';
-import type { Store, StoredBlock } from './store/store.ts';
+import { type Store, type StoredBlock, StoreError } from './store/store.ts';
 import { SyncService } from './sync/sync-service.ts';
 
 export interface NodePorts {
@@ -47,6 +48,8 @@ export interface NodeSettings {
 
 /** A node that has peers to meet mines alone only after it has looked for them this long. */
 const MEET_PEERS_MS = 10_000;
+/** After a write that failed, how long until a block is mined to see whether there is room again. */
+const STORE_RETRY_MS = 5_000;
 const TOPICS: readonly TopicKind[] = ['tx', 'block', 'vote'];
 
 /** A composed node: its services, and how to start and stop them. */
@@ -74,6 +77,11 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
   const { clock, rng, logger, network, store, verifier, solver, metrics } = ports;
 
   const onFailure = (error: unknown): void => {
+    if (error instanceof StoreError) {
+      metrics.storeFailures.inc();
+      logger.error({ err: error, code: error.code }, 'not written: the store refused');
+      return;
+    }
     metrics.internalErrors.inc({ where: 'service' });
     logger.error({ err: error }, 'internal error');
   };
@@ -111,7 +119,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     logger: logger.child({ part: 'chain' }),
     isVerified: (tx) => mempool.isVerified(tx),
   });
-  agreement.restore(stored, chain.tree);
+  const restored = agreement.restore(stored, chain.tree);
   const mempool = new MempoolService(
     {
       chain,
@@ -124,7 +132,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     },
     stored.mempool,
   );
-  const agreementService = new AgreementService({
+  const agreementDeps: AgreementServiceDeps = {
     agreement,
     chain,
     store,
@@ -134,7 +142,8 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     voter: settings.voter,
     mayVote: () => !sync.isBehind,
     onFailure,
-  });
+  };
+  const agreementService = new AgreementService(agreementDeps, stored, restored);
   const sync = new SyncService({
     network,
     chain,
@@ -147,7 +156,13 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     logger: logger.child({ part: 'sync' }),
     software: settings.software,
     receiveVotes: (votes) => ingest.receiveVotes(votes),
+    checkVotes: (votes) => ingest.checkVotes(votes),
     onFailure,
+  });
+  const clockWatch = new ClockWatch({
+    clock,
+    logger: logger.child({ part: 'clock' }),
+    maxFutureMs: genesis.params.maxFutureMs,
   });
   const ingest = new Ingest({
     chainId: genesis.chainId,
@@ -162,10 +177,12 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     metrics,
     logger: logger.child({ part: 'ingest' }),
     onOrphan: (block, bytes, from) => sync.onOrphan(block, bytes, from),
+    onFreshBlock: (header) => clockWatch.observe(header),
   });
   let startedAtMs = clock.monotonicMs();
   const mayMine = (): boolean => {
-    if (sync.isBehind || chain.storeFailure !== undefined) return false;
+    if (sync.isBehind) return false;
+    if (chain.storeFailure !== undefined && clock.monotonicMs() - chain.storeFailedAtMs < STORE_RETRY_MS) return false;
     return !settings.expectsPeers || sync.hasMetPeer || clock.monotonicMs() - startedAtMs > MEET_PEERS_MS;
   };
   const mining = new MiningService({

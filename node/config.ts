@@ -3,6 +3,8 @@
  * checks follow. Precedence: flags > environment (`GRAPEVINE_*`) > file > preset.
  */
 
+import { isIP } from 'node:net';
+
 export const MINE_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
 export type MineMode = (typeof MINE_MODES)[number];
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
@@ -77,7 +79,13 @@ const oneOf =
   <T extends string>(values: readonly T[]) =>
   (raw: unknown): T | undefined =>
     values.find((value) => value === raw);
-const multiaddr = (raw: string): boolean => /^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(\/p2p\/\w+)?$/.test(raw);
+const IP_VERSIONS: Readonly<Record<string, number>> = { ip4: 4, ip6: 6 };
+const multiaddr = (raw: string): boolean => {
+  const match = /^\/(ip4|ip6|dns|dns4|dns6)\/([^/\s]+)\/tcp\/(\d{1,5})(\/p2p\/\w+)?$/.exec(raw);
+  if (match === null || Number(match[3]) > 65_535) return false;
+  const version = IP_VERSIONS[match[1]!];
+  return version === undefined || isIP(match[2]!) === version;
+};
 const multiaddrs = (raw: unknown): readonly string[] | undefined => {
   const items = list(raw);
   return items?.every(multiaddr) ? items : undefined;
@@ -96,11 +104,12 @@ const MULTIADDRS = {
   expects: 'multiaddrs such as /ip4/127.0.0.1/tcp/7501/p2p/12D3…, separated by commas',
 };
 const BOOLEAN = { parse: flag, expects: 'true or false' };
+const PATH = { parse: (raw: unknown) => text(raw) || undefined, expects: 'a path' };
 const TEXT = { parse: text, expects: 'text' };
 
 export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> } = {
   name: { ...opt('name'), ...TEXT, help: 'name in logs and status' },
-  dataDir: { ...opt('data-dir'), ...TEXT, help: 'directory of this node: store, identity, logs' },
+  dataDir: { ...opt('data-dir'), ...PATH, help: 'directory of this node: store, identity, logs' },
   genesis: { ...opt('genesis'), ...TEXT, help: 'genesis file; all nodes of a net need the same' },
   listen: { ...opt('listen'), ...MULTIADDRS, help: 'addresses to accept peers on' },
   announce: { ...opt('announce'), ...MULTIADDRS, help: 'addresses told to peers instead of those listened on' },

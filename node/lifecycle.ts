@@ -7,8 +7,12 @@ export interface Part {
   stop?(): Promise<void> | void;
 }
 
-/** A part that has not stopped by then is left behind and named in the log. Five seconds are promised in all. */
-const STOP_DEADLINE_MS = 2000;
+/** A part that has not stopped by then is left behind and named in the log. */
+const PART_DEADLINE_MS = 2000;
+/** For all parts together; five seconds are promised. The store comes last and is never given up before its turn. */
+const STOP_DEADLINE_MS = 4000;
+/** What the last parts get even when the first ones have used up the time. */
+const LEAST_MS = 100;
 
 export class Lifecycle {
   readonly #clock: Clock;
@@ -34,10 +38,12 @@ export class Lifecycle {
   }
 
   async #stopAll(): Promise<void> {
+    const end = this.#clock.monotonicMs() + STOP_DEADLINE_MS;
     for (const part of this.#started.splice(0).reverse()) {
+      const deadlineMs = Math.max(LEAST_MS, Math.min(PART_DEADLINE_MS, end - this.#clock.monotonicMs()));
       try {
-        if (!(await this.#withinDeadline(Promise.resolve(part.stop?.())))) {
-          this.#logger.warn({ part: part.name, deadlineMs: STOP_DEADLINE_MS }, 'did not stop in time; left behind');
+        if (!(await this.#withinDeadline(Promise.resolve(part.stop?.()), deadlineMs))) {
+          this.#logger.warn({ part: part.name, deadlineMs }, 'did not stop in time; left behind');
         }
       } catch (error) {
         this.#logger.error({ err: error, part: part.name }, 'failed to stop');
@@ -45,10 +51,10 @@ export class Lifecycle {
     }
   }
 
-  async #withinDeadline(stopped: Promise<void>): Promise<boolean> {
+  async #withinDeadline(stopped: Promise<void>, deadlineMs: number): Promise<boolean> {
     let cancel = (): void => {};
     const late = new Promise<boolean>((resolve) => {
-      cancel = this.#clock.after(STOP_DEADLINE_MS, () => resolve(false));
+      cancel = this.#clock.after(deadlineMs, () => resolve(false));
     });
     try {
       return await Promise.race([stopped.then(() => true), late]);

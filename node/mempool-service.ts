@@ -76,6 +76,13 @@ export class MempoolService {
     return this.#version;
   }
 
+  /** What rules TX-9 and TX-11 say before the signature is known: a used nonce, or more than the account holds. */
+  screen(tx: Tx): TxReason | undefined {
+    const sender = this.#deps.chain.accounts.get(tx.from);
+    if (tx.nonce < sender.nonce) return 'tx/nonce-used';
+    return tx.amount + tx.fee > sender.balance ? 'tx/balance-low' : undefined;
+  }
+
   /** Rules TX-8..TX-15 on a transaction whose signature is good. */
   add(tx: Tx, from: PeerKey | 'api'): { readonly verdict: Verdict<Tx, TxReason>; readonly parked: boolean } {
     const { events, chain, clock } = this.#deps;
@@ -124,24 +131,30 @@ export class MempoolService {
   }
 
   #startFlush(): void {
-    this.#flushing ??= this.#flush().finally(() => {
+    this.#flushing ??= this.#flush().then((isWritten) => {
       this.#flushing = undefined;
-      if (this.#added.size + this.#removed.size > 0 && this.#disposers.length > 0) this.#startFlush();
+      if (isWritten && this.#added.size + this.#removed.size > 0 && this.#disposers.length > 0) this.#startFlush();
     });
   }
 
-  async #flush(): Promise<void> {
+  /** @returns false when the store refused: what was to be written waits for the next change */
+  async #flush(): Promise<boolean> {
     await Promise.resolve(); // what arrives in this turn shares one write
     const added = [...this.#added.values()];
     const removed = [...this.#removed];
-    if (added.length + removed.length === 0) return;
+    if (added.length + removed.length === 0) return true;
     this.#added.clear();
     this.#removed.clear();
     try {
       await this.#deps.store.saveMempool(added, removed);
+      return true;
     } catch (error) {
-      // The pool in memory is whole; only its copy on disk lags. The next change writes again.
+      // The pool in memory is whole; only its copy on disk lags. The next change writes this as well, less what
+      // has been overtaken meanwhile.
+      for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
+      for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
       this.#deps.onStoreFailure(error);
+      return false;
     }
   }
 

@@ -99,6 +99,8 @@ export interface Network {
   handle(protocol: StreamProtocol, handler: (stream: FrameStream) => Promise<void>): void;
   /** Counts against the peer; at the threshold it is disconnected and refused for a while. */
   penalize(peer: PeerKey, points: number, reason: string): void;
+  /** True for a peer that has reached the threshold, while it is kept out. */
+  isRefused(peer: PeerKey): boolean;
   disconnect(peer: PeerKey, reason: string): Promise<void>;
   /** Adds an address to the book and dials it. Throws on a malformed address. */
   connect(address: string): Promise<void>;

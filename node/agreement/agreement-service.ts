@@ -43,14 +43,28 @@ export class AgreementService {
   #agreed: Checkpoint;
   #final: Checkpoint;
   #guard: VoteGuard | undefined;
+  readonly #restored: AgreementUpdate;
+  /** Proved, and not yet on disk: written with the next that is. One a height at most. */
+  #unsaved: Certificate[] = [];
+  #unsavedFinal: Checkpoint | undefined;
   #voting: Promise<void> | undefined;
+  #saving: Promise<void> = Promise.resolve();
   #voteAgain = false;
 
-  constructor(deps: AgreementServiceDeps) {
+  /**
+   * @param stored what was read from the store, and taken up by `deps.agreement`
+   * @param restored what its votes prove beyond that; written at the start
+   */
+  constructor(
+    deps: AgreementServiceDeps,
+    stored: { readonly final: Checkpoint; readonly certificates: readonly Certificate[] },
+    restored: AgreementUpdate,
+  ) {
     this.#deps = deps;
     this.agreement = deps.agreement;
-    this.#agreed = deps.agreement.bestAgreed;
-    this.#final = deps.agreement.final;
+    this.#agreed = stored.certificates.at(-1)?.target ?? stored.final;
+    this.#final = stored.final;
+    this.#restored = restored;
   }
 
   /** The highest agreed checkpoint that is on disk. */
@@ -69,12 +83,14 @@ export class AgreementService {
   }
 
   async start(): Promise<void> {
-    const { events, store, voter, chain, agreement } = this.#deps;
+    const { events, store, voter, chain, agreement, onFailure } = this.#deps;
     if (voter !== undefined) this.#guard = await store.voteGuard(voter.address);
     this.#disposers.push(
       events.on('entry', ({ entry }) => this.#settle(agreement.onBlock(entry, chain.tree))),
       events.on('tip', () => this.considerVoting()),
     );
+    this.#settle(this.#restored);
+    chain.reconsiderTip().catch(onFailure); // the last run may have ended between a proof and the move it asks for
     this.#repeatLastVote();
     this.considerVoting();
   }
@@ -83,7 +99,7 @@ export class AgreementService {
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
     await this.#voting;
-    await this.#writes.idle();
+    await this.settled();
   }
 
   /** Rules VOTE-3..VOTE-10 on a vote whose signature is good. */
@@ -111,8 +127,9 @@ export class AgreementService {
   }
 
   /** Resolves when what has been proved so far is on disk and told. */
-  settled(): Promise<void> {
-    return this.#writes.idle();
+  async settled(): Promise<void> {
+    await this.#writes.idle();
+    await this.#saving;
   }
 
   /** Casts a vote for the tip if the rules and our earlier votes allow one. Asked again while at it: looks again. */
@@ -165,8 +182,9 @@ export class AgreementService {
       );
     }
     if (outcome.agreed.length === 0 && outcome.final === undefined) return;
-    this.#write(() => this.#saveAgreed(outcome.agreed, outcome.final));
-    chain.reconsiderTip().catch(onFailure);
+    this.#unsaved.push(...outcome.agreed);
+    if (outcome.final !== undefined) this.#unsavedFinal = outcome.final;
+    this.#saving = chain.afterAgreement(() => this.#saveAgreed()).catch(onFailure);
   }
 
   #report(evidence: Evidence): void {
@@ -181,9 +199,15 @@ export class AgreementService {
     });
   }
 
-  async #saveAgreed(certificates: readonly Certificate[], final: Checkpoint | undefined): Promise<void> {
+  /** Writes all that is proved and unsaved, then tells. What a full disk refuses stays for the next time. */
+  async #saveAgreed(): Promise<void> {
     const { store, events } = this.#deps;
+    const certificates = [...this.#unsaved];
+    const final = this.#unsavedFinal;
+    if (certificates.length === 0 && final === undefined) return;
     await store.saveAgreement(certificates, final);
+    this.#unsaved = this.#unsaved.slice(certificates.length);
+    if (this.#unsavedFinal === final) this.#unsavedFinal = undefined;
     for (const certificate of certificates) {
       if (certificate.target.height > this.#agreed.height) this.#agreed = certificate.target;
       events.emit('agreed', { certificate });

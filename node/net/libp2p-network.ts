@@ -167,7 +167,7 @@ class Libp2pNetwork implements Network {
       logger: deps.logger,
       metricsRegistry: deps.metricsRegistry,
       penaltyPoints: (peer) => this.#score.points(peer, deps.clock.monotonicMs()),
-      isRefused: (peer) => this.#isRefused(peer),
+      isRefused: (peer) => this.isRefused(peer),
       onMessage: (message) => this.#handlers?.onGossip(message),
       onReject: (peer, kind) => this.penalize(peer, REJECT_POINTS, `invalid ${kind}`),
       onStreamLost: (peer) => {
@@ -203,7 +203,7 @@ class Libp2pNetwork implements Network {
       listen: this.#deps.listen,
       announce: this.#deps.announce ?? [],
       options: this.#deps.options.host,
-      isRefused: (peer) => this.#isRefused(peer),
+      isRefused: (peer) => this.isRefused(peer),
       pubsub: this.#gossip.service,
     });
     this.#host = host;
@@ -335,7 +335,7 @@ class Libp2pNetwork implements Network {
     return this.#host;
   }
 
-  #isRefused(peer: PeerKey): boolean {
+  isRefused(peer: PeerKey): boolean {
     return this.#score.isBanned(peer, this.#deps.clock.monotonicMs());
   }
 

@@ -9,7 +9,7 @@
 import { decodeBlock, decodeTx, decodeVote } from '../../chain/codec.ts';
 import type { ChainParams } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
-import type { Block, ChainId, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
+import type { Block, ChainId, Header, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
 import { checkTxStateless, txSignatureItem } from '../../chain/validate/tx-stateless.ts';
 import { checkVoteStateless, voteSignatureItem } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
@@ -21,7 +21,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
 import { StoreError } from '../store/store.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
-import { PriorityQueue } from './priority-queue.ts';
+import { type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
 
 export interface IngestDeps {
@@ -38,6 +38,8 @@ export interface IngestDeps {
   readonly logger: Logger;
   /** A block came whose parent we lack: park it and fetch what is missing. */
   readonly onOrphan: (block: Block, bytes: number, from: PeerKey) => void;
+  /** A block with good work came by gossip, whether or not it can be used. */
+  readonly onFreshBlock: (header: Header) => void;
 }
 
 /** The answer to a transaction from the API. */
@@ -47,7 +49,9 @@ export interface TxAnswer {
 }
 
 /** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
-const BATCH: Readonly<Record<TopicKind, number>> = { block: 1, vote: 64, tx: 64 };
+const BATCH: Readonly<Record<Lane, number>> = { block: 1, vote: 64, api: 64, tx: 64 };
+/** What keeps a block from being used, though its work is good and it has not been heard before. */
+const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */
 const SEEN_TXS = 65_536;
 const SEEN_VOTES = 65_536;
@@ -69,10 +73,16 @@ export class Ingest {
   constructor(deps: IngestDeps) {
     this.#deps = deps;
     // What was dropped may be good later (a nonce gap closed, a balance filled): let it be heard again.
-    this.#disposers.push(deps.events.on('tx-dropped', ({ tx }) => this.#seenTxs.delete(tx.id)));
+    this.#disposers.push(
+      deps.events.on('tx-dropped', ({ tx }) => this.#seenTxs.delete(tx.id)),
+      // The nodes of the branch that won may never have heard of what was mined on the one that lost.
+      deps.events.on('tx', ({ tx, from }) => {
+        if (from === 'reorg') this.#publish('tx', tx.bytes);
+      }),
+    );
   }
 
-  queueLength(kind: TopicKind): number {
+  queueLength(kind: Lane): number {
     return this.#queue.length(kind);
   }
 
@@ -90,7 +100,7 @@ export class Ingest {
     const decoded = decodeTx(bytes);
     if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
     return new Promise((resolve) => {
-      this.#enqueue('tx', {
+      this.#enqueue('api', {
         bytes,
         from: 'api',
         done: (verdict, parked) => {
@@ -102,11 +112,14 @@ export class Ingest {
     });
   }
 
-  /** Takes a block this node mined: the same checks, then publishes it. */
+  /**
+   * Takes a block this node mined: the same checks, then publishes it.
+   * Rejects with a StoreError, and publishes nothing, when it cannot be written.
+   */
   async submitBlock(block: Block, bytes: Uint8Array): Promise<Verdict<Block, Reason>> {
-    return this.#receiveBlock(block, 'mined', (verdict) => {
-      if (verdict.kind === 'accept') this.#publish('block', bytes);
-    });
+    const verdict = await this.#deps.chain.receiveBlock(block, 'mined');
+    if (verdict.kind === 'accept') this.#publish('block', bytes); // our own goes out once it is ours to build on
+    return verdict;
   }
 
   /** Publishes this node's own vote, which has been counted already. */
@@ -120,6 +133,18 @@ export class Ingest {
    * votes. Every signature is checked. Returns the reason if one was bad; nothing is taken then.
    */
   async receiveVotes(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
+    const { agreement } = this.#deps;
+    const votes = await this.checkVotes(encoded);
+    if (typeof votes === 'string') return votes;
+    for (const link of groupByLink(votes)) {
+      agreement.receiveProof(link);
+      for (const vote of link) agreement.receiveVote(vote);
+    }
+    return undefined;
+  }
+
+  /** Votes of electors with good signatures, or what is wrong with the first that is none. Nothing is taken. */
+  async checkVotes(encoded: readonly Uint8Array[]): Promise<readonly Vote[] | Reason> {
     const { chainId, params, verifier, agreement } = this.#deps;
     const votes: Vote[] = [];
     for (const bytes of encoded) {
@@ -127,17 +152,11 @@ export class Ingest {
       if (!decoded.ok) return 'vote/malformed'; // VOTE-1
       const verdict = checkVoteStateless(decoded.value, { chainId, checkpointInterval: params.checkpointInterval });
       if (verdict.kind === 'reject') return verdict.reason;
+      if (!agreement.agreement.isElector(decoded.value.voter)) return 'vote/not-elector'; // VOTE-3
       votes.push(decoded.value);
     }
     const good = await verifier.verify(votes.map(voteSignatureItem));
-    if (good.includes(false)) return 'vote/bad-signature'; // VOTE-5
-    const keyOf = ({ source, target }: Vote): string => `${source.height}:${source.id}:${target.height}:${target.id}`;
-    const byLink = Map.groupBy(votes, keyOf);
-    for (const link of byLink.values()) {
-      agreement.receiveProof(link);
-      for (const vote of link) agreement.receiveVote(vote);
-    }
-    return undefined;
+    return good.includes(false) ? 'vote/bad-signature' : votes; // VOTE-5
   }
 
   /** Waits for what is being checked; takes nothing more from the queue. */
@@ -149,7 +168,7 @@ export class Ingest {
 
   #stopped = false;
 
-  #enqueue(kind: TopicKind, item: Item): void {
+  #enqueue(kind: Lane, item: Item): void {
     if (this.#stopped || !this.#queue.push(kind, item)) {
       this.#deps.metrics.queueDropped.inc({ kind });
       item.done(ignore('overloaded'), false);
@@ -166,13 +185,22 @@ export class Ingest {
       await new Promise<void>((resolve) => clock.after(0, resolve)); // the event loop's turn
       const batch = this.#stopped ? undefined : this.#queue.take(BATCH);
       if (batch === undefined) return;
+      const items = batch.items.filter((item) => !this.#dropOfRefused(item));
+      if (items.length === 0) continue;
       const begin = clock.monotonicMs();
-      await this.#serve(batch.kind, batch.items);
+      await this.#serve(batch.kind, items);
       metrics.stageSeconds.observe({ kind: batch.kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
     }
   }
 
-  async #serve(kind: TopicKind, items: readonly Item[]): Promise<void> {
+  /** What a peer sent before it was refused is not worth checking. */
+  #dropOfRefused(item: Item): boolean {
+    if (item.from === 'api' || !this.#deps.network.isRefused(item.from)) return false;
+    item.done(ignore('overloaded'), false);
+    return true;
+  }
+
+  async #serve(kind: Lane, items: readonly Item[]): Promise<void> {
     const answered = new Set<Item>();
     const answer = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
       if (answered.has(item)) return;
@@ -180,7 +208,7 @@ export class Ingest {
       item.done(verdict, parked);
     };
     try {
-      if (kind === 'tx') await this.#serveTxs(items, answer);
+      if (kind === 'tx' || kind === 'api') await this.#serveTxs(items, answer);
       else if (kind === 'vote') {
         const verdicts = await this.#checkVotes(items);
         for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
@@ -237,7 +265,9 @@ export class Ingest {
       }
       const vote = decoded.value;
       const verdict = checkVoteStateless(vote, { chainId, checkpointInterval: params.checkpointInterval });
-      verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : verdict; // VOTE-6
+      // What would not count is not worth a signature check either.
+      const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
+      verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
     }
     const good = await verifier.verify(waiting.map(({ vote }) => voteSignatureItem(vote)));
@@ -261,6 +291,8 @@ export class Ingest {
     }
     await this.#receiveBlock(decoded.value, item.from as PeerKey, (verdict) => {
       answer(verdict);
+      const isFresh = verdict.kind === 'accept' || (verdict.kind === 'ignore' && FRESH_REASONS.has(verdict.reason));
+      if (isFresh) this.#deps.onFreshBlock(decoded.value.header);
       if (verdict.kind === 'ignore' && verdict.reason === 'block/unknown-parent') {
         this.#deps.onOrphan(decoded.value, item.bytes.length, item.from as PeerKey);
       }
@@ -276,7 +308,7 @@ export class Ingest {
       return await this.#deps.chain.receiveBlock(block, from, onVerdict);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      return ignore('internal-error'); // logged and counted by the chain service; sync asks for the block again
+      return ignore('internal-error'); // counted and logged by the chain service; the block is fetched again later
     }
   }
 
@@ -288,4 +320,10 @@ export class Ingest {
     this.#deps.metrics.internalErrors.inc({ where });
     this.#deps.logger.error({ err: error, where }, 'internal error');
   }
+}
+
+/** Votes by source and target; order within and among the groups is kept. */
+export function groupByLink(votes: readonly Vote[]): Iterable<readonly Vote[]> {
+  const keyOf = ({ source, target }: Vote): string => `${source.height} ${source.id} ${target.height} ${target.id}`;
+  return Map.groupBy(votes, keyOf).values();
 }

@@ -32,9 +32,15 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const { entries, signal } = deps;
   const arrived = new Map<BlockId, Block>();
   const assigned = new Set<number>();
-  const failed = new Map<PeerKey, number>();
+  const failed = new Set<PeerKey>();
   const active = new Map<Promise<void>, PeerKey>();
   let connected = 0;
+  let notify = (): void => {};
+  /** Ends the requests that are still on when the download does. */
+  const ending = new AbortController();
+  const onAbort = (): void => ending.abort(signal.reason);
+  signal.throwIfAborted();
+  signal.addEventListener('abort', onAbort, { once: true });
 
   const requestsOf = (peer: PeerKey): number => [...active.values()].filter((each) => each === peer).length;
   const idlePeer = (): PeerKey | undefined =>
@@ -57,16 +63,16 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const fetchBatch = async (peer: PeerKey, batch: readonly number[]): Promise<void> => {
     try {
       const ids = batch.map((at) => entries[at]!.header.id);
-      for await (const { id, block } of requestBodies(deps, peer, ids, signal)) {
+      for await (const { id, block } of requestBodies(deps, peer, ids, ending.signal)) {
         if (block === undefined) throw new PeerFault('gone', `does not have block ${id}`);
         const verdict = deps.checkBody(block);
         if (verdict.kind !== 'accept') throw new PeerFault('invalid', `body of ${id}: ${verdict.reason}`);
         arrived.set(id, block);
+        notify();
       }
     } catch (error) {
-      signal.throwIfAborted();
-      failed.set(peer, batch[0]!);
-      deps.onFault(peer, error);
+      failed.add(peer);
+      if (!ending.signal.aborted) deps.onFault(peer, error); // else it was we who hung up
     } finally {
       for (const at of batch) assigned.delete(at);
     }
@@ -79,7 +85,10 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         const peer = idlePeer();
         if (peer === undefined) break;
         for (const at of batch) assigned.add(at);
-        const request = fetchBatch(peer, batch).finally(() => active.delete(request));
+        const request: Promise<void> = fetchBatch(peer, batch).finally(() => {
+          active.delete(request);
+          notify();
+        });
         active.set(request, peer);
       }
       const next = arrived.get(entries[connected]!.header.id);
@@ -90,9 +99,13 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         continue;
       }
       if (active.size === 0) throw new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id}`);
-      await Promise.race(active.keys());
+      await new Promise<void>((resolve) => {
+        notify = resolve; // a block came, or a request ended
+      });
     }
   } finally {
+    signal.removeEventListener('abort', onAbort);
+    ending.abort(new Error('the download has ended'));
     await Promise.allSettled(active.keys());
   }
 }

@@ -1,5 +1,4 @@
 /** Checks a run of headers before their bodies are asked for. Pure. */
-import type { BlockTree } from '../../chain/block-tree.ts';
 import type { Genesis } from '../../chain/genesis.ts';
 import { MEDIAN_TIME_SPAN } from '../../chain/params.ts';
 import type { BlockReason } from '../../chain/reasons.ts';
@@ -7,30 +6,41 @@ import type { BlockId, ChainEntry, Header } from '../../chain/types.ts';
 import { checkHeader } from '../../chain/validate/header.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 
+/** Blocks of the tree, and headers that have been checked and are about to be fetched. */
+export interface EntryView {
+  get(id: BlockId): ChainEntry | undefined;
+}
+
 /**
- * Checks headers that follow one another from a block of the tree.
- * @returns the entries not yet in the tree, in order; `arrival` is 0, they have not arrived yet
+ * Checks headers that follow one another from a known block.
+ * @returns the entries not yet known, in order; `arrival` is 0, they have not arrived yet
  */
 export function checkHeaderChain(
   headers: readonly Header[],
-  context: { readonly tree: BlockTree; readonly genesis: Genesis; readonly finalId: BlockId; readonly nowMs: bigint },
+  context: {
+    readonly view: EntryView;
+    /** FORK-1 for a known block: it is the last final one, or descends from it. */
+    readonly continuesFinal: (id: BlockId) => boolean;
+    readonly genesis: Genesis;
+    readonly nowMs: bigint;
+  },
 ): Verdict<readonly ChainEntry[], BlockReason> {
-  const { tree, genesis, finalId, nowMs } = context;
+  const { view, continuesFinal, genesis, nowMs } = context;
   const first = headers[0];
   if (first === undefined) return accept([]);
-  let parent = tree.get(first.parent);
+  let parent = view.get(first.parent);
   if (parent === undefined) return reject('block/unknown-parent');
   const fresh: ChainEntry[] = [];
-  let recentTimes = recentTimestamps(tree, parent);
+  let recentTimes = recentTimestamps(view, parent);
   for (const header of headers) {
     if (header.parent !== parent.header.id) return reject('block/unknown-parent');
-    const known: ChainEntry | undefined = fresh.length === 0 ? tree.get(header.id) : undefined;
+    const known: ChainEntry | undefined = fresh.length === 0 ? view.get(header.id) : undefined;
     if (known !== undefined) {
       parent = known;
-      recentTimes = recentTimestamps(tree, parent);
+      recentTimes = recentTimestamps(view, parent);
       continue;
     }
-    if (fresh.length === 0 && !tree.isAncestor(finalId, parent.header.id)) return ignore('block/conflicts-final');
+    if (fresh.length === 0 && !continuesFinal(parent.header.id)) return ignore('block/conflicts-final');
     const verdict = checkHeader(header, {
       parent,
       medianTimePastMs: median(recentTimes),
@@ -47,12 +57,12 @@ export function checkHeaderChain(
 }
 
 /** Timestamps of the entry and its ancestors, newest first, as many as the median takes. */
-function recentTimestamps(tree: BlockTree, entry: ChainEntry): readonly bigint[] {
+function recentTimestamps(view: EntryView, entry: ChainEntry): readonly bigint[] {
   const times: bigint[] = [];
   let at: ChainEntry | undefined = entry;
   while (at !== undefined && times.length < MEDIAN_TIME_SPAN) {
     times.push(at.header.timestampMs);
-    at = tree.get(at.header.parent);
+    at = view.get(at.header.parent);
   }
   return times;
 }

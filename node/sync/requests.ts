@@ -24,6 +24,8 @@ export interface RequestDeps {
 
 /** A peer that sends no frame for this long has stalled. */
 export const STALL_MS = 3000;
+/** A peer that keeps us waiting this long in all has stalled, however often it sends something. */
+export const PATIENCE_MS = 12_000;
 
 /** Swaps status messages. */
 export async function requestStatus(
@@ -51,7 +53,7 @@ export async function requestHeaders(
   const request = messages.encodeHeadersRequest({ locator, max: MAX_HEADERS_PER_REQUEST });
   for await (const frame of exchange(deps, peer, HEADERS, request, signal)) {
     const chunk = messages.decodeHeadersChunk(frame);
-    if (chunk === undefined) throw new PeerFault('invalid', 'malformed headers');
+    if (chunk === undefined || chunk.length === 0) throw new PeerFault('invalid', 'malformed headers');
     for (const bytes of chunk) {
       const header = decodeHeader(bytes);
       if (!header.ok) throw new PeerFault('invalid', `malformed header: ${header.detail}`);
@@ -102,7 +104,7 @@ export async function requestVotes(
   const request = messages.encodeVotesRequest({ fromHeight, max: MAX_VOTES_PER_REQUEST });
   for await (const frame of exchange(deps, peer, VOTES, request, signal)) {
     const chunk = messages.decodeVotesChunk(frame);
-    if (chunk === undefined) throw new PeerFault('invalid', 'malformed votes');
+    if (chunk === undefined || chunk.length === 0) throw new PeerFault('invalid', 'malformed votes');
     votes.push(...chunk);
     if (votes.length > MAX_VOTES_PER_REQUEST) throw new PeerFault('invalid', 'more votes than asked for');
   }
@@ -124,12 +126,18 @@ async function* exchange(
   signal.addEventListener('abort', onAbort, { once: true });
   let cancelStall = (): void => {};
   let isStalled = false;
+  let waitedMs = 0;
+  let armedAtMs = 0;
   const arm = (): void => {
-    cancelStall();
-    cancelStall = clock.after(STALL_MS, () => {
+    armedAtMs = clock.monotonicMs();
+    cancelStall = clock.after(Math.min(STALL_MS, PATIENCE_MS - waitedMs), () => {
       isStalled = true;
-      attempt.abort(new Error(`no answer within ${STALL_MS} ms`));
+      attempt.abort(new Error('no answer in time'));
     });
+  };
+  const disarm = (): void => {
+    cancelStall();
+    waitedMs += clock.monotonicMs() - armedAtMs;
   };
   try {
     arm();
@@ -141,7 +149,7 @@ async function* exchange(
       await stream.send(request);
       await stream.close();
       for await (const frame of stream.frames) {
-        cancelStall();
+        disarm();
         yield frame;
         arm(); // the time the caller takes is not the peer's
       }
@@ -153,7 +161,7 @@ async function* exchange(
   } catch (error) {
     if (error instanceof PeerFault) throw error;
     signal.throwIfAborted();
-    if (isStalled) throw new PeerFault('stalled', `${protocol.name}: no answer within ${STALL_MS} ms`);
+    if (isStalled) throw new PeerFault('stalled', `${protocol.name}: no answer in time`);
     throw new PeerFault('gone', `${protocol.name}: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });

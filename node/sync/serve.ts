@@ -98,6 +98,8 @@ export function serveSync(deps: ServeDeps): void {
       for (const vote of (await deps.store.certificate(height))?.votes ?? []) take(vote);
     }
     for (const vote of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(vote);
+    // Who was away when a voter lied must still learn of it (VOTE-9); two votes at most per elector.
+    for (const { first, second } of deps.agreement.agreement.evidence) for (const vote of [first, second]) take(vote);
     for (let at = 0; at < votes.length; at += MAX_VOTES_PER_CHUNK) {
       await stream.send(messages.encodeVotesChunk(votes.slice(at, at + MAX_VOTES_PER_CHUNK)));
     }

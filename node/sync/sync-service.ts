@@ -5,19 +5,21 @@
  */
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
-import type { Block, BlockId } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, Vote } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
+import { groupByLink } from '../pipeline/ingest.ts';
 import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
-import type { Store } from '../store/store.ts';
+import { type Store, StoreError } from '../store/store.ts';
 import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { planSync } from './plan-sync.ts';
+import { MAX_HEADERS_PER_REQUEST } from './protocols.ts';
 import { PeerFault, requestHeaders, requestStatus, requestVotes } from './requests.ts';
 import { serveSync } from './serve.ts';
 
@@ -34,15 +36,24 @@ export interface SyncServiceDeps {
   readonly software: string;
   /** Takes votes from a peer's store through the spine. */
   readonly receiveVotes: (votes: readonly Uint8Array[]) => Promise<Reason | undefined>;
+  /** Only checks them: electors' votes with good signatures, or what is wrong. */
+  readonly checkVotes: (votes: readonly Uint8Array[]) => Promise<readonly Vote[] | Reason>;
   readonly onFailure: (error: unknown) => void;
 }
 
 /** Mean time between status exchanges with a random peer. */
 const EXCHANGE_MS = 2000;
+/** First and longest time that a peer is left alone after it gave nothing for what it claimed. */
+const MIN_BACK_OFF_MS = 1000;
+const MAX_BACK_OFF_MS = 60_000;
+/** Headers held while a branch proves itself: some 20 MB. A longer one is fetched in parts, if its parts are better. */
+const MAX_PENDING_HEADERS = 50_000;
 /** A node this many blocks behind neither votes nor mines. */
 const BEHIND_BLOCKS = 3;
 /** Parked blocks are given up after this long. */
 const PARKED_MAX_AGE_MS = 600_000;
+/** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
+const GOODBYE_MS = 500;
 const POINTS = { invalid: 100, stalled: 10, gone: 0, wrongNetwork: 100 } as const;
 
 export class SyncService {
@@ -51,6 +62,12 @@ export class SyncService {
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #disposers: (() => void)[] = [];
+  /** Peers of another network → cancels the hanging up. */
+  readonly #foreign = new Map<PeerKey, () => void>();
+  /** Peers that gave nothing for what they claimed. */
+  readonly #backOff = new Map<PeerKey, { readonly waitMs: number; readonly untilMs: number }>();
+  /** Peers whose status has been asked for and has not come. */
+  readonly #asking = new Set<PeerKey>();
   #running: Promise<void> | undefined;
   #runAgain = false;
   #remaining = 0;
@@ -99,6 +116,7 @@ export class SyncService {
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('stopping'));
     for (const dispose of this.#disposers.splice(0)) dispose();
+    for (const cancel of this.#foreign.values()) cancel();
     await this.#running;
   }
 
@@ -108,6 +126,9 @@ export class SyncService {
 
   onPeerDisconnected(peer: PeerKey): void {
     this.#statuses.delete(peer);
+    this.#backOff.delete(peer);
+    this.#foreign.get(peer)?.();
+    this.#foreign.delete(peer);
   }
 
   /** A block came by gossip whose parent we lack: keep it, and ask its sender what else we lack. */
@@ -143,19 +164,24 @@ export class SyncService {
   }
 
   #exchangeStatus(peer: PeerKey): void {
+    if (this.#asking.has(peer)) return;
+    this.#asking.add(peer);
     requestStatus(this.#deps, peer, this.#ownStatus(), this.#stopping.signal)
       .then((status) => this.#onStatus(peer, status))
-      .catch((error: unknown) => this.#onFault(peer, error, 'status'));
+      .catch((error: unknown) => this.#onFault(peer, error, 'status'))
+      .finally(() => this.#asking.delete(peer));
   }
 
   #onStatus(peer: PeerKey, status: PeerStatus): void {
-    const { chain, network, logger } = this.#deps;
+    const { chain, network, clock, logger } = this.#deps;
     if (status.chainId !== chain.genesis.chainId) {
+      if (this.#foreign.has(peer) || this.#stopping.signal.aborted) return;
+      const hangUp = (): void => network.penalize(peer, POINTS.wrongNetwork, 'wrong network');
+      this.#foreign.set(peer, clock.after(GOODBYE_MS, hangUp));
       logger.warn(
         { peer, theirs: status.chainId, ours: chain.genesis.chainId },
         'wrong network: the peer follows another genesis; disconnecting',
       );
-      network.penalize(peer, POINTS.wrongNetwork, 'wrong network');
       return;
     }
     this.#metPeer = true;
@@ -180,41 +206,53 @@ export class SyncService {
     });
   }
 
-  /** Follows plans until there is nothing left to do. A peer that fails is left out until it sends a new status. */
+  /**
+   * Follows plans until there is nothing left to do. A peer that claims more than it gives is left alone for a while,
+   * longer each time, so that it cannot hold up what others have to offer.
+   */
   async #run(): Promise<void> {
     const { chain } = this.#deps;
     while (!this.#stopping.signal.aborted) {
       const local = { ...this.#ownStatus(), knows: (id: BlockId) => chain.tree.get(id) !== undefined };
-      const plan = planSync(local, this.#statuses);
+      const plan = planSync(local, this.#usableStatuses());
       if (plan.kind === 'idle') return;
+      const { peer } = plan;
+      const before = this.#statuses.get(peer);
       let progressed = false;
       try {
-        progressed = plan.kind === 'blocks' ? await this.#fetchBlocks(plan.peer) : await this.#fetchVotes(plan.peer);
+        progressed = plan.kind === 'blocks' ? await this.#fetchBlocks(peer, before!) : await this.#fetchVotes(peer);
       } catch (error) {
-        this.#onFault(plan.peer, error, plan.kind);
+        this.#onFault(peer, error, plan.kind);
       }
-      if (!progressed) this.#statuses.delete(plan.peer);
+      if (progressed) this.#backOff.delete(peer);
+      else this.#leaveAlone(peer);
+      if (this.#statuses.get(peer) === before && !progressed) this.#statuses.delete(peer);
     }
   }
 
-  /** One window: up to 2,000 headers from `peer`, their bodies from everybody, then the votes. */
-  async #fetchBlocks(peer: PeerKey): Promise<boolean> {
-    const { chain, agreement, clock, logger, metrics } = this.#deps;
-    const headers = await requestHeaders(this.#deps, peer, chain.tree.locator(), this.#stopping.signal);
-    metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
-    const verdict = checkHeaderChain(headers, {
-      tree: chain.tree,
-      genesis: chain.genesis,
-      finalId: agreement.agreement.final.id,
-      nowMs: BigInt(Math.floor(clock.nowMs())),
-    });
-    if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
-    if (verdict.kind === 'ignore') {
-      logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
+  #usableStatuses(): ReadonlyMap<PeerKey, PeerStatus> {
+    const nowMs = this.#deps.clock.monotonicMs();
+    return new Map([...this.#statuses].filter(([peer]) => (this.#backOff.get(peer)?.untilMs ?? 0) <= nowMs));
+  }
+
+  #leaveAlone(peer: PeerKey): void {
+    const waitMs = Math.min(MAX_BACK_OFF_MS, 2 * (this.#backOff.get(peer)?.waitMs ?? MIN_BACK_OFF_MS / 2));
+    this.#backOff.set(peer, { waitMs, untilMs: this.#deps.clock.monotonicMs() + waitMs });
+  }
+
+  /**
+   * The headers of a branch from `peer`, the bodies from everybody, then the votes. Bodies are asked for only when the
+   * headers have proved more work than our tip has, or the peer proves that more than two thirds agreed one of them.
+   */
+  async #fetchBlocks(peer: PeerKey, status: PeerStatus): Promise<boolean> {
+    const { chain, logger } = this.#deps;
+    const entries = await this.#fetchHeaders(peer);
+    const last = entries.at(-1);
+    if (last === undefined) return false;
+    if (last.totalWork <= chain.tip.totalWork && !(await this.#provesAgreement(peer, status, entries))) {
+      logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
       return false;
     }
-    const entries = verdict.value;
-    if (entries.length === 0) return false;
     this.#remaining = entries.length;
     if (this.isBehind) logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     await downloadBodies({
@@ -229,6 +267,54 @@ export class SyncService {
     await this.#fetchVotes(peer);
     this.#remaining = 0;
     return true;
+  }
+
+  /** Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. */
+  async #fetchHeaders(peer: PeerKey): Promise<readonly ChainEntry[]> {
+    const { chain, agreement, clock, logger, metrics } = this.#deps;
+    const branch = new Map<BlockId, ChainEntry>();
+    const view = { get: (id: BlockId) => branch.get(id) ?? chain.tree.get(id) };
+    let locator = chain.tree.locator();
+    let reached = -1n;
+    while (branch.size < MAX_PENDING_HEADERS) {
+      const headers = await requestHeaders(this.#deps, peer, locator, this.#stopping.signal);
+      metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
+      const verdict = checkHeaderChain(headers, {
+        view,
+        continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.agreement.final.id, id),
+        genesis: chain.genesis,
+        nowMs: BigInt(Math.floor(clock.nowMs())),
+      });
+      if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
+      if (verdict.kind === 'ignore') {
+        logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
+        return [];
+      }
+      for (const entry of verdict.value) branch.set(entry.header.id, entry);
+      const last = headers.at(-1);
+      const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
+      if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
+      if (last.height <= reached) break; // the peer has moved to another branch, or goes in circles
+      reached = last.height;
+      locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end
+    }
+    return [...branch.values()];
+  }
+
+  /** FORK-2 for a branch with less work: do the peer's votes agree one of its blocks, higher than what we know? */
+  async #provesAgreement(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<boolean> {
+    const { agreement, checkVotes } = this.#deps;
+    const rules = agreement.agreement;
+    if (status.agreed.height <= rules.bestAgreed.height) return false;
+    const ids = new Set(entries.map(({ header }) => header.id));
+    const encoded = await requestVotes(this.#deps, peer, rules.bestAgreed.height + 1n, this.#stopping.signal);
+    const votes = await checkVotes(encoded);
+    if (typeof votes === 'string') throw new PeerFault('invalid', `votes: ${votes}`);
+    for (const link of groupByLink(votes)) {
+      const voters = new Set(link.map(({ voter }) => voter));
+      if (voters.size >= rules.quorum && ids.has(link[0]!.target.id)) return true;
+    }
+    return false;
   }
 
   async #connect(block: Block, headerPeer: PeerKey): Promise<void> {
@@ -272,12 +358,13 @@ export class SyncService {
         this.#parked.takeBranch(block.header.id);
         this.#deps.network.penalize(from, POINTS.invalid, verdict.reason);
       })
-      .catch(this.#deps.onFailure);
+      .catch((error: unknown) => this.#onFault(from, error, 'parked'));
   }
 
   #onFault(peer: PeerKey, error: unknown, protocol: string): void {
     const { metrics, network, logger, onFailure } = this.#deps;
     if (this.#stopping.signal.aborted) return;
+    if (error instanceof StoreError) return; // counted and logged by the chain service; the next status tries again
     if (!(error instanceof PeerFault)) {
       onFailure(error);
       return;

@@ -17,7 +17,7 @@ import type {
 import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
 import type { Clock, Logger } from '../../../node/ports.ts';
 
-const CHAIN_ID = 'c0'.repeat(32);
+export const CHAIN_ID = 'c0'.repeat(32);
 export const TX_ID = 'ab'.repeat(32) as TxId;
 export const BLOCK_ID = 'b1'.repeat(32);
 export const ADDRESS = formatAddress(addressFromBytes(new Uint8Array(20).fill(7)));
