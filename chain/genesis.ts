@@ -15,7 +15,8 @@ const MAX_VOTERS = 1_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 const HOUR_MS = 3_600_000;
-const MAX_SPAN_MS = 30 * 24 * HOUR_MS;
+/** Longest half-life and longest solve time that a genesis may ask for. */
+export const MAX_SPAN_MS = 30 * 24 * HOUR_MS;
 const MAX_U32 = 0xffff_ffff;
 /** A devnet's five budgeted miners together, hashes per millisecond: 160,000 per 2-second block. */
 const DEVNET_HASHES_PER_MS = 80n;

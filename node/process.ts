@@ -65,7 +65,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     metricsRegistry: metrics.registry,
   });
   const solver = createWorkerSolver({
-    budget: config.hashBudget,
+    budget: config.mine === 'on-demand' ? 1 : config.hashBudget, // who asks for a block waits for it
     clock,
     rng,
     onFailure: (error) => {

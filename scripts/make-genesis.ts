@@ -1,7 +1,7 @@
 /** `grapevine make-genesis`. */
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
-import { genesisDoc, parseGenesis } from '../chain/genesis.ts';
+import { genesisDoc, MAX_SPAN_MS, parseGenesis } from '../chain/genesis.ts';
 import { UNITS_PER_COIN } from '../chain/params.ts';
 import { bitsForHashes } from '../chain/target.ts';
 import { type Address, parseAddress } from '../crypto/address.ts';
@@ -15,6 +15,13 @@ import { printJson, printLine, printNote } from './output.ts';
 /** Coins of each development account, as many as anvil gives. */
 const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 const MAX_DEV_VOTERS = 100;
+/** The easiest target there is, and a half-life so long that no run of quick blocks makes it harder. */
+const INSTANT = {
+  powLimitBits: bitsForHashes(2n),
+  initialBits: bitsForHashes(2n),
+  halfLifeMs: MAX_SPAN_MS,
+  maxSolveTimeMs: 60_000,
+};
 
 interface Allocation {
   readonly address: Address;
@@ -27,6 +34,7 @@ interface MakeGenesisOptions {
   readonly voters: string;
   readonly alloc?: readonly Allocation[];
   readonly initialHashes?: number;
+  readonly instant?: boolean;
   readonly timestamp?: number;
   readonly out?: string;
   readonly json?: boolean;
@@ -41,6 +49,7 @@ export function addMakeGenesisCommand(program: Command): void {
     .requiredOption('--voters <list>', 'addresses, separated by commas; on a devnet a number of published ones')
     .option('--alloc <address=coins>', 'who begins with how much; may be repeated', addAllocation)
     .option('--initial-hashes <n>', 'expected hashes of the first block', readInteger(1, 1e15))
+    .option('--instant', 'blocks take a few hashes, for ever: for on-demand mining, as on a regtest')
     .option('--timestamp <time>', 'earliest time of the chain: ISO 8601, or milliseconds; default now', readTime)
     .option('-o, --out <file>', 'write a new file instead of printing')
     .option('--json', 'print exactly one JSON document (without -o the genesis document is one)')
@@ -49,6 +58,7 @@ export function addMakeGenesisCommand(program: Command): void {
       `
 Examples:
   $ grapevine make-genesis --voters 5 -o genesis.json
+  $ grapevine make-genesis --voters 1 --instant -o genesis.json
   $ grapevine make-genesis --name lab --voters gv1p…,gv1p… --alloc gv1p…=1000 --block-time 5 -o genesis.json`,
     )
     .action(async (options: MakeGenesisOptions) => {
@@ -77,6 +87,7 @@ function makeGenesis(options: MakeGenesisOptions, nowMs: number) {
     alloc,
     voters: readVoters(options.voters, isDevnet),
     params: {
+      ...(options.instant === true ? INSTANT : {}),
       ...(options.blockTime === undefined ? {} : { blockTimeMs: Math.round(options.blockTime * 1000) }),
       ...(options.initialHashes === undefined ? {} : { initialBits: bitsForHashes(BigInt(options.initialHashes)) }),
     },
