@@ -180,6 +180,11 @@ describe('docker compose', () => {
       // What was final before and during the split is final now.
       expect(await blockIdAt(node, grown.final.height)).toBe(grown.final.id);
       expect((await project.get<NodeStatus>(node, '/v1/status')).internalErrors).toBe(0);
+      // While it was cut off it was not ready; the engine looks every three seconds.
+      await eventually(`${node} is healthy again`, 30_000, async () => {
+        const { State } = await project.inspect(await project.containerOf(node));
+        return State.Health?.Status === 'healthy' ? true : undefined;
+      });
     }
   });
 
