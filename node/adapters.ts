@@ -11,7 +11,10 @@ export function createSystemClock(): Clock {
       const timer = setTimeout(fn, delayMs);
       return () => clearTimeout(timer);
     },
-    sleep: (delayMs, signal) => delay(delayMs, undefined, { signal }),
+    sleep: (delayMs, signal) =>
+      delay(delayMs, undefined, { signal }).catch((error: unknown) => {
+        throw signal.aborted ? signal.reason : error; // Node wraps the reason into an AbortError of its own
+      }),
   };
 }
 

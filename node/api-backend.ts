@@ -26,7 +26,7 @@ import {
 import type { GrapevineNode } from './compose.ts';
 import type { BlockOrigin } from './events.ts';
 import type { Clock, Network } from './ports.ts';
-import type { Store } from './store/store.ts';
+import { type Store, StoreError } from './store/store.ts';
 
 export interface ApiBackendDeps {
   readonly node: GrapevineNode;
@@ -310,8 +310,12 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       if (mining.mode !== 'on-demand') {
         return { kind: 'refused', detail: `mining mode is "${mining.mode}"; on-demand mining needs --mine on-demand` };
       }
-      if (chain.storeFailure !== undefined) return { kind: 'refused', detail: chain.storeFailure.message };
-      return { kind: 'mined', blocks: (await mining.mine(blocks, signal)).map(blockRefDto) };
+      try {
+        return { kind: 'mined', blocks: (await mining.mine(blocks, signal)).map(blockRefDto) };
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        return { kind: 'refused', detail: error.message }; // asked again, it looks again whether there is room
+      }
     },
 
     subscribe(listener) {

@@ -12,7 +12,7 @@ import { ChainService } from './chain-service.ts';
 import { ClockWatch } from './clock-watch.ts';
 import type { MineMode } from './config.ts';
 import { EventBus } from './events.ts';
-import { Lifecycle } from './lifecycle.ts';
+import { Lifecycle, type Part } from './lifecycle.ts';
 import { MempoolService } from './mempool-service.ts';
 import { type Metrics, registerGauges } from './metrics.ts';
 import { MiningService } from './mining/mining-service.ts';
@@ -64,7 +64,8 @@ export interface GrapevineNode {
   readonly mining: MiningService;
   /** What the node still waits for before it can serve; empty: ready. */
   missing(): readonly string[];
-  start(): Promise<void>;
+  /** @param front started last and stopped first, under the same deadlines as the node's own parts */
+  start(front?: Part): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -235,7 +236,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       return missing;
     },
 
-    async start() {
+    async start(front) {
       startedAtMs = clock.monotonicMs();
       sync.register();
       await lifecycle.start({ name: 'store', stop: () => store.close() });
@@ -259,6 +260,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
       await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });
       await lifecycle.start({ name: 'mining', start: () => mining.start(), stop: () => mining.stop() });
+      if (front !== undefined) await lifecycle.start(front);
     },
 
     stop: () => lifecycle.stop(),

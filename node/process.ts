@@ -125,13 +125,13 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     },
   });
 
-  const stop = async (): Promise<void> => {
-    await api.stop();
-    await node.stop();
-  };
+  const stop = (): Promise<void> => node.stop();
   try {
-    await node.start();
-    const { port } = await api.start();
+    let port = 0;
+    const start = async (): Promise<void> => {
+      port = (await api.start()).port;
+    };
+    await node.start({ name: 'api', start, stop: () => api.stop() });
     const host = config.apiHost.includes(':') ? `[${config.apiHost}]` : config.apiHost;
     return { node, peerId: network.self, addresses: network.addresses(), apiUrl: `http://${host}:${port}`, stop };
   } catch (error) {

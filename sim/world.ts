@@ -13,6 +13,7 @@ import { publicKeyOf } from '../crypto/keys.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import type { MineMode } from '../node/config.ts';
+import type { Part } from '../node/lifecycle.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
 import type { Logger, SignatureVerifier } from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
@@ -49,6 +50,10 @@ export interface WorldOptions {
   readonly openStore: (name: string) => Promise<Store>;
   readonly params?: Partial<ChainParams>;
   readonly link?: LinkProfile;
+  /** Puts something between a node and what checks its signatures. */
+  readonly wrapVerifier?: (name: string, verifier: SignatureVerifier) => SignatureVerifier;
+  /** What stands in front of a node as the API does: started last and stopped first. */
+  readonly front?: (name: string) => Part | undefined;
   /** Who has a link with whom; default: everybody with everybody. */
   readonly links?: readonly (readonly [string, string])[];
 }
@@ -298,7 +303,7 @@ export class World {
         logger: createLogCollector(this.clock, sim.log),
         network,
         store: mortal.store,
-        verifier: this.#verifier,
+        verifier: this.#options.wrapVerifier?.(name, this.#verifier) ?? this.#verifier,
         solver: createDrawnSolver({
           clock,
           rng: rng.fork('solver'),
@@ -308,7 +313,7 @@ export class World {
       },
     );
     this.#traceEvents(name, node);
-    await node.start();
+    await node.start(this.#options.front?.(name));
     return {
       node,
       metrics,

@@ -240,7 +240,7 @@ export const MempoolInfo = Type.Object(
     count: Type.Integer({ description: 'Without the parked ones' }),
     bytes: Type.Integer(),
     parked: Type.Integer({ description: 'Waiting for a lower nonce' }),
-    transactions: Type.Array(Transaction, { description: 'Best fee rate first, up to `limit`' }),
+    transactions: Type.Array(Transaction, { description: 'In order of arrival, parked ones included, up to `limit`' }),
   },
   { title: 'Mempool' },
 );

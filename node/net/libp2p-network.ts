@@ -305,6 +305,7 @@ class Libp2pNetwork implements Network {
   }
 
   penalize(peer: PeerKey, points: number, reason: string): void {
+    if (this.isRefused(peer)) return; // for what was on its way when the ban came
     const outcome = this.#score.penalize(peer, points, this.#deps.clock.monotonicMs());
     this.#deps.logger.debug({ peer, points, reason, outcome }, 'peer penalized');
     if (outcome === 'kept') return;

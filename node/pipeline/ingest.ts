@@ -236,10 +236,14 @@ export class Ingest {
       }
       const tx = decoded.value;
       const verdict = checkTxStateless(tx, { chainId, params });
-      if (verdict.kind !== 'accept') answer(item, verdict);
-      else if (this.#seenTxs.has(tx.id) || mempool.pool.has(tx.id))
-        answer(item, ignore('tx/known')); // TX-8
-      else waiting.push({ item, tx });
+      if (verdict.kind !== 'accept') {
+        answer(item, verdict);
+        continue;
+      }
+      const isKnown = this.#seenTxs.has(tx.id) || mempool.pool.has(tx.id); // TX-8
+      const reason = isKnown ? 'tx/known' : mempool.screen(tx);
+      if (reason === undefined) waiting.push({ item, tx });
+      else answer(item, ignore(reason));
     }
     const good = await verifier.verify(waiting.map(({ tx }) => txSignatureItem(tx)));
     for (const [index, { item, tx }] of waiting.entries()) {

@@ -1,6 +1,7 @@
 /** The asking side of the sync protocols. Each request is bounded in time between frames and in what it may return. */
 import { decodeBlock, decodeHeader } from '../../chain/codec.ts';
 import type { Block, BlockId, Header } from '../../chain/types.ts';
+import { bytesToHex } from '../../crypto/bytes.ts';
 import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -101,11 +102,17 @@ export async function requestVotes(
   signal: AbortSignal,
 ): Promise<readonly Uint8Array[]> {
   const votes: Uint8Array[] = [];
+  const seen = new Set<string>();
   const request = messages.encodeVotesRequest({ fromHeight, max: MAX_VOTES_PER_REQUEST });
   for await (const frame of exchange(deps, peer, VOTES, request, signal)) {
     const chunk = messages.decodeVotesChunk(frame);
     if (chunk === undefined || chunk.length === 0) throw new PeerFault('invalid', 'malformed votes');
-    votes.push(...chunk);
+    for (const vote of chunk) {
+      const key = bytesToHex(vote);
+      if (seen.has(key)) throw new PeerFault('invalid', 'the same vote twice');
+      seen.add(key);
+      votes.push(vote);
+    }
     if (votes.length > MAX_VOTES_PER_REQUEST) throw new PeerFault('invalid', 'more votes than asked for');
   }
   return votes;

@@ -7,7 +7,7 @@ import { StoreError } from '../../node/store/store.ts';
 import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
 import { startHostilePeer } from './hostile-peer.ts';
-import { expectHealthy, expectOneFinalChain, namesOf, openWorld } from './open-world.ts';
+import { boundMethods, expectHealthy, expectOneFinalChain, namesOf, openWorld } from './open-world.ts';
 
 const HOURS_2_MS = 7_200_000;
 
@@ -131,18 +131,6 @@ test.each(['before', 'after'])(
     await expectHealthy(world);
   },
 );
-
-/** Methods of a class instance do not survive a spread. */
-function boundMethods<T extends object>(instance: T): T {
-  return new Proxy({} as T, {
-    ownKeys: () => Object.getOwnPropertyNames(Object.getPrototypeOf(instance)).filter((key) => key !== 'constructor'),
-    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-    get: (_target, key) => {
-      const value = Reflect.get(instance, key) as unknown;
-      return typeof value === 'function' ? value.bind(instance) : value;
-    },
-  });
-}
 
 const FULL = (): StoreError => new StoreError('full', 'no space left on device');
 

@@ -30,6 +30,18 @@ export function openWorld(options: OpenWorldOptions): World {
   });
 }
 
+/** Methods of a class instance do not survive a spread. */
+export function boundMethods<T extends object>(instance: T): T {
+  return new Proxy({} as T, {
+    ownKeys: () => Object.getOwnPropertyNames(Object.getPrototypeOf(instance)).filter((key) => key !== 'constructor'),
+    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+    get: (_target, key) => {
+      const value = Reflect.get(instance, key) as unknown;
+      return typeof value === 'function' ? value.bind(instance) : value;
+    },
+  });
+}
+
 export function namesOf(count: number): string[] {
   return Array.from({ length: count }, (_, index) => String.fromCharCode(97 + index));
 }

@@ -93,6 +93,13 @@ describe('what is wrong names itself', () => {
     ['vote', 'yes', /expected true or false$/],
     ['listen', '127.0.0.1:80', /expected multiaddrs/],
     ['bootstrap', '/ip4/1.2.3.4/udp/1', /expected multiaddrs/],
+    ['bootstrap', '/ip4/1.2.3.4/tcp/1,/ip4/300.1.1.1/tcp/2', /"\/ip4\/1\.2\.3\.4.*\/ip4\/300\.1\.1\.1\/tcp\/2"/],
+    ['bootstrap', '/ip4/1.2.3.4/tcp/65536', /expected multiaddrs/],
+    ['bootstrap', '/ip6/1.2.3.4/tcp/1', /expected multiaddrs/],
+    ['bootstrap', '/ip4/1.2.3.4/tcp/1/p2p/', /expected multiaddrs/],
+    ['announce', '/dns4/has space/tcp/1', /expected multiaddrs/],
+    ['announce', 'seed.example:7501', /expected multiaddrs/],
+    ['dataDir', '', /expected a path$/],
     ['logLevel', 'loud', /expected one of debug, info/],
   ] as const)('a bad value: %s = %s', (key, raw, message) => {
     const { env, flag } = CONFIG_OPTIONS[key];

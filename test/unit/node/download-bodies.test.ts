@@ -25,12 +25,22 @@ const ENTRIES: readonly ChainEntry[] = (() => {
 })();
 const BY_ID = new Map<BlockId, Block>(BLOCKS.map((block) => [block.header.id, block]));
 
-type Serve = (ids: readonly BlockId[], stream: FrameStream) => Promise<void>;
+type Serve = (ids: readonly BlockId[], stream: FrameStream, clock: VirtualClock) => Promise<void>;
 
 const honest: Serve = async (ids, stream) => {
   for (const id of ids) await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(BY_ID.get(id)!) }));
   await stream.close();
 };
+/** One block in so many virtual milliseconds. */
+const slow =
+  (everyMs: number): Serve =>
+  async (ids, stream, clock) => {
+    for (const id of ids) {
+      await clock.sleep(everyMs, new AbortController().signal);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(BY_ID.get(id)!) }));
+    }
+    await stream.close();
+  };
 const stalls: Serve = () => new Promise(() => {});
 
 interface Download {
@@ -62,7 +72,7 @@ async function download(
       for await (const request of stream.frames) {
         const ids = messages.decodeBodiesRequest(request)!;
         asked.set(name, (asked.get(name) ?? 0) + ids.length);
-        await serve(ids, stream);
+        await serve(ids, stream, clock);
       }
     });
     await port.start(handlers);
@@ -141,7 +151,7 @@ test.each<readonly [string, Serve, PeerFault['kind']]>([
     'invalid',
   ],
   ['sends garbage', async (_ids, stream) => stream.send(Uint8Array.of(0xff, 0xff)), 'invalid'],
-  ['stops half-way', async (ids, stream) => honest(ids.slice(0, 3), stream), 'gone'],
+  ['stops half-way', async (ids, stream, clock) => honest(ids.slice(0, 3), stream, clock), 'gone'],
   ['resets the stream', async (_ids, stream) => stream.abort(new Error('no')), 'gone'],
 ])('a peer that %s is at fault, and others give what it should have', async (_what, serve, kind) => {
   const { clock, done, connected, faults } = await download({ bad: serve, b: honest });
@@ -153,9 +163,7 @@ test.each<readonly [string, Serve, PeerFault['kind']]>([
 
 test('more bodies than were asked for end the request', async () => {
   const { clock, done, faults } = await download({
-    bad: async (ids, stream) => {
-      await honest.call(undefined, [...ids, BLOCKS.at(-1)!.header.id], stream);
-    },
+    bad: (ids, stream, clock) => honest([...ids, BLOCKS.at(-1)!.header.id], stream, clock),
     b: honest,
   });
   await clock.runUntilSettled(done, 60_000);
@@ -192,6 +200,40 @@ test('an abort ends it at once, whatever the peers do', async () => {
   const { clock, done, abort } = await download({ a: stalls });
   abort.abort(new Error('stopping'));
   await expect(clock.runUntilSettled(done, 100)).rejects.toThrow('stopping');
+});
+
+test('an abort while a block is being connected and requests are on leaves no rejection unhandled', async () => {
+  const unhandled: unknown[] = [];
+  const listener = (error: unknown): void => {
+    unhandled.push(error);
+  };
+  process.on('unhandledRejection', listener);
+  try {
+    let finishConnecting: (() => void) | undefined;
+    const { clock, done, abort, connected, faults } = await download(
+      { a: slow(200), b: slow(200) },
+      {
+        connect: (block) =>
+          block.header.height < 3n
+            ? Promise.resolve()
+            : new Promise((resolve) => {
+                finishConnecting = resolve;
+              }),
+      },
+    );
+    expect(await clock.runUntil(() => finishConnecting !== undefined, 10_000)).toBe(true);
+    abort.abort(new Error('stopping'));
+    await clock.run(5_000);
+    finishConnecting?.();
+    await expect(clock.runUntilSettled(done, 5_000)).rejects.toThrow('stopping');
+    await clock.run(60_000);
+    expect(connected).toEqual([1n, 2n, 3n]);
+    expect(faults).toEqual([]);
+  } finally {
+    await new Promise((resolve) => setImmediate(resolve)); // Node reports what is unhandled after the microtasks
+    process.off('unhandledRejection', listener);
+  }
+  expect(unhandled).toEqual([]);
 });
 
 test('no more than 64 blocks ahead of the next to connect are asked for', async () => {

@@ -66,3 +66,24 @@ test.each([
   expect(calls).toEqual(['stop a']);
   expect(lines).toMatchObject([{ level: 'error', fields: { part: 'bad' }, message: 'failed to stop' }]);
 });
+
+test('whatever hangs, the stop is over within five seconds, and each part has had its turn', async () => {
+  for (const hanging of [1, 2, 3, 5, 9]) {
+    const { clock, lines, lifecycle, calls } = setUp();
+    const names = Array.from({ length: 9 }, (_, index) => `part ${index}`);
+    for (const [index, name] of names.entries()) {
+      const hangs = index >= names.length - hanging;
+      await lifecycle.start({
+        name,
+        stop: () => {
+          calls.push(name);
+          return hangs ? new Promise<void>(() => {}) : undefined;
+        },
+      });
+    }
+    await clock.runUntilSettled(lifecycle.stop(), 60_000);
+    expect(clock.monotonicMs(), `${hanging} hang`).toBeLessThan(5_000);
+    expect(calls).toEqual(names.toReversed());
+    expect(lines).toHaveLength(hanging);
+  }
+});

@@ -97,6 +97,18 @@ function submitted() {
 }
 
 describe('help and usage', () => {
+  it.each([
+    [['--bootstrap', '/ip4/300.0.0.1/tcp/7501'], '--bootstrap: "/ip4/300.0.0.1/tcp/7501" is not good'],
+    [['--listen', '127.0.0.1:7501'], '--listen: "127.0.0.1:7501" is not good'],
+    [['--announce', '/ip4/1.2.3.4/tcp/99999'], '--announce: "/ip4/1.2.3.4/tcp/99999" is not good'],
+    [['--data-dir', ''], '--data-dir: "" is not good for "dataDir": expected a path'],
+  ])('node %j: names the fault and exits with 2', async (args, message) => {
+    const run = await grapevine(['node', '--print-config', ...args]);
+    expect(run).toMatchObject({ status: 2, stdout: '' });
+    expect(run.stderr).toContain(message);
+    expect(run.stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
   it('lists every command, and each has help with examples', async () => {
     const top = await grapevine(['--help']);
     expect(top.status).toBe(0);

@@ -1,0 +1,157 @@
+/** Peers that promise, drip and claim: they are left alone, and what others have arrives meanwhile. */
+import { expect, test } from 'vitest';
+import { encodeBlock } from '../../chain/codec.ts';
+import type { BlockId } from '../../chain/types.ts';
+import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
+import * as messages from '../../node/sync/messages.ts';
+import type { PeerStatus } from '../../node/sync/peer-status.ts';
+import { BODIES, HEADERS, VOTES } from '../../node/sync/protocols.ts';
+import type { World } from '../../sim/world.ts';
+import { type BuiltBlock, branchOn, checkpointOf, EASY, feed, voteOf } from './chain-builder.ts';
+import { type Answer, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { expectHealthy, openWorld } from './open-world.ts';
+
+const ELECTORS = ['v1', 'v2', 'v3', 'v4'] as const;
+
+function openPair(): World {
+  return openWorld({
+    nodes: [
+      { name: 'victim', mine: 'off', voter: false },
+      { name: 'honest', mine: 'off', voter: false },
+      ...ELECTORS.map((name) => ({ name, late: true, mine: 'off' as const })),
+    ],
+    params: EASY,
+  });
+}
+
+const asked = (world: World, peer: string, protocol: StreamProtocol): number =>
+  world.trace.lines().filter((line) => line.endsWith(` victim open ${peer} ${protocol.name}`)).length;
+
+const UNKNOWN = { height: 1_000_000n, id: 'ee'.repeat(32) as BlockId };
+const HUGE: Partial<PeerStatus> = { tip: UNKNOWN, totalWork: 2n ** 200n, agreed: UNKNOWN };
+
+/** Frames until the asker hangs up. */
+async function drip(world: World, stream: FrameStream, everyMs: number, frame: () => Uint8Array): Promise<void> {
+  const never = new AbortController().signal;
+  for (;;) {
+    await stream.send(frame());
+    await world.clock.sleep(everyMs, never);
+  }
+}
+
+type Trick = (world: World, chain: readonly BuiltBlock[]) => Answer;
+
+/** What it does, and what is held against it. */
+const TRICKS: readonly (readonly [string, Trick, RegExp])[] = [
+  [
+    'drips empty chunks',
+    (world) => (_request, stream) => drip(world, stream, 500, () => messages.encodeHeadersChunk([])),
+    /^(100 malformed headers\n?)+$/,
+  ],
+  [
+    'drips good headers, each just before patience ends',
+    (world, chain) => (_request, stream) => {
+      let next = 0;
+      return drip(world, stream, 2_900, () => messages.encodeHeadersChunk([chain[next++]!.block.header.bytes]));
+    },
+    /^(10 \S+: no answer in time\n?)+$/,
+  ],
+  ['claims huge work and has nothing', () => async (_request, stream) => stream.close(), /^$/],
+  ['never answers', () => () => new Promise(() => {}), /^(10 \S+: no answer in time\n?)+$/],
+];
+
+test.each(TRICKS)(
+  'a peer that %s is left alone, and an honest peer is heard meanwhile',
+  async (_does, trick, penalties) => {
+    const world = openPair();
+    world.hub.partition([['victim'], ['honest']]);
+    await world.run(500_000);
+    await world.start();
+    const honest = world.node('honest');
+    const victim = world.node('victim');
+    const chain = branchOn(world.genesis, world.genesis.entry, 200, { miner: 'honest' });
+    await feed(honest, chain.slice(0, 50));
+    const status = (): PeerStatus => statusLike(honest, HUGE);
+    const answers = new Map(liarAnswers({ status, headers: () => [], bodies: () => new Promise(() => {}) }));
+    answers.set(HEADERS, trick(world, chain));
+    await startHostilePeer(world, { name: 'liar', links: ['victim'], answers });
+    await world.until('the liar is asked first', () => asked(world, 'liar', HEADERS) > 0, 5_000);
+    world.hub.healAll();
+    await world.until('the honest blocks', () => victim.height === 50, 20_000);
+    await world.run(60_000);
+    // A status exchange every two seconds or so, and each may begin with the liar: seconds, then minutes between tries.
+    expect(asked(world, 'liar', HEADERS)).toBeLessThanOrEqual(9);
+    await feed(honest, chain.slice(50, 60));
+    await world.until('and the next ones', () => victim.height === 60, 20_000);
+    expect(victim.node.sync.isBehind).toBe(false);
+    const held = (peer: string): string[] =>
+      world.trace.lines().flatMap((line) => line.split(` victim penalized ${peer} `).slice(1));
+    expect(held('liar').join('\n')).toMatch(penalties);
+    expect(held('honest')).toEqual([]);
+    await expectHealthy(world);
+  },
+);
+
+interface SideBranch {
+  readonly world: World;
+  readonly main: readonly BuiltBlock[];
+  readonly side: readonly BuiltBlock[];
+}
+
+/** The victim has 30 blocks; a peer has 20 others, claims the work of a thousand, and gives what it has. */
+async function offerSideBranch(agreedBy: readonly string[]): Promise<SideBranch> {
+  const world = openPair();
+  const { genesis } = world;
+  await world.run(100_000);
+  await world.start();
+  const victim = world.node('victim');
+  const main = branchOn(genesis, genesis.entry, 30, { miner: 'main' });
+  const side = branchOn(genesis, genesis.entry, 20, { miner: 'side' });
+  await feed(victim, main);
+  const last = side.at(-1)!.entry;
+  const agreed = side[9]!.entry;
+  const votes = agreedBy.map((voter) => voteOf(genesis, voter, genesis.entry, agreed).bytes);
+  const bodies = new Map(side.map(({ block }) => [block.header.id, encodeBlock(block)]));
+  const answers = new Map(
+    liarAnswers({
+      status: () =>
+        statusLike(victim, { tip: checkpointOf(last), totalWork: 2n ** 100n, agreed: checkpointOf(agreed) }),
+      headers: () => side.map(({ block }) => block.header),
+      bodies: async (request, stream) => {
+        for (const id of messages.decodeBodiesRequest(request)!) {
+          await stream.send(messages.encodeBodyReply({ id, block: bodies.get(id) }));
+        }
+        await stream.close();
+      },
+    }),
+  );
+  answers.set(VOTES, async (_request, stream) => {
+    if (votes.length > 0) await stream.send(messages.encodeVotesChunk(votes));
+    await stream.close();
+  });
+  await startHostilePeer(world, { name: 'side', links: ['victim'], answers });
+  await world.run(20_000);
+  return { world, main, side };
+}
+
+test.each([
+  ['nobody', []],
+  ['two of four', ['v1', 'v2']],
+])('a side branch with less work that %s agreed: its headers are looked at, its bodies never', async (_who, voters) => {
+  const { world, main, side } = await offerSideBranch(voters);
+  const victim = world.node('victim');
+  expect(asked(world, 'side', HEADERS)).toBeGreaterThan(0);
+  expect(asked(world, 'side', BODIES)).toBe(0);
+  expect(victim.tipId).toBe(main.at(-1)!.block.header.id);
+  expect(victim.node.chain.tree.get(side[0]!.block.header.id)).toBeUndefined();
+  expect(world.trace.lines().filter((line) => line.includes(' victim penalized side '))).toEqual([]);
+  await expectHealthy(world);
+});
+
+test('FORK-2: a side branch with less work that three of four agreed is fetched and followed', async () => {
+  const { world, side } = await offerSideBranch(['v1', 'v2', 'v3']);
+  const victim = world.node('victim');
+  expect(victim.tipId).toBe(side.at(-1)!.block.header.id);
+  expect(victim.agreedHeight).toBe(10);
+  await expectHealthy(world);
+});
