@@ -1,3 +1,5 @@
+import { PUBLIC_KEY_BYTES } from './keys.ts';
+
 export const DIGEST_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
 
@@ -13,9 +15,19 @@ export interface SignatureBackend {
    * @param item `digest` 32 bytes, `signature` 64 bytes (r‖s, big-endian), `publicKey` 33 bytes, compressed
    * @returns false for whatever is not a valid signature, malformed input included; never throws
    */
-  verify(item: {
-    readonly digest: Uint8Array;
-    readonly signature: Uint8Array;
-    readonly publicKey: Uint8Array;
-  }): boolean;
+  verify(item: SignatureParts): boolean;
+}
+
+/** One ECDSA check: 32-byte digest, 64-byte compact signature, 33-byte compressed key. */
+export interface SignatureParts {
+  readonly digest: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly publicKey: Uint8Array;
+}
+
+/** Lengths alone. The libraries take other forms as well, 65-byte and hybrid keys, which no backend may accept. */
+export function hasItemLengths({ digest, signature, publicKey }: SignatureParts): boolean {
+  return (
+    digest.length === DIGEST_BYTES && signature.length === SIGNATURE_BYTES && publicKey.length === PUBLIC_KEY_BYTES
+  );
 }

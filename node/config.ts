@@ -2,6 +2,7 @@
  * The node's configuration: one table of options, from which flags, environment names, file keys, defaults and
  * checks follow. Precedence: flags > environment (`GRAPEVINE_*`) > file > preset.
  */
+import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
 
 import { isIP } from 'node:net';
 
@@ -34,6 +35,7 @@ export interface NodeConfig {
   readonly minerAddress: string;
   readonly hashBudget: number;
   readonly mempoolMaxBytes: number;
+  readonly signatureBackend: BackendChoice;
   readonly logLevel: LogLevel;
   readonly logFormat: 'auto' | 'json' | 'pretty';
 }
@@ -148,6 +150,11 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
     help: 'share of one core that mining may use',
   },
   mempoolMaxBytes: { ...opt('mempool-max-bytes'), ...integer(10_000, 4_294_967_296), help: 'mempool size at most' },
+  signatureBackend: {
+    ...opt('signature-backend'),
+    ...choice(['auto', ...SIGNATURE_BACKENDS] as const),
+    help: 'implementation that checks signatures; auto: the fastest that runs here',
+  },
   logLevel: { ...opt('log-level'), ...choice(LOG_LEVELS), help: 'least severe level logged' },
   logFormat: {
     ...opt('log-format'),
@@ -184,6 +191,7 @@ const DEVNET: NodeConfig = {
   minerAddress: '',
   hashBudget: 0.04,
   mempoolMaxBytes: 32 * 1024 * 1024,
+  signatureBackend: 'auto',
   logLevel: 'info',
   logFormat: 'auto',
 };

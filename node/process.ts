@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Genesis } from '../chain/genesis.ts';
 import type { Address } from '../crypto/address.ts';
-import { nobleBackend } from '../crypto/noble-backend.ts';
+import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock, createSystemRng } from './adapters.ts';
 import type { VoterKey } from './agreement/agreement-service.ts';
 import { createApiServer } from './api/server.ts';
@@ -43,12 +43,14 @@ export interface RunningProcess {
   stop(): Promise<void>;
 }
 
-/** Starts a node. Throws StoreError, ApiListenError or the transport's error; what was started is stopped first. */
+/** Starts a node. Throws BackendError, StoreError, ApiListenError or the transport's error; what was started is stopped first. */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { config, genesis, logger } = options;
   const clock = createSystemClock();
   const rng = createSystemRng();
   const metrics = createMetrics({ processMetrics: true });
+  const { backend, passedOver } = await loadSignatureBackend(config.signatureBackend);
+  logger.info({ backend: backend.name, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
   await mkdir(config.dataDir, { recursive: true });
   const store = await openLevelStore({ location: join(config.dataDir, 'store'), dataDir: config.dataDir });
   const network = createLibp2pNetwork({
@@ -86,7 +88,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
         mempoolMaxBytes: config.mempoolMaxBytes,
         expectsPeers: config.bootstrap.length > 0,
       },
-      { clock, rng, logger, network, store, verifier: createInlineVerifier(nobleBackend, clock), solver, metrics },
+      { clock, rng, logger, network, store, verifier: createInlineVerifier(backend, clock), solver, metrics },
     );
   } catch (error) {
     await store.close();
@@ -102,7 +104,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
       version: VERSION,
       genesisDoc: genesis.doc,
       voter: options.voter?.address,
-      signatureBackend: nobleBackend.name,
+      signatureBackend: backend.name,
       gossipCounts: async () => {
         const counts = Object.values(await gossipCounts(metrics.registry));
         return {

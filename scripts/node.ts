@@ -7,6 +7,7 @@ import { GenesisError, parseGenesis } from '../chain/genesis.ts';
 import { type Address, addressOf, parseAddress } from '../crypto/address.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { decryptKeystore } from '../crypto/keystore.ts';
+import { BackendError } from '../crypto/load-backend.ts';
 import { createSystemRng } from '../node/adapters.ts';
 import type { VoterKey } from '../node/agreement/agreement-service.ts';
 import {
@@ -104,7 +105,10 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
     logger.info({ api: apiUrl, peerId, addresses, chainId: genesis.chainId }, 'started');
     process.send?.({ type: 'started', apiUrl, peerId } satisfies NodeStartedMessage);
   } catch (error) {
-    const known = error instanceof StoreError || (error as { code?: unknown }).code === 'EADDRINUSE';
+    const known =
+      error instanceof StoreError ||
+      error instanceof BackendError ||
+      (error as { code?: unknown }).code === 'EADDRINUSE';
     logger.error(known ? {} : { err: error }, error instanceof Error ? error.message : String(error));
     process.exitCode = EXIT.refused;
     process.disconnect?.();

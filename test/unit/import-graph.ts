@@ -22,12 +22,12 @@ const OWNED: readonly OwnedPackage[] = [
   { packages: /^(@chainsafe\/libp2p-|@libp2p\/)gossipsub(\/|$)/, owners: ['node/net/gossip.ts'] },
   { packages: /^(libp2p|@libp2p\/[^/]+|@chainsafe\/[^/]+|@multiformats\/[^/]+)(\/|$)/, owners: ['node/net/'] },
   { packages: /^classic-level(\/|$)/, owners: ['node/store/'] },
-  { packages: /^@noble\/secp256k1(\/|$)/, owners: ['crypto/'] },
+  { packages: /^(@noble\/secp256k1|secp256k1|@bitauth\/libauth)(\/|$)/, owners: ['crypto/'] },
 ];
 
 /** What pure code may import from outside: nothing of Node's, only the audited primitives. */
 const PURE_LAYERS = ['crypto', 'chain'];
-const PURE_PACKAGES = /^@(noble|scure)\//;
+const PURE_PACKAGES = /^(@(noble|scure)\/|(secp256k1|@bitauth\/libauth)(\/|$))/;
 
 /** The files that touch clock, timers and randomness: the process's own, and the virtual clock's turn of the loop. */
 const ADAPTERS = ['node/adapters.ts', 'sim/virtual-clock.ts'];
