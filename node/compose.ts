@@ -20,6 +20,7 @@ import { Ingest } from './pipeline/ingest.ts';
 import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier, TopicKind } from './ports.ts';
 import { type Store, type StoredBlock, StoreError } from './store/store.ts';
 import { SyncService } from './sync/sync-service.ts';
+import { createRememberingVerifier } from './verify/remembering-verifier.ts';
 
 export interface NodePorts {
   readonly clock: Clock;
@@ -75,7 +76,8 @@ export interface GrapevineNode {
  */
 export async function composeNode(settings: NodeSettings, ports: NodePorts): Promise<GrapevineNode> {
   const { genesis } = settings;
-  const { clock, rng, logger, network, store, verifier, solver, metrics } = ports;
+  const { clock, rng, logger, network, store, solver, metrics } = ports;
+  const verifier = createRememberingVerifier(ports.verifier);
 
   const onFailure = (error: unknown): void => {
     if (error instanceof StoreError) {

@@ -2,9 +2,9 @@
  * The node's configuration: one table of options, from which flags, environment names, file keys, defaults and
  * checks follow. Precedence: flags > environment (`GRAPEVINE_*`) > file > preset.
  */
-import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
 
 import { isIP } from 'node:net';
+import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
 
 export const MINE_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
 export type MineMode = (typeof MINE_MODES)[number];
@@ -36,6 +36,8 @@ export interface NodeConfig {
   readonly hashBudget: number;
   readonly mempoolMaxBytes: number;
   readonly signatureBackend: BackendChoice;
+  /** `auto`: the cores of this machine but one, at least one. 0: none, signatures are checked on the event loop. */
+  readonly verifyWorkers: number | 'auto';
   readonly logLevel: LogLevel;
   readonly logFormat: 'auto' | 'json' | 'pretty';
 }
@@ -155,6 +157,12 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
     ...choice(['auto', ...SIGNATURE_BACKENDS] as const),
     help: 'implementation that checks signatures; auto: the fastest that runs here',
   },
+  verifyWorkers: {
+    ...opt('verify-workers'),
+    parse: (raw) => (raw === 'auto' ? raw : number(0, 64, true)(raw)),
+    expects: 'auto or a whole number from 0 to 64',
+    help: 'threads that check signatures, started when needed; auto: cores but one; 0: none',
+  },
   logLevel: { ...opt('log-level'), ...choice(LOG_LEVELS), help: 'least severe level logged' },
   logFormat: {
     ...opt('log-format'),
@@ -192,6 +200,7 @@ const DEVNET: NodeConfig = {
   hashBudget: 0.04,
   mempoolMaxBytes: 32 * 1024 * 1024,
   signatureBackend: 'auto',
+  verifyWorkers: 'auto',
   logLevel: 'info',
   logFormat: 'auto',
 };

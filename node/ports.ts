@@ -3,6 +3,7 @@
  * the simulation brings others. Nothing else in `node/` touches a timer, a socket, a disk or randomness.
  */
 import type { HeaderBody } from '../chain/types.ts';
+import type { SignatureParts } from '../crypto/signature.ts';
 
 /** Milliseconds. `nowMs` is wall-clock time, `monotonicMs` never runs backwards and has no meaningful origin. */
 export interface Clock {
@@ -107,15 +108,15 @@ export interface Network {
 }
 
 /** One ECDSA check: 32-byte digest, 64-byte compact signature, 33-byte compressed key. */
-export interface SignatureItem {
-  readonly digest: Uint8Array;
-  readonly signature: Uint8Array;
-  readonly publicKey: Uint8Array;
-}
+export type SignatureItem = SignatureParts;
+
+/** `urgent`: blocks and votes, checked first. `bulk`: transactions, refused where too many wait. */
+export type VerifyPriority = 'urgent' | 'bulk';
 
 /** Batched, possibly on other threads; one verdict per item, in order. Malformed input is false, never a throw. */
 export interface SignatureVerifier {
-  verify(items: readonly SignatureItem[]): Promise<readonly boolean[]>;
+  /** `priority` is `urgent` where it is not given. Rejects with VerifierBusyError where a bulk request is refused. */
+  verify(items: readonly SignatureItem[], priority?: VerifyPriority): Promise<readonly boolean[]>;
 }
 
 export interface PowSolution {

@@ -3,6 +3,7 @@
  * Knows nothing of command lines; `scripts/node.ts` does.
  */
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Genesis } from '../chain/genesis.ts';
 import type { Address } from '../crypto/address.ts';
@@ -13,13 +14,14 @@ import { createApiServer } from './api/server.ts';
 import { createApiBackend } from './api-backend.ts';
 import { composeNode, type GrapevineNode } from './compose.ts';
 import type { NodeConfig } from './config.ts';
-import { createInlineVerifier } from './inline-verifier.ts';
 import { createMetrics } from './metrics.ts';
 import { createWorkerSolver } from './mining/worker-solver.ts';
 import { gossipCounts } from './net/gossip-metrics.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from './net/libp2p-network.ts';
 import type { Logger } from './ports.ts';
 import { openLevelStore } from './store/open-level-store.ts';
+import { createInlineVerifier } from './verify/inline-verifier.ts';
+import { VerifyPool } from './verify/verify-pool.ts';
 
 /** Told to peers and shown in the status. */
 export const VERSION = '0.1.0';
@@ -50,7 +52,8 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   const rng = createSystemRng();
   const metrics = createMetrics({ processMetrics: true });
   const { backend, passedOver } = await loadSignatureBackend(config.signatureBackend);
-  logger.info({ backend: backend.name, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
+  const threads = config.verifyWorkers === 'auto' ? Math.max(1, availableParallelism() - 1) : config.verifyWorkers;
+  logger.info({ backend: backend.name, threads, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
   await mkdir(config.dataDir, { recursive: true });
   const store = await openLevelStore({ location: join(config.dataDir, 'store'), dataDir: config.dataDir });
   const network = createLibp2pNetwork({
@@ -75,6 +78,17 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
       logger.error({ err: error }, 'the mining thread died');
     },
   });
+  const pool =
+    threads === 0
+      ? undefined
+      : new VerifyPool({
+          size: threads,
+          backend,
+          clock,
+          logger: logger.child({ part: 'verify' }),
+          onThreadDeath: () => metrics.internalErrors.inc({ where: 'verify-worker' }),
+        });
+  const verifier = pool ?? createInlineVerifier(backend, clock);
   let node: GrapevineNode;
   try {
     node = await composeNode(
@@ -88,7 +102,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
         mempoolMaxBytes: config.mempoolMaxBytes,
         expectsPeers: config.bootstrap.length > 0,
       },
-      { clock, rng, logger, network, store, verifier: createInlineVerifier(backend, clock), solver, metrics },
+      { clock, rng, logger, network, store, verifier, solver, metrics },
     );
   } catch (error) {
     await store.close();
@@ -127,7 +141,10 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     },
   });
 
-  const stop = (): Promise<void> => node.stop();
+  const stop = async (): Promise<void> => {
+    await node.stop();
+    await pool?.close();
+  };
   try {
     let port = 0;
     const start = async (): Promise<void> => {

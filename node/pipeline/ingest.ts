@@ -3,8 +3,10 @@
  *
  *   bytes → decode → stateless check → seen? → signature → stateful check → verdict → outcome
  *
- * One drain loop serves the lanes of the queue in order of urgency. Transactions and votes are taken in batches, so
- * that a verifier with threads can be kept busy; between batches the event loop gets its turn.
+ * The lanes of the queue are served in order of urgency, one batch a turn of the event loop. Several batches of a lane
+ * may be with the verifier at once, so that its threads are kept busy; none waits for one of another lane, so a flood
+ * of transactions holds up no block. Within a lane verdicts take effect in the order of arrival, whichever batch was
+ * checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
 import { decodeBlock, decodeTx, decodeVote } from '../../chain/codec.ts';
 import type { ChainParams } from '../../chain/params.ts';
@@ -20,6 +22,7 @@ import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
 import { StoreError } from '../store/store.ts';
+import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
@@ -49,7 +52,9 @@ export interface TxAnswer {
 }
 
 /** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
-const BATCH: Readonly<Record<Lane, number>> = { block: 1, vote: 64, api: 64, tx: 64 };
+const BATCH: Readonly<Record<Lane, number>> = { block: 1, vote: 64, api: 64, tx: 128 };
+/** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
+const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, vote: 4, api: 4, tx: 6 };
 /** What keeps a block from being used, though its work is good and it has not been heard before. */
 const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */
@@ -68,7 +73,16 @@ export class Ingest {
   readonly #seenTxs = new SeenCache<TxId>(SEEN_TXS);
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
   readonly #disposers: (() => void)[] = [];
-  #draining: Promise<void> | undefined;
+  readonly #underway: Record<Lane, number> = { block: 0, vote: 0, api: 0, tx: 0 };
+  /** The last batch of each lane; settled when it and all before it have taken effect. */
+  readonly #tails: Record<Lane, Promise<void>> = {
+    block: Promise.resolve(),
+    vote: Promise.resolve(),
+    api: Promise.resolve(),
+    tx: Promise.resolve(),
+  };
+  #isScheduled = false;
+  #stopped = false;
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
@@ -163,10 +177,8 @@ export class Ingest {
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
     this.#stopped = true;
-    await this.#draining;
+    await Promise.all(Object.values(this.#tails));
   }
-
-  #stopped = false;
 
   #enqueue(kind: Lane, item: Item): void {
     if (this.#stopped || !this.#queue.push(kind, item)) {
@@ -174,23 +186,36 @@ export class Ingest {
       item.done(ignore('overloaded'), false);
       return;
     }
-    this.#draining ??= this.#drain().finally(() => {
-      this.#draining = undefined;
+    this.#schedule();
+  }
+
+  /** Serves the next batch after the event loop has had its turn. */
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#deps.clock.after(0, () => {
+      this.#isScheduled = false;
+      this.#serveNext();
     });
   }
 
-  async #drain(): Promise<void> {
+  #serveNext(): void {
     const { clock, metrics } = this.#deps;
-    for (;;) {
-      await new Promise<void>((resolve) => clock.after(0, resolve)); // the event loop's turn
-      const batch = this.#stopped ? undefined : this.#queue.take(BATCH);
-      if (batch === undefined) return;
-      const items = batch.items.filter((item) => !this.#dropOfRefused(item));
-      if (items.length === 0) continue;
-      const begin = clock.monotonicMs();
-      await this.#serve(batch.kind, items);
-      metrics.stageSeconds.observe({ kind: batch.kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
-    }
+    const room = (kind: Lane): number => (this.#underway[kind] < UNDERWAY[kind] ? BATCH[kind] : 0);
+    const max = { block: room('block'), vote: room('vote'), api: room('api'), tx: room('tx') };
+    const batch = this.#stopped ? undefined : this.#queue.take(max);
+    if (batch === undefined) return; // the end of a batch schedules again
+    this.#schedule();
+    const { kind } = batch;
+    const items = batch.items.filter((item) => !this.#dropOfRefused(item));
+    if (items.length === 0) return;
+    const begin = clock.monotonicMs();
+    this.#underway[kind] += 1;
+    this.#tails[kind] = this.#serve(kind, items, this.#tails[kind]).then(() => {
+      this.#underway[kind] -= 1;
+      metrics.stageSeconds.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
+      this.#schedule();
+    });
   }
 
   /** What a peer sent before it was refused is not worth checking. */
@@ -200,7 +225,8 @@ export class Ingest {
     return true;
   }
 
-  async #serve(kind: Lane, items: readonly Item[]): Promise<void> {
+  /** Never rejects. `before`: settles when the batches before this one have taken effect. */
+  async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
     const answered = new Set<Item>();
     const answer = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
       if (answered.has(item)) return;
@@ -208,22 +234,27 @@ export class Ingest {
       item.done(verdict, parked);
     };
     try {
-      if (kind === 'tx' || kind === 'api') await this.#serveTxs(items, answer);
+      if (kind === 'tx' || kind === 'api') await this.#serveTxs(items, before, answer);
       else if (kind === 'vote') {
-        const verdicts = await this.#checkVotes(items);
+        const verdicts = await this.#checkVotes(items, before);
         for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
       } else {
         for (const item of items) await this.#serveBlock(item, (verdict) => answer(item, verdict));
       }
     } catch (error) {
-      this.internalError(error, `ingest-${kind}`);
+      if (error instanceof VerifierBusyError) {
+        this.#deps.metrics.queueDropped.inc({ kind }, items.length - answered.size);
+        for (const item of items) answer(item, ignore('overloaded'));
+      } else this.internalError(error, `ingest-${kind}`);
     } finally {
+      await before;
       for (const item of items) answer(item, ignore('internal-error'));
     }
   }
 
   async #serveTxs(
     items: readonly Item[],
+    before: Promise<void>,
     answer: (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void,
   ): Promise<void> {
     const { chainId, params, verifier, mempool } = this.#deps;
@@ -245,7 +276,11 @@ export class Ingest {
       if (reason === undefined) waiting.push({ item, tx });
       else answer(item, ignore(reason));
     }
-    const good = await verifier.verify(waiting.map(({ tx }) => txSignatureItem(tx)));
+    const good = await verifier.verify(
+      waiting.map(({ tx }) => txSignatureItem(tx)),
+      'bulk',
+    );
+    await before;
     for (const [index, { item, tx }] of waiting.entries()) {
       if (good[index] !== true) {
         answer(item, reject('tx/bad-signature')); // TX-7
@@ -257,7 +292,10 @@ export class Ingest {
     }
   }
 
-  async #checkVotes(items: readonly { readonly bytes: Uint8Array }[]): Promise<readonly Verdict<Vote, Reason>[]> {
+  async #checkVotes(
+    items: readonly { readonly bytes: Uint8Array }[],
+    before: Promise<void>,
+  ): Promise<readonly Verdict<Vote, Reason>[]> {
     const { chainId, params, verifier, agreement } = this.#deps;
     const verdicts: Verdict<Vote, Reason>[] = [];
     const waiting: { readonly index: number; readonly vote: Vote }[] = [];
@@ -275,6 +313,7 @@ export class Ingest {
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
     }
     const good = await verifier.verify(waiting.map(({ vote }) => voteSignatureItem(vote)));
+    await before;
     for (const [position, { index, vote }] of waiting.entries()) {
       if (good[position] !== true) {
         verdicts[index] = reject('vote/bad-signature'); // VOTE-5

@@ -29,11 +29,11 @@ export class PriorityQueue<T> {
     return true;
   }
 
-  /** Up to `max` items of the most urgent lane that has any. */
+  /** Up to `max` items of the most urgent lane that has any; a lane of which none may be taken is passed over. */
   take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
     for (const kind of LANES) {
       const waiting = this.length(kind);
-      if (waiting === 0) continue;
+      if (waiting === 0 || max[kind] === 0) continue;
       const lane = this.#lanes[kind];
       const head = this.#heads[kind];
       const items = lane.slice(head, head + max[kind]);

@@ -1,0 +1,307 @@
+/**
+ * Signature checks on worker threads.
+ *
+ * Specification: every request gets one verdict per item, whatever becomes of the threads; urgent items are sent to
+ * the threads before bulk ones. Bulk requests beyond `maxBulkItems` are refused with {@link VerifierBusyError};
+ * urgent ones never are, their callers are bounded (blocks: one at a time; votes: their lane).
+ *
+ * Rationale: a thread gets a batch at once while it is idle; while it works, what comes in gathers, so that batches
+ * grow with the load by themselves. Half-empty bulk batches leave at most once per `LINGER_MS`. Each thread has one
+ * batch in hand and one waiting, so that it does not idle while this thread is busy. Batches are sized to take
+ * `BATCH_MS`: what is urgent waits for two of them at most. A request that takes less time than the round trip to a
+ * thread is checked right here, within an allowance that keeps the event loop free.
+ */
+import { hasItemLengths, type SignatureBackend } from '../../crypto/signature.ts';
+import type { Clock, Logger, SignatureItem, SignatureVerifier, VerifyPriority } from '../ports.ts';
+import { createInlineVerifier } from './inline-verifier.ts';
+import { PACKED_ITEM_BYTES, packItem } from './packed-items.ts';
+import { VerifierBusyError } from './verifier-busy-error.ts';
+import { type BatchReply, spawnVerifyThread, type VerifyThread, type VerifyThreadEvents } from './verify-thread.ts';
+
+const MAX_BATCH = 256;
+/** Less is not worth another thread, nor being shared out. */
+const MIN_BATCH = 16;
+/** How long a thread should take over a batch. */
+const BATCH_MS = 8;
+/** Batches sent to a thread and not answered. */
+const DEPTH = 2;
+/** Half-empty bulk batches are this far apart. */
+const LINGER_MS = 2;
+/** Bulk items that may wait: about a second's work of one native thread. */
+const MAX_BULK_ITEMS = 16_384;
+/** A round trip to an idle thread costs 0.35–0.43 ms: what takes less is done here. */
+const INLINE_MS = 0.35;
+/** Share of this thread's time that may go into signatures checked here, and how much may be saved up. */
+const INLINE_SHARE = 0.1;
+const INLINE_SAVED_MS = 2;
+/** First guess at one check, between the backends'; measured from then on. */
+const FIRST_GUESS_MS = 0.2;
+/** Items of a batch whose thread died this often are checked here: they may be what it died of. */
+const MAX_TRIES = 2;
+/** Threads that died in a row without an answer: from then on a new one is tried only so often. */
+const MAX_DEATHS = 3;
+const RESPAWN_MS = 10_000;
+
+export interface VerifyPoolOptions {
+  /** Threads at most; they are started as the load needs them. */
+  readonly size: number;
+  readonly backend: SignatureBackend;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** A thread died; its batches are checked again. */
+  readonly onThreadDeath?: (error: unknown) => void;
+  readonly maxBulkItems?: number;
+  readonly spawn?: (backend: string, events: VerifyThreadEvents) => VerifyThread;
+}
+
+interface Request {
+  readonly items: readonly SignatureItem[];
+  readonly results: boolean[];
+  missing: number;
+  readonly resolve: (results: readonly boolean[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Items [from, to) of a request that are yet to be sent. */
+interface Span {
+  readonly request: Request;
+  from: number;
+  readonly to: number;
+  readonly tries: number;
+}
+
+interface Thread {
+  readonly thread: VerifyThread;
+  readonly batches: Map<number, { readonly priority: VerifyPriority; readonly spans: readonly Span[] }>;
+}
+
+export class VerifyPool implements SignatureVerifier {
+  readonly #options: VerifyPoolOptions;
+  readonly #inline: SignatureVerifier;
+  readonly #threads = new Set<Thread>();
+  readonly #waiting: Record<VerifyPriority, Span[]> = { urgent: [], bulk: [] };
+  readonly #waitingItems: Record<VerifyPriority, number> = { urgent: 0, bulk: 0 };
+  #batches = 0;
+  #itemMs = FIRST_GUESS_MS;
+  #inlineMs = INLINE_SAVED_MS;
+  #inlineAt: number;
+  #partialAt = Number.NEGATIVE_INFINITY;
+  #cancelLinger: (() => void) | undefined;
+  #deaths = 0;
+  #cancelRespawn: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: VerifyPoolOptions) {
+    this.#options = options;
+    this.#inline = createInlineVerifier(options.backend, options.clock);
+    this.#inlineAt = options.clock.monotonicMs();
+  }
+
+  verify(items: readonly SignatureItem[], priority: VerifyPriority = 'urgent'): Promise<readonly boolean[]> {
+    if (items.length === 0) return Promise.resolve([]);
+    if (this.#isClosed) return Promise.reject(new Error('the verifier is closed'));
+    if (this.#maySpare(items.length)) return Promise.resolve(this.#verifyHere(items));
+    if (this.#isDisabled) return this.#inline.verify(items, priority);
+    const waiting = this.#waitingItems.bulk;
+    if (priority === 'bulk' && waiting + items.length > (this.#options.maxBulkItems ?? MAX_BULK_ITEMS)) {
+      return Promise.reject(new VerifierBusyError(waiting));
+    }
+    return new Promise((resolve, reject) => {
+      const results = new Array<boolean>(items.length).fill(false);
+      const request: Request = { items, results, missing: items.length, resolve, reject };
+      this.#waiting[priority].push({ request, from: 0, to: items.length, tries: 0 });
+      this.#waitingItems[priority] += items.length;
+      this.#send();
+    });
+  }
+
+  /** Ends the threads; what still waits is rejected. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelLinger?.();
+    this.#cancelRespawn?.();
+    const closed = new Error('the verifier is closed');
+    const spans = [...this.#waiting.urgent.splice(0), ...this.#waiting.bulk.splice(0)];
+    for (const { batches } of this.#threads) for (const batch of batches.values()) spans.push(...batch.spans);
+    for (const { request } of spans) request.reject(closed);
+    await Promise.all([...this.#threads].map(({ thread }) => thread.terminate()));
+  }
+
+  /** Threads die as soon as they start: for a while all is checked here. */
+  get #isDisabled(): boolean {
+    return this.#cancelRespawn !== undefined && this.#threads.size === 0;
+  }
+
+  /** Quicker here than over there, nothing waits before it, and this thread has time to spare. */
+  #maySpare(count: number): boolean {
+    const cost = count * this.#itemMs;
+    if (cost > INLINE_MS || this.#waitingItems.urgent + this.#waitingItems.bulk > 0) return false;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#inlineMs = Math.min(INLINE_SAVED_MS, this.#inlineMs + (nowMs - this.#inlineAt) * INLINE_SHARE);
+    this.#inlineAt = nowMs;
+    return this.#inlineMs >= cost;
+  }
+
+  #verifyHere(items: readonly SignatureItem[]): readonly boolean[] {
+    const { backend, clock } = this.#options;
+    const begin = clock.monotonicMs();
+    const results = items.map((item) => backend.verify(item));
+    const elapsedMs = clock.monotonicMs() - begin;
+    this.#inlineMs -= elapsedMs;
+    this.#learn(elapsedMs / items.length);
+    return results;
+  }
+
+  #learn(itemMs: number): void {
+    this.#itemMs += (itemMs - this.#itemMs) / 8;
+  }
+
+  /** Fills the threads with what waits. */
+  #send(): void {
+    for (const priority of ['urgent', 'bulk'] as const) {
+      // Shared out among the threads, so that a block's signatures are checked by all of them.
+      const share = Math.max(MIN_BATCH, Math.ceil(this.#waitingItems[priority] / this.#options.size));
+      while (this.#waitingItems[priority] > 0) {
+        const thread = this.#freeThread(this.#waitingItems[priority] >= MIN_BATCH);
+        if (thread === undefined) return;
+        const full = Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_MS / this.#itemMs)));
+        if (priority === 'bulk' && this.#waitingItems.bulk < full && !this.#mayLeave(thread)) return;
+        this.#post(thread, priority, Math.min(full, share));
+      }
+    }
+  }
+
+  /** May a batch that is not full go to this thread now? */
+  #mayLeave(thread: Thread): boolean {
+    if (thread.batches.size > 0) return false; // its answer will ask again
+    const { clock } = this.#options;
+    const restMs = this.#partialAt + LINGER_MS - clock.monotonicMs();
+    if (restMs <= 0) {
+      this.#partialAt = clock.monotonicMs();
+      return true;
+    }
+    this.#cancelLinger ??= clock.after(restMs, () => {
+      this.#cancelLinger = undefined;
+      this.#partialAt = Number.NEGATIVE_INFINITY;
+      this.#send();
+    });
+    return false;
+  }
+
+  /** The thread with the least to do; a new one where none is idle, there may be more, and the work is worth it. */
+  #freeThread(mayStart: boolean): Thread | undefined {
+    let best: Thread | undefined;
+    for (const thread of this.#threads) {
+      if (thread.batches.size < (best?.batches.size ?? DEPTH)) best = thread;
+    }
+    if (best?.batches.size === 0 || this.#threads.size >= this.#options.size) return best;
+    return mayStart || best === undefined ? (this.#spawn() ?? best) : best;
+  }
+
+  #spawn(): Thread | undefined {
+    if (this.#cancelRespawn !== undefined) return undefined;
+    const { backend, spawn = spawnVerifyThread } = this.#options;
+    const thread: Thread = {
+      thread: spawn(backend.name, {
+        onReply: (reply) => this.#onReply(thread, reply),
+        onExit: (error) => this.#onExit(thread, error),
+      }),
+      batches: new Map(),
+    };
+    this.#threads.add(thread);
+    return thread;
+  }
+
+  #post(thread: Thread, priority: VerifyPriority, size: number): void {
+    const spans: Span[] = [];
+    const lane = this.#waiting[priority];
+    let count = 0;
+    while (count < size) {
+      const head = lane[0];
+      if (head === undefined) break;
+      const to = Math.min(head.to, head.from + size - count);
+      spans.push({ ...head, to });
+      count += to - head.from;
+      if (to === head.to) lane.shift();
+      else head.from = to;
+    }
+    this.#waitingItems[priority] -= count;
+    const packed = new Uint8Array(count * PACKED_ITEM_BYTES); // an item of wrong lengths stays zeros, which are no key
+    let index = 0;
+    for (const { request, from, to } of spans) {
+      for (let i = from; i < to; i++, index++) {
+        const item = request.items[i]!;
+        if (hasItemLengths(item)) packItem(packed, index, item);
+      }
+    }
+    this.#batches += 1;
+    thread.batches.set(this.#batches, { priority, spans });
+    thread.thread.post({ id: this.#batches, items: packed.buffer });
+  }
+
+  #onReply(thread: Thread, { id, results, elapsedMs }: BatchReply): void {
+    const batch = thread.batches.get(id);
+    if (batch === undefined) return;
+    thread.batches.delete(id);
+    this.#deaths = 0;
+    const verdicts = new Uint8Array(results);
+    this.#learn(elapsedMs / verdicts.length);
+    this.#send(); // first: the thread works while the answers are dealt with
+    let index = 0;
+    for (const span of batch.spans) {
+      const count = span.to - span.from;
+      settle(span, (i) => verdicts[index + i - span.from] === 1);
+      index += count;
+    }
+  }
+
+  /** Puts the dead thread's batches back in front; none of their verdicts is lost. */
+  #onExit(thread: Thread, error: unknown): void {
+    this.#threads.delete(thread);
+    if (this.#isClosed) return;
+    const { logger, onThreadDeath, clock } = this.#options;
+    this.#deaths += 1;
+    logger.error(
+      { err: error, batches: thread.batches.size },
+      'a verifying thread died; its batches are checked again',
+    );
+    onThreadDeath?.(error);
+    if (this.#deaths >= MAX_DEATHS) {
+      this.#cancelRespawn ??= clock.after(RESPAWN_MS, () => {
+        this.#cancelRespawn = undefined;
+        this.#send();
+      });
+    }
+    for (const { priority, spans } of [...thread.batches.values()].reverse()) {
+      for (const span of spans.toReversed()) {
+        const again: Span = { ...span, tries: span.tries + 1 };
+        if (again.tries >= MAX_TRIES) this.#checkHere(again);
+        else {
+          this.#waiting[priority].unshift(again);
+          this.#waitingItems[priority] += again.to - again.from;
+        }
+      }
+    }
+    if (this.#isDisabled) {
+      for (const priority of ['urgent', 'bulk'] as const) {
+        for (const span of this.#waiting[priority].splice(0)) this.#checkHere(span);
+        this.#waitingItems[priority] = 0;
+      }
+    } else this.#send();
+  }
+
+  /** Without threads: slower, with pauses for the event loop. */
+  #checkHere(span: Span): void {
+    const items = span.request.items.slice(span.from, span.to);
+    this.#inline.verify(items, 'urgent').then(
+      (results) => settle(span, (i) => results[i - span.from] === true),
+      (error: unknown) => span.request.reject(error),
+    );
+  }
+}
+
+function settle({ request, from, to }: Span, isGood: (index: number) => boolean): void {
+  for (let i = from; i < to; i++) request.results[i] = isGood(i);
+  request.missing -= to - from;
+  if (request.missing === 0) request.resolve(request.results);
+}

@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { nextBits } from '../../../chain/asert.ts';
+import { encodeBlock, makeHeader } from '../../../chain/codec.ts';
+import { signTx } from '../../../chain/sign.ts';
+import { meetsTarget } from '../../../chain/target.ts';
+import { buildTemplate } from '../../../chain/template.ts';
+import type { Block, Tx } from '../../../chain/types.ts';
+import { nobleBackend } from '../../../crypto/noble-backend.ts';
+import type { SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
+import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
+import { composeFixture, fixtureGenesis, type NodeFixture } from '../../node-fixture.ts';
+import { alice, bob, miner } from '../chain/chain-fixtures.ts';
+import { openMemoryStore } from '../store/open-store.ts';
+
+const genesis = fixtureGenesis([alice.address, bob.address]);
+
+/** Answers a request when the test says so, in any order. */
+class HeldVerifier implements SignatureVerifier {
+  readonly calls: { readonly items: readonly SignatureItem[]; readonly priority: VerifyPriority; answer(): void }[] =
+    [];
+  isBusy = false;
+
+  verify(items: readonly SignatureItem[], priority: VerifyPriority = 'urgent'): Promise<readonly boolean[]> {
+    if (this.isBusy && priority === 'bulk') return Promise.reject(new VerifierBusyError(9));
+    return new Promise((resolve) => {
+      this.calls.push({ items, priority, answer: () => resolve(items.map((item) => nobleBackend.verify(item))) });
+    });
+  }
+
+  /** Resolves when `count` requests have come. */
+  async waitFor(count: number): Promise<void> {
+    await expect.poll(() => this.calls.length, { interval: 1, timeout: 5000 }).toBeGreaterThanOrEqual(count);
+  }
+}
+
+function transfer(nonce: bigint, from = alice): Tx {
+  const body = { chainId: genesis.chainId, nonce, to: bob.address, amount: 1n, fee: 1000n, memo: new Uint8Array(0) };
+  return signTx(body, from.secretKey);
+}
+
+/** The same with a signature that is another's. */
+function forged(nonce: bigint): Uint8Array {
+  const bytes = transfer(nonce).bytes.slice();
+  bytes[bytes.length - 1]! ^= 1;
+  return bytes;
+}
+
+function mine(fixture: NodeFixture, txs: readonly Tx[]): Block {
+  const { chain } = fixture.node;
+  const template = buildTemplate({
+    parent: chain.tip,
+    bits: nextBits(genesis.params, { ...chain.tip, height: chain.tip.header.height }, genesis.entry.effectiveTimeMs),
+    timestampMs: BigInt(Date.now()),
+    miner: miner.address,
+    candidates: txs,
+    view: chain.accounts,
+    params: genesis.params,
+  });
+  for (let nonce = 0n; ; nonce++) {
+    const header = makeHeader({ ...template.header, nonce });
+    if (meetsTarget(header.id, header.bits)) return { header, coinbase: template.coinbase, txs: template.txs };
+  }
+}
+
+let verifier: HeldVerifier;
+let fixture: NodeFixture;
+beforeEach(async () => {
+  verifier = new HeldVerifier();
+  fixture = await composeFixture({ genesis, store: await openMemoryStore(), verifier });
+});
+afterEach(() => fixture.node.stop());
+
+describe('the spine', () => {
+  test('a flood of bad transactions with the verifier delays no block', async () => {
+    const bad = forged(0n);
+    const flood = Array.from({ length: 900 }, (_, i) => {
+      const bytes = bad.slice();
+      new DataView(bytes.buffer).setUint32(bytes.length - 40, i); // r: other bytes, the same badness
+      return fixture.gossip('tx', bytes);
+    });
+    await verifier.waitFor(6);
+    const block = mine(fixture, [transfer(0n)]);
+    const verdict = fixture.gossip('block', encodeBlock(block));
+    await verifier.waitFor(7);
+    expect(verifier.calls.map(({ priority }) => priority)).toEqual([...Array(6).fill('bulk'), 'urgent']);
+    verifier.calls[6]!.answer();
+    expect(await verdict).toBe('accept');
+    await expect.poll(() => fixture.node.chain.tip.header.id).toBe(block.header.id);
+
+    let answered = 0;
+    for (let settled = false; !settled; ) {
+      for (; answered < verifier.calls.length; answered++) verifier.calls[answered]!.answer();
+      settled = await Promise.race([
+        Promise.all(flood).then(() => true),
+        verifier.waitFor(answered + 1).then(() => false),
+      ]);
+    }
+    expect(new Set(await Promise.all(flood))).toEqual(new Set(['reject']));
+    const { values } = await fixture.metrics.verdicts.get();
+    const rejected = values.find(({ labels }) => labels.reason === 'tx/bad-signature');
+    expect(rejected).toMatchObject({ value: 900, labels: { kind: 'tx', verdict: 'reject' } });
+  });
+
+  test('batches take effect in order of arrival, whichever was checked first', async () => {
+    const txs = Array.from({ length: 130 }, (_, i) => transfer(BigInt(i)));
+    const verdicts = Promise.all(txs.map((tx) => fixture.gossip('tx', tx.bytes)));
+    await verifier.waitFor(2);
+    expect(verifier.calls.map(({ items }) => items.length)).toEqual([128, 2]);
+    verifier.calls[1]!.answer();
+    await Promise.resolve();
+    expect(fixture.node.mempool.pool.size).toBe(0);
+    verifier.calls[0]!.answer();
+    expect(new Set(await verdicts)).toEqual(new Set(['accept']));
+    expect(fixture.node.mempool.pool.parkedSize).toBe(0);
+  });
+
+  test('what the verifier refuses is ignored as overloaded, counted, and may come again', async () => {
+    verifier.isBusy = true;
+    const tx = transfer(0n);
+    expect(await fixture.node.ingest.submitTx(tx.bytes)).toMatchObject({
+      verdict: { kind: 'ignore', reason: 'overloaded' },
+    });
+    expect(await fixture.gossip('tx', tx.bytes)).toBe('ignore');
+    const { values } = await fixture.metrics.queueDropped.get();
+    expect(values).toEqual(['api', 'tx'].map((kind) => ({ value: 1, labels: { kind } })));
+    verifier.isBusy = false;
+    const again = fixture.gossip('tx', tx.bytes);
+    await verifier.waitFor(1);
+    verifier.calls[0]!.answer();
+    expect(await again).toBe('accept');
+  });
+});
+
+describe('a signature is checked once', () => {
+  test('from the mempool into a block', async () => {
+    const tx = transfer(0n);
+    const first = fixture.gossip('tx', tx.bytes);
+    await verifier.waitFor(1);
+    verifier.calls[0]!.answer();
+    expect(await first).toBe('accept');
+    expect(await fixture.gossip('block', encodeBlock(mine(fixture, [tx])))).toBe('accept');
+    expect(verifier.calls.flatMap(({ items }) => items).length).toBe(1);
+  });
+
+  test('in two competing blocks, when the mempool has let go of it', async () => {
+    const tx = transfer(0n);
+    const [a, b] = [mine(fixture, [tx]), mine(fixture, [tx, transfer(0n, bob)])];
+    const first = fixture.gossip('block', encodeBlock(a));
+    await verifier.waitFor(1);
+    verifier.calls[0]!.answer();
+    expect(await first).toBe('accept');
+    const second = fixture.gossip('block', encodeBlock(b));
+    await verifier.waitFor(2);
+    verifier.calls[1]!.answer();
+    expect(await second).toBe('accept');
+    expect(verifier.calls.map(({ items }) => items.length)).toEqual([1, 1]);
+  });
+
+  test('in a block that was parked until its parent came', async () => {
+    const parent = mine(fixture, []);
+    const other = await composeFixture({ genesis, store: await openMemoryStore(), verifier: new HeldVerifier() });
+    await other.gossip('block', encodeBlock(parent));
+    await other.node.chain.idle(); // the verdict comes before the block takes effect
+    const tx = transfer(0n);
+    const child = mine(other, [tx]);
+    await other.node.stop();
+    const first = fixture.gossip('tx', tx.bytes);
+    await verifier.waitFor(1);
+    verifier.calls[0]!.answer();
+    expect(await first).toBe('accept');
+    expect(await fixture.gossip('block', encodeBlock(child))).toBe('ignore');
+    expect(await fixture.gossip('block', encodeBlock(parent))).toBe('accept');
+    await expect.poll(() => fixture.node.chain.tip.header.id, { timeout: 5000 }).toBe(child.header.id);
+    expect(verifier.calls.flatMap(({ items }) => items).length).toBe(1);
+  });
+});
