@@ -6,7 +6,7 @@
 import { makeHeader } from '../chain/codec.ts';
 import { bitsToTarget, workOfTarget } from '../chain/target.ts';
 import { hexToBytes } from '../crypto/bytes.ts';
-import { createPowSearch } from '../crypto/pow.ts';
+import { loadPowKernel } from '../crypto/pow.ts';
 import type { Clock, PowSolution, PowSolver } from '../node/ports.ts';
 import type { SeededRng } from './seeded-rng.ts';
 
@@ -58,7 +58,7 @@ export function createDrawnSolver(options: DrawnSolverOptions): PowSolver {
 
 /** The lowest nonce that meets the target. */
 function grind(header: Uint8Array, target: bigint): PowSolution {
-  const search = createPowSearch(header, hexToBytes(target.toString(16).padStart(64, '0')));
+  const search = loadPowKernel('js').prepare(header, hexToBytes(target.toString(16).padStart(64, '0')));
   for (let start = 0n; ; start += BigInt(BATCH)) {
     const nonce = search.search(start, BATCH);
     if (nonce !== undefined) return { nonce, hashes: Number(nonce) + 1 };

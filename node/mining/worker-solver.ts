@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { makeHeader } from '../../chain/codec.ts';
 import { bitsToTarget } from '../../chain/target.ts';
+import type { PowKernelName } from '../../crypto/pow.ts';
 import type { Clock, PowSolution, PowSolver, Rng } from '../ports.ts';
 
 /** What the thread is told. A new search replaces the one before it. */
@@ -17,6 +18,7 @@ export type SolverJob =
 
 /** What the thread says. `hashes`: since it last spoke; `total`: for this job. */
 export type SolverReply =
+  | { readonly kind: 'ready'; readonly kernel: PowKernelName }
   | { readonly kind: 'progress'; readonly hashes: number }
   | {
       readonly kind: 'found';
@@ -45,8 +47,10 @@ export function createWorkerSolver(options: {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly onFailure: (error: unknown) => void;
+  /** Hears which kernel the thread hashes with. */
+  readonly onReady?: (kernel: PowKernelName) => void;
 }): PowSolver {
-  const { budget, clock, rng, onFailure } = options;
+  const { budget, clock, rng, onFailure, onReady } = options;
   let worker: Worker | undefined;
   let jobs = 0;
   let pending: Pending | undefined;
@@ -65,6 +69,10 @@ export function createWorkerSolver(options: {
   const spawn = (): Worker => {
     const thread = new Worker(new URL('./pow-worker.ts', import.meta.url), { workerData: { budget } });
     thread.on('message', (reply: SolverReply) => {
+      if (reply.kind === 'ready') {
+        onReady?.(reply.kernel);
+        return;
+      }
       windowHashes += reply.hashes;
       roll();
       if (reply.kind === 'found' && pending?.id === reply.id) {
