@@ -1,8 +1,4 @@
-/**
- * Measures the store on disk: durable commits of full blocks, and load of a long chain. Prints a table.
- *
- *     node bench/store.ts [directory on the disk to measure]
- */
+/** The store on disk (in `$TMPDIR`): durable commits of full blocks, and load of a long chain. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,27 +12,25 @@ import {
   type TestBlock,
   WALLETS,
 } from '../test/unit/store/chain-builder.ts';
+import { type Bench, type BenchContext, makeRow, type Row } from './measure.ts';
 
 const TXS_PER_BLOCK = 500;
-const FULL_BLOCKS = 200;
-const LONG_CHAIN = 10_000;
 
-const parent = process.argv[2] ?? tmpdir();
 const genesis = makeGenesis();
 const chainId = chainIdOf(genesis);
 
-const commits = await measureCommits();
-const loading = await measureLoad();
-console.table({ ...commits, ...loading });
+async function run({ short }: BenchContext): Promise<Row[]> {
+  return [...(await measureCommits(short ? 50 : 200)), ...(await measureLoad(short ? 2_000 : 10_000))];
+}
 
 /** Commits blocks of transfers between few and to many accounts, one batch with fsync each. */
-async function measureCommits(): Promise<Record<string, object>> {
+async function measureCommits(blocks: number): Promise<Row[]> {
   return withDirectory(async (location) => {
     const store = await openLevelStore({ location, dataDir: location });
     await store.initialize(genesis, genesis.accounts);
     const times: number[] = [];
     let tip = genesis;
-    for (let arrival = 1; arrival <= FULL_BLOCKS; arrival += 1) {
+    for (let arrival = 1; arrival <= blocks; arrival += 1) {
       const on = tip;
       // One in ten makes an account that was not there.
       const txs = Array.from({ length: TXS_PER_BLOCK }, (_, i) => {
@@ -50,24 +44,18 @@ async function measureCommits(): Promise<Record<string, object>> {
       times.push(performance.now() - start);
     }
     await store.close();
-    const total = times.reduce((sum, time) => sum + time, 0);
-    const commit = {
-      count: times.length,
-      ...percentiles(times),
-      perSecond: Math.round((times.length / total) * 1_000),
-    };
-    return { [`commit, ${TXS_PER_BLOCK} txs, fsync`]: commit };
+    return [makeRow(`store commit, ${TXS_PER_BLOCK} txs, fsync`, 'ms', times)];
   });
 }
 
-/** Opens and loads a chain of `LONG_CHAIN` blocks, several times over. */
-async function measureLoad(): Promise<Record<string, object>> {
+/** Opens and loads a long chain, several times over. */
+async function measureLoad(blocks: number): Promise<Row[]> {
   return withDirectory(async (location) => {
     const place = { location, dataDir: location };
     let store = await openLevelStore(place);
     await store.initialize(genesis, genesis.accounts);
     let tip = genesis;
-    for (let arrival = 1; arrival <= LONG_CHAIN; ) {
+    for (let arrival = 1; arrival <= blocks; ) {
       const from = tip;
       const added: TestBlock[] = [];
       for (let i = 0; i < 500; i += 1, arrival += 1) {
@@ -86,27 +74,20 @@ async function measureLoad(): Promise<Record<string, object>> {
       const loaded = await store.load(chainId);
       loads.push(performance.now() - opened);
       opens.push(opened - start);
-      if (loaded?.entries.length !== LONG_CHAIN + 1) throw new Error('the chain is not whole');
+      if (loaded?.entries.length !== blocks + 1) throw new Error('the chain is not whole');
       await store.close();
     }
-    return {
-      [`open, ${LONG_CHAIN} blocks`]: { count: opens.length, ...percentiles(opens) },
-      [`load, ${LONG_CHAIN} blocks`]: { count: loads.length, ...percentiles(loads) },
-    };
+    return [makeRow(`store open, ${blocks} blocks`, 'ms', opens), makeRow(`store load, ${blocks} blocks`, 'ms', loads)];
   });
 }
 
-function percentiles(times: readonly number[]): object {
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number): number => Math.round(10 * sorted[Math.floor((sorted.length - 1) * share)]!) / 10;
-  return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) };
-}
-
 async function withDirectory<T>(body: (location: string) => Promise<T>): Promise<T> {
-  const root = await mkdtemp(join(parent, 'grapevine-bench-'));
+  const root = await mkdtemp(join(tmpdir(), 'grapevine-bench-'));
   try {
     return await body(join(root, 'db'));
   } finally {
     await rm(root, { recursive: true, force: true });
   }
 }
+
+export const storeBench: Bench = { name: 'store', run };

@@ -197,7 +197,7 @@ const DEVNET: NodeConfig = {
   mine: 'continuous',
   mineIntervalMs: 2000,
   minerAddress: '',
-  hashBudget: 0.04,
+  hashBudget: 0.004,
   mempoolMaxBytes: 32 * 1024 * 1024,
   signatureBackend: 'auto',
   verifyWorkers: 'auto',

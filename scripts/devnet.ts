@@ -48,7 +48,7 @@ export function addDevnetCommand(program: Command): void {
     .option('--fresh', 'begin a new chain; what is in the data directory is removed')
     .option('--data-dir <dir>', 'where the network lives', '.grapevine/devnet')
     .option('--base-port <p>', 'APIs listen on the ports above this one', whole(1024, 65_000), 7400)
-    .option('--hash-budget <share>', 'share of one core that each miner may use', decimal(0.001, 1), 0.04)
+    .option('--hash-budget <share>', 'share of one core that each miner may use', decimal(0.001, 1), 0.004)
     .option(
       '--kill-every <s>',
       'kill a random node (SIGKILL) every so many seconds, and start it again',

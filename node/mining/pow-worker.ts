@@ -12,8 +12,8 @@ import type { SolverJob, SolverReply } from './worker-solver.ts';
 const LOOK_MS = 1;
 
 const budget = (workerData as { budget: number }).budget;
-/** Each burst ends with a timer, which costs a millisecond: with much to use, bursts are long. */
-const BURST_MS = budget < 0.5 ? 5 : 50;
+/** Short with a small budget, so that the rests are short too; with a large one long, for a timer costs a millisecond. */
+const BURST_MS = budget < 0.5 ? Math.min(5, Math.max(1, 125 * budget)) : 50;
 const port = parentPort;
 if (port === null) throw new Error('pow-worker.ts runs as a worker thread only');
 

@@ -54,7 +54,7 @@ export interface TxAnswer {
 /** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
 const BATCH: Readonly<Record<Lane, number>> = { block: 1, vote: 64, api: 64, tx: 128 };
 /** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
-const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, vote: 4, api: 4, tx: 6 };
+const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, vote: 4, api: 4, tx: 8 };
 /** What keeps a block from being used, though its work is good and it has not been heard before. */
 const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */

@@ -6,10 +6,10 @@
  * urgent ones never are, their callers are bounded (blocks: one at a time; votes: their lane).
  *
  * Rationale: a thread gets a batch at once while it is idle; while it works, what comes in gathers, so that batches
- * grow with the load by themselves. Half-empty bulk batches leave at most once per `LINGER_MS`. Each thread has one
- * batch in hand and one waiting, so that it does not idle while this thread is busy. Batches are sized to take
- * `BATCH_MS`: what is urgent waits for two of them at most. A request that takes less time than the round trip to a
- * thread is checked right here, within an allowance that keeps the event loop free.
+ * grow with the load by themselves. Half-empty bulk batches leave at most once per `LINGER_MS`. Each thread has some
+ * batches of `BATCH_MS` waiting, so that it does not idle while this thread is busy or collects garbage; it puts urgent
+ * ones first itself. A request that takes less time than the round trip to a thread is checked right here, within an
+ * allowance that keeps the event loop free.
  */
 import { hasItemLengths, type SignatureBackend } from '../../crypto/signature.ts';
 import type { Clock, Logger, SignatureItem, SignatureVerifier, VerifyPriority } from '../ports.ts';
@@ -23,8 +23,8 @@ const MAX_BATCH = 256;
 const MIN_BATCH = 16;
 /** How long a thread should take over a batch. */
 const BATCH_MS = 8;
-/** Batches sent to a thread and not answered. */
-const DEPTH = 2;
+/** Batches of a priority sent to a thread and not answered. */
+const DEPTH = 4;
 /** Half-empty bulk batches are this far apart. */
 const LINGER_MS = 2;
 /** Bulk items that may wait: about a second's work of one native thread. */
@@ -73,6 +73,8 @@ interface Span {
 interface Thread {
   readonly thread: VerifyThread;
   readonly batches: Map<number, { readonly priority: VerifyPriority; readonly spans: readonly Span[] }>;
+  /** Batches by priority. */
+  readonly owed: Record<VerifyPriority, number>;
 }
 
 export class VerifyPool implements SignatureVerifier {
@@ -162,8 +164,8 @@ export class VerifyPool implements SignatureVerifier {
       // Shared out among the threads, so that a block's signatures are checked by all of them.
       const share = Math.max(MIN_BATCH, Math.ceil(this.#waitingItems[priority] / this.#options.size));
       while (this.#waitingItems[priority] > 0) {
-        const thread = this.#freeThread(this.#waitingItems[priority] >= MIN_BATCH);
-        if (thread === undefined) return;
+        const thread = this.#freeThread(priority);
+        if (thread === undefined) break;
         const full = Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_MS / this.#itemMs)));
         if (priority === 'bulk' && this.#waitingItems.bulk < full && !this.#mayLeave(thread)) return;
         this.#post(thread, priority, Math.min(full, share));
@@ -189,13 +191,14 @@ export class VerifyPool implements SignatureVerifier {
   }
 
   /** The thread with the least to do; a new one where none is idle, there may be more, and the work is worth it. */
-  #freeThread(mayStart: boolean): Thread | undefined {
+  #freeThread(priority: VerifyPriority): Thread | undefined {
     let best: Thread | undefined;
     for (const thread of this.#threads) {
-      if (thread.batches.size < (best?.batches.size ?? DEPTH)) best = thread;
+      if (thread.owed[priority] < (best?.owed[priority] ?? DEPTH)) best = thread;
     }
     if (best?.batches.size === 0 || this.#threads.size >= this.#options.size) return best;
-    return mayStart || best === undefined ? (this.#spawn() ?? best) : best;
+    const isWorthIt = best === undefined || this.#waitingItems[priority] >= MIN_BATCH;
+    return isWorthIt ? (this.#spawn() ?? best) : best;
   }
 
   #spawn(): Thread | undefined {
@@ -207,6 +210,7 @@ export class VerifyPool implements SignatureVerifier {
         onExit: (error) => this.#onExit(thread, error),
       }),
       batches: new Map(),
+      owed: { urgent: 0, bulk: 0 },
     };
     this.#threads.add(thread);
     return thread;
@@ -236,13 +240,15 @@ export class VerifyPool implements SignatureVerifier {
     }
     this.#batches += 1;
     thread.batches.set(this.#batches, { priority, spans });
-    thread.thread.post({ id: this.#batches, items: packed.buffer });
+    thread.owed[priority] += 1;
+    thread.thread.post({ id: this.#batches, priority, items: packed.buffer });
   }
 
   #onReply(thread: Thread, { id, results, elapsedMs }: BatchReply): void {
     const batch = thread.batches.get(id);
     if (batch === undefined) return;
     thread.batches.delete(id);
+    thread.owed[batch.priority] -= 1;
     this.#deaths = 0;
     const verdicts = new Uint8Array(results);
     this.#learn(elapsedMs / verdicts.length);

@@ -1,9 +1,11 @@
 /** One verifying thread, as the pool sees it. */
 import { Worker } from 'node:worker_threads';
+import type { VerifyPriority } from '../ports.ts';
 
 /** Packed items (`packed-items.ts`); the buffer is transferred. */
 export interface BatchRequest {
   readonly id: number;
+  readonly priority: VerifyPriority;
   readonly items: ArrayBuffer;
 }
 

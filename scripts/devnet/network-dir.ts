@@ -10,8 +10,8 @@ import { UsageError } from '../exit.ts';
 /** Coins of each development account, as many as anvil gives. */
 const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 const CANARY_BALANCE = 100n * UNITS_PER_COIN;
-/** Double SHA-256 per second and core of the JavaScript kernel, roughly; ASERT corrects the rest. */
-const HASHES_PER_CORE_SECOND = 700_000;
+/** Double SHA-256 per second and core of the SIMD kernel, roughly; ASERT corrects the rest. */
+const HASHES_PER_CORE_SECOND = 6_500_000;
 
 export interface NetworkShape {
   readonly nodes: number;

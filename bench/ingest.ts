@@ -1,0 +1,183 @@
+/**
+ * The spine of a node, from bytes in to the journal on disk, against what its pool verifies alone; and how long the
+ * event loop is held up meanwhile, also by a flood of transactions whose signatures are bad.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { nextBits } from '../chain/asert.ts';
+import { encodeBlock, makeHeader } from '../chain/codec.ts';
+import type { Genesis } from '../chain/genesis.ts';
+import { meetsTarget } from '../chain/target.ts';
+import { buildTemplate } from '../chain/template.ts';
+import type { Tx } from '../chain/types.ts';
+import { loadSignatureBackend } from '../crypto/load-backend.ts';
+import { createSystemClock } from '../node/adapters.ts';
+import type { SignatureVerifier } from '../node/ports.ts';
+import { openLevelStore } from '../node/store/open-level-store.ts';
+import type { Store } from '../node/store/store.ts';
+import { VerifyPool } from '../node/verify/verify-pool.ts';
+import { composeFixture, fixtureGenesis, type NodeFixture, type Outcome, silentLogger } from '../test/node-fixture.ts';
+import { type Bench, interleave, makeRow, type Row } from './measure.ts';
+import { itemsOf, makeSenders, makeTransfers } from './signed-items.ts';
+import { poolRate, THREADS } from './verify.ts';
+
+/** Messages on their way at once: a few gossip RPCs' worth. */
+const WINDOW = 2048;
+const RESOLUTION_MS = 1;
+
+async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
+  const rounds = short ? 3 : 7;
+  const count = short ? 3000 : 8000;
+  const senders = makeSenders();
+  const genesis = fixtureGenesis(senders.map(({ address }) => address));
+  const txs = makeTransfers(genesis.chainId, senders, count);
+  const items = itemsOf(txs);
+  const { backend } = await loadSignatureBackend('auto');
+  const pool = new VerifyPool({ size: THREADS, backend, clock: createSystemClock(), logger: silentLogger });
+  const delays = { pool: [] as number[], ingest: [] as number[], flood: [] as number[] };
+  const blockMs = { idle: [] as number[], flooded: [] as number[] };
+
+  const rates = await interleave(rounds, {
+    pool: async () => {
+      const stopWatch = watchLoop(delays.pool);
+      const rate = await poolRate(pool, items, count);
+      stopWatch();
+      return rate;
+    },
+    ingest: () =>
+      withNode(genesis, pool, async (fixture, store) => {
+        const stopWatch = watchLoop(delays.ingest);
+        const begin = performance.now();
+        const outcomes = await feed(
+          fixture,
+          txs.map(({ bytes }) => bytes),
+        );
+        await journalled(store);
+        const rate = (count / (performance.now() - begin)) * 1000;
+        stopWatch();
+        if (outcomes.some((outcome) => outcome !== 'accept')) throw new Error('a good transaction was not accepted');
+        return rate;
+      }),
+    flood: () =>
+      withNode(genesis, pool, async (fixture) => {
+        blockMs.idle.push(await timeBlock(fixture, genesis, []));
+        const stopWatch = watchLoop(delays.flood);
+        const begin = performance.now();
+        const flood = feed(fixture, txs.map(spoilt));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        blockMs.flooded.push(await timeBlock(fixture, genesis, []));
+        const outcomes = await flood;
+        const rate = (count / (performance.now() - begin)) * 1000;
+        stopWatch();
+        if (outcomes.some((outcome) => outcome !== 'reject')) throw new Error('a bad signature was not rejected');
+        return rate;
+      }),
+  });
+  await pool.close();
+  for (const list of [delays.pool, delays.ingest, delays.flood, blockMs.idle, blockMs.flooded]) list.shift(); // the warm-up round
+  const below20 = [{ of: 'value', is: '<', bar: 20 }] as const;
+  return [
+    makeRow('ingest, against the pool alone', 'tx/s', rates.ingest, rates.pool, [{ of: 'ratio', is: '≥', bar: 0.75 }]),
+    makeRow('event-loop delay p99 during ingest, against the pool alone', 'ms', delays.ingest, delays.pool, below20),
+    makeRow('bad signatures rejected, against the pool alone', 'tx/s', rates.flood, rates.pool),
+    makeRow(
+      'event-loop delay p99 under bad signatures, against the pool alone',
+      'ms',
+      delays.flood,
+      delays.pool,
+      below20,
+    ),
+    makeRow("a block's verdict under bad signatures, against idle", 'ms', blockMs.flooded, blockMs.idle),
+  ];
+}
+
+/** Sends all, `WINDOW` at a time, a few in each turn of the event loop. */
+async function feed(fixture: NodeFixture, messages: readonly Uint8Array[]): Promise<Outcome[]> {
+  const outcomes: Promise<Outcome>[] = [];
+  let underway = 0;
+  for (const bytes of messages) {
+    while (underway >= WINDOW) await new Promise((resolve) => setImmediate(resolve));
+    underway += 1;
+    outcomes.push(
+      fixture.gossip('tx', bytes).finally(() => {
+        underway -= 1;
+      }),
+    );
+    if (outcomes.length % 32 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return Promise.all(outcomes);
+}
+
+/** The store's writes are queued in order: one more behind what the mempool has given it. */
+async function journalled(store: Store): Promise<void> {
+  for (let i = 0; i < 2; i++) {
+    await store.savePeers(new Map());
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Records the p99 of the event loop's delay between now and the call of what is returned. */
+function watchLoop(into: number[]): () => void {
+  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  histogram.enable();
+  return () => {
+    histogram.disable();
+    // The histogram is of the time between two ticks of the timer.
+    into.push(Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS));
+  };
+}
+
+function spoilt({ bytes }: Tx): Uint8Array {
+  const copy = bytes.slice();
+  copy[copy.length - 1]! ^= 1;
+  return copy;
+}
+
+/** Milliseconds from a block's bytes to its verdict. */
+async function timeBlock(fixture: NodeFixture, genesis: Genesis, txs: readonly Tx[]): Promise<number> {
+  const { chain } = fixture.node;
+  const template = buildTemplate({
+    parent: chain.tip,
+    bits: nextBits(
+      genesis.params,
+      { height: chain.tip.header.height, effectiveTimeMs: chain.tip.effectiveTimeMs },
+      genesis.entry.effectiveTimeMs,
+    ),
+    timestampMs: BigInt(Date.now()),
+    miner: genesis.electorate[0]!,
+    candidates: txs,
+    view: chain.accounts,
+    params: genesis.params,
+  });
+  let header = makeHeader({ ...template.header, nonce: 0n });
+  while (!meetsTarget(header.id, header.bits)) header = makeHeader({ ...template.header, nonce: header.nonce + 1n });
+  const bytes = encodeBlock({ header, coinbase: template.coinbase, txs: template.txs });
+  const begin = performance.now();
+  if ((await fixture.gossip('block', bytes)) !== 'accept') throw new Error('the block was not accepted');
+  const elapsedMs = performance.now() - begin;
+  await chain.idle();
+  return elapsedMs;
+}
+
+async function withNode<T>(
+  genesis: Genesis,
+  verifier: SignatureVerifier,
+  body: (fixture: NodeFixture, store: Store) => Promise<T>,
+): Promise<T> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'grapevine-bench-'));
+  try {
+    const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir });
+    const fixture = await composeFixture({ genesis, store, verifier });
+    try {
+      return await body(fixture, store);
+    } finally {
+      await fixture.node.stop();
+    }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+export const ingestBench: Bench = { name: 'ingest', run };
