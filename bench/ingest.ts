@@ -37,18 +37,22 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   const { backend } = await loadSignatureBackend('auto');
   const pool = new VerifyPool({ size: THREADS, backend, clock: createSystemClock(), logger: silentLogger });
   const delays = { pool: [] as number[], ingest: [] as number[], flood: [] as number[] };
+  const processorUs = { pool: [] as number[], ingest: [] as number[] };
   const blockMs = { idle: [] as number[], flooded: [] as number[] };
 
   const rates = await interleave(rounds, {
     pool: async () => {
       const stopWatch = watchLoop(delays.pool);
+      const usage = process.cpuUsage();
       const rate = await poolRate(pool, items, count);
+      processorUs.pool.push(processorTime(usage) / count);
       stopWatch();
       return rate;
     },
     ingest: () =>
       withNode(genesis, pool, async (fixture, store) => {
         const stopWatch = watchLoop(delays.ingest);
+        const usage = process.cpuUsage();
         const begin = performance.now();
         const outcomes = await feed(
           fixture,
@@ -56,6 +60,7 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
         );
         await journalled(store);
         const rate = (count / (performance.now() - begin)) * 1000;
+        processorUs.ingest.push(processorTime(usage) / count);
         stopWatch();
         if (outcomes.some((outcome) => outcome !== 'accept')) throw new Error('a good transaction was not accepted');
         return rate;
@@ -76,10 +81,12 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
       }),
   });
   await pool.close();
-  for (const list of [delays.pool, delays.ingest, delays.flood, blockMs.idle, blockMs.flooded]) list.shift(); // the warm-up round
+  // The warm-up round.
+  for (const lists of [delays, processorUs, blockMs]) for (const list of Object.values(lists)) list.shift();
   const below20 = [{ of: 'value', is: '<', bar: 20 }] as const;
   return [
     makeRow('ingest, against the pool alone', 'tx/s', rates.ingest, rates.pool, [{ of: 'ratio', is: '≥', bar: 0.75 }]),
+    makeRow('ingest, processor time, against the pool alone', 'µs/tx', processorUs.ingest, processorUs.pool),
     makeRow('event-loop delay p99 during ingest, against the pool alone', 'ms', delays.ingest, delays.pool, below20),
     makeRow('bad signatures rejected, against the pool alone', 'tx/s', rates.flood, rates.pool),
     makeRow(
@@ -91,6 +98,12 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
     ),
     makeRow("a block's verdict under bad signatures, against idle", 'ms', blockMs.flooded, blockMs.idle),
   ];
+}
+
+/** Microseconds of all threads since `since`. */
+function processorTime(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return user + system;
 }
 
 /** Sends all, `WINDOW` at a time, a few in each turn of the event loop. */

@@ -17,6 +17,8 @@ import { storeBench } from './store.ts';
 import { verifyBench } from './verify.ts';
 
 const BENCHES: readonly Bench[] = [verifyBench, ingestBench, miningBench, storeBench];
+/** Of these less is better: their ratios are not compared. */
+const TIMES = ['ms', 'µs/tx'];
 /** Share of a committed ratio that must be reached. */
 const ENOUGH = 0.7;
 
@@ -71,7 +73,7 @@ function compare(committed: readonly Row[]): void {
   for (const row of rows) {
     const before = committed.find(({ name }) => name === row.name)?.ratio;
     if (before === undefined || before === null || row.ratio === null) continue;
-    if (row.unit === 'ms' || row.ratio >= ENOUGH * before) continue; // of times, less is better
+    if (TIMES.includes(row.unit) || row.ratio >= ENOUGH * before) continue;
     console.error(`${row.name}: ratio ${row.ratio}, was ${before}`);
     process.exitCode = 1;
   }
