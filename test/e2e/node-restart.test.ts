@@ -19,7 +19,7 @@ const nodes: StartedNode[] = [];
 
 function start(index: number): StartedNode {
   const peers = INDEXES.filter((other) => other !== index);
-  return startNode(bench, { index, base, genesis, peers, dataDir: dataDirOf(index), flags: ['--hash-budget=0.03'] });
+  return startNode(bench, { index, base, genesis, peers, dataDir: dataDirOf(index), flags: ['--hash-budget=0.003'] });
 }
 
 const dataDirOf = (index: number): string => join(directory, `node${index + 1}`);
