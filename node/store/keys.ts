@@ -25,7 +25,7 @@
 import { blockIdToBytes, txIdToBytes, voteIdToBytes } from '../../chain/codec.ts';
 import type { BlockId, Checkpoint, Evidence, TxId, Vote } from '../../chain/types.ts';
 import { ByteReader, ByteWriter } from '../../chain/wire.ts';
-import { type Address, addressToBytes } from '../../crypto/address.ts';
+import { type Address, addressFromBytes, addressToBytes } from '../../crypto/address.ts';
 import type { HistoryPlace } from './store.ts';
 
 export const KIND = {
@@ -50,13 +50,18 @@ export interface KeyRange {
   readonly lt: Uint8Array;
 }
 
-/** Schema u32, chain id 32, tip id 32, final height u64 and id 32, number of the last batch u64. */
+/**
+ * Schema u32, chain id 32, tip id 32, final height u64 and id 32, number of the last batch u64, lowest heights kept
+ * (`PrunedRecord`), and, while `db repair` writes, a record that says so (schema u32).
+ */
 export const META = {
   schema: metaKey(0),
   chain: metaKey(1),
   tip: metaKey(2),
   final: metaKey(3),
   batch: metaKey(4),
+  pruned: metaKey(5),
+  repairing: metaKey(6),
 } as const;
 
 export const PEERS_KEY = Uint8Array.of(KIND.peers);
@@ -100,6 +105,11 @@ export function historyRange(address: Address, before: HistoryPlace | undefined)
 
 export function accountKey(address: Address): Uint8Array {
   return addressKey(KIND.account, address);
+}
+
+/** Whose account or guard stands under the key. */
+export function addressOfKey(key: Uint8Array): Address {
+  return addressFromBytes(key.slice(1, 21));
 }
 
 export function guardKey(voter: Address): Uint8Array {
@@ -163,3 +173,20 @@ function after(prefix: Uint8Array): Uint8Array {
   next[last] = next[last]! + 1;
   return next.slice(0, last + 1);
 }
+
+/** Bytes of the keys of each kind: one of another length is damage. */
+export const KEY_BYTES: Readonly<Record<keyof typeof KIND, number>> = {
+  meta: 2,
+  entry: 33,
+  block: 33,
+  delta: 33,
+  txLocation: 33,
+  history: 33,
+  account: 21,
+  vote: 61,
+  certificate: 41,
+  guard: 21,
+  evidence: 85,
+  mempool: 33,
+  peers: 1,
+};

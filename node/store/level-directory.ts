@@ -9,8 +9,8 @@
  * copying to a full disk). A cut table LevelDB finds itself. A cut of the last records after an unclean stop can't
  * be told from a write in flight, and isn't.
  */
-import { mkdir, open, readdir, readFile, rename, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { damaged, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
 
@@ -75,6 +75,19 @@ export async function saveWitness(location: string): Promise<void> {
     await handle.close();
   }
   await rename(temporary, join(location, WITNESS));
+}
+
+/**
+ * Copies the directory to `target`, which is there whole or not at all; one that is there already stays. Nobody may
+ * be writing to the store. LevelDB's lock is left out: to open and close it would give up our own.
+ */
+export async function backupDirectory(location: string, target: string): Promise<void> {
+  const existing = await sizeOf(target);
+  if (existing !== undefined) return;
+  const partial = `${target}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await cp(location, partial, { recursive: true, filter: (source) => basename(source) !== 'LOCK' });
+  await rename(partial, target);
 }
 
 /** Whether LevelDB could open again here. */

@@ -9,8 +9,7 @@
  *
  * Nothing is kept in memory but that: every answer comes from the database.
  */
-import type { AbstractIteratorOptions, AbstractLevel } from 'abstract-level';
-import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, encodeBlock } from '../../chain/codec.ts';
+import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes } from '../../chain/codec.ts';
 import type {
   Account,
   Block,
@@ -27,9 +26,21 @@ import type {
 } from '../../chain/types.ts';
 import { type Address, addressFromBytes } from '../../crypto/address.ts';
 import { damaged, type StorePlace } from './damage.ts';
+import {
+  BUFFERED,
+  DURABLE,
+  ENCODING,
+  type LevelDatabase,
+  type Operation,
+  SCAN,
+  scanRecords,
+  type WriteOptions,
+} from './database.ts';
+import { indexOf, put, putAccount, putBlock, putVote, sumChangeOf } from './derived-records.ts';
 import * as keys from './keys.ts';
-import { type KeyRange, KIND, META } from './keys.ts';
+import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
+import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import {
   type ChainCommit,
   type HistoryItem,
@@ -42,23 +53,6 @@ import {
   type VoteGuard,
 } from './store.ts';
 
-/** Raised with every change of the key table or the records; `db repair` or a fresh sync brings a store over. */
-export const SCHEMA = 1;
-
-type Level = AbstractLevel<string | Buffer | Uint8Array, Uint8Array, Uint8Array>;
-type Operation =
-  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly type: 'del'; readonly key: Uint8Array };
-
-/** Any abstract-level database with keys and values of bytes: no more of it than the store uses. */
-export interface LevelDatabase extends Pick<Level, 'open' | 'close' | 'get' | 'getMany' | 'has' | 'keys'> {
-  batch(operations: Operation[], options: WriteOptions): Promise<void>;
-  iterator(options: AbstractIteratorOptions<Uint8Array, Uint8Array>): {
-    nextv(size: number): Promise<[Uint8Array, Uint8Array][]>;
-    close(): Promise<void>;
-  };
-}
-
 export interface StoreOptions {
   readonly place: StorePlace;
   /** A chain was stored here before: to find none is damage. */
@@ -67,6 +61,8 @@ export interface StoreOptions {
   readonly afterChainStored: () => Promise<void>;
   /** Called after a clean stop of a store that holds a chain. */
   readonly afterClose: () => Promise<void>;
+  /** Called, with the database closed, before a store of an older schema is brought to today's. */
+  readonly beforeMigration: (schema: number) => Promise<void>;
   /** Whether to try again after a write that failed. */
   readonly hasRoom: () => Promise<boolean>;
 }
@@ -76,19 +72,9 @@ const MEMORY: StoreOptions = {
   hasChain: false,
   afterChainStored: async () => {},
   afterClose: async () => {},
+  beforeMigration: async () => {},
   hasRoom: async () => true,
 };
-
-const ENCODING = { keyEncoding: 'view', valueEncoding: 'view' } as const;
-/** fsync before the promise resolves. */
-const DURABLE = { ...ENCODING, sync: true } as const;
-/** Survives the process, not the machine. */
-const BUFFERED = { ...ENCODING, sync: false } as const;
-type WriteOptions = typeof DURABLE | typeof BUFFERED;
-/** Entries per step of a scan: long enough to be fast, short enough not to hold up the event loop. */
-const SCAN_ENTRIES = 2_000;
-/** classic-level stops a step at 16 KiB unless told. */
-const SCAN = { ...ENCODING, highWaterMarkBytes: 1024 * 1024 } as const;
 
 /**
  * Opens a store on a database that the caller made (in tests and simulation, memory-level) and hands over: `close`
@@ -119,6 +105,7 @@ class LevelStore implements Store {
   /** Settles when the last write in the queue has. */
   #lastWrite: Promise<void> = Promise.resolve();
   #batches = 0n;
+  #pruned = records.NOTHING_PRUNED;
   #hasSchema = false;
   #hasChain: boolean;
   #reopening: Promise<void> | undefined;
@@ -140,10 +127,22 @@ class LevelStore implements Store {
         if (this.#hasChain) throw this.#damaged('it is empty, though a chain was stored in it');
         return;
       }
-      if (schema !== SCHEMA) throw this.#wrongSchema(schema);
+      if (!canMigrate(schema)) throw this.#wrongSchema(schema);
+      if (await this.#db.has(META.repairing, ENCODING)) throw this.#damaged('a repair of it was cut short');
+      if (schema < SCHEMA) await this.#migrate(schema);
       this.#hasSchema = true;
       this.#batches = await this.#readBatchNumber();
+      const pruned = await this.#read(META.pruned, records.decodePruned);
+      if (pruned === undefined) throw this.#damaged('the record of what was pruned is missing');
+      this.#pruned = pruned;
     });
+  }
+
+  async #migrate(schema: number): Promise<void> {
+    await this.#db.close(); // LevelDB's files stand still for the backup
+    await this.#options.beforeMigration(schema);
+    await this.#db.open();
+    await migrate(this.#db, schema);
   }
 
   load(chainId: ChainId): Promise<StoredChain | undefined> {
@@ -164,26 +163,27 @@ class LevelStore implements Store {
       const accounts = await this.#loadAccounts(accountsSum);
       await this.#readBlock(tip);
       const certificates: Certificate[] = [];
-      for await (const [key, value] of this.#scan(keys.rangeFromHeight(KIND.certificate, final.height))) {
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.certificate, final.height))) {
         certificates.push(records.decodeCertificate(records.unsealRecord(key, value)));
       }
       const votes: Vote[] = [];
-      for await (const [key, value] of this.#scan(keys.rangeFromHeight(KIND.vote, final.height + 1n))) {
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.vote, final.height + 1n))) {
         votes.push(records.decodeStoredVote(records.unsealRecord(key, value)));
       }
       const evidence: Evidence[] = [];
-      for await (const [key, value] of this.#scan(keys.rangeOf(KIND.evidence))) {
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.evidence))) {
         evidence.push(records.decodeEvidence(records.unsealRecord(key, value)));
       }
       const mempool: Tx[] = [];
-      for await (const [key, value] of this.#scan(keys.rangeOf(KIND.mempool))) {
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.mempool))) {
         mempool.push(records.decodeStoredTx(records.unsealRecord(key, value)));
       }
       if (!this.#hasChain) await this.#options.afterChainStored();
       this.#hasChain = true;
       // Each sender's in nonce order, so that whoever adds them one by one meets no gap.
       mempool.sort((a, b) => (a.nonce < b.nonce ? -1 : a.nonce > b.nonce ? 1 : 0));
-      return { chainId: stored, entries, tip, accounts, certificates, final, votes, evidence, mempool };
+      const { bodiesFrom } = this.#pruned;
+      return { chainId: stored, entries, tip, accounts, certificates, final, votes, evidence, mempool, bodiesFrom };
     });
   }
 
@@ -235,7 +235,7 @@ class LevelStore implements Store {
   delta(id: BlockId): Promise<BlockDelta | undefined> {
     return this.#reading(async () => {
       const delta = await this.#read(keys.deltaKey(id), records.decodeDelta);
-      if (delta === undefined) await this.#mustBeUnknown(id, 'delta');
+      if (delta === undefined) await this.#mustBeAbsent(id, 'delta', this.#pruned.undoFrom);
       return delta;
     });
   }
@@ -249,7 +249,7 @@ class LevelStore implements Store {
       const items: HistoryItem[] = [];
       if (limit <= 0) return items;
       const range = { ...keys.historyRange(address, before), reverse: true, limit };
-      for await (const [key, value] of this.#scan(range)) {
+      for await (const [key, value] of scanRecords(this.#db, range)) {
         items.push({ ...keys.historyPosition(key), ...records.decodeHistory(records.unsealRecord(key, value)) });
       }
       return items;
@@ -275,7 +275,7 @@ class LevelStore implements Store {
   /** Two at one height exist only where a third of the voters broke VOTE-8; then the one with the lower id. */
   certificate(targetHeight: bigint): Promise<Certificate | undefined> {
     return this.#reading(async () => {
-      for await (const [key, value] of this.#scan({
+      for await (const [key, value] of scanRecords(this.#db, {
         ...keys.rangeAtHeight(KIND.certificate, targetHeight),
         limit: 1,
       })) {
@@ -338,7 +338,7 @@ class LevelStore implements Store {
     final: Checkpoint,
   ): Promise<{ readonly entries: readonly ChainEntry[]; readonly accountsSum: number }> {
     const byId = new Map<string, records.EntryRecord>();
-    for await (const [key, value] of this.#scan(keys.rangeOf(KIND.entry))) {
+    for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.entry))) {
       const record = records.decodeEntry(records.unsealRecord(key, value));
       byId.set(record.entry.header.id, record);
     }
@@ -367,7 +367,7 @@ class LevelStore implements Store {
   async #loadAccounts(expectedSum: number): Promise<ReadonlyMap<Address, Account>> {
     const accounts = new Map<Address, Account>();
     let sum = 0;
-    for await (const [key, value] of this.#scan(keys.rangeOf(KIND.account))) {
+    for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.account))) {
       const address = addressFromBytes(key.subarray(1));
       const account = records.decodeAccount(records.unsealRecord(key, value));
       accounts.set(address, account);
@@ -381,13 +381,15 @@ class LevelStore implements Store {
 
   async #readBlock(id: BlockId): Promise<Block | undefined> {
     const block = await this.#read(keys.blockKey(id), records.decodeStoredBlock);
-    if (block === undefined) await this.#mustBeUnknown(id, 'body');
+    if (block === undefined) await this.#mustBeAbsent(id, 'body', this.#pruned.bodiesFrom);
     return block;
   }
 
-  /** Entry, body and delta of a block come in one batch: one without the other is damage, not absence. */
-  async #mustBeUnknown(id: BlockId, missing: string): Promise<void> {
-    if (await this.#db.has(keys.entryKey(id), ENCODING)) throw this.#damaged(`block ${id} has no ${missing}`);
+  /** Entry, body and delta of a block come in one batch: one without the other is damage, unless it was pruned. */
+  async #mustBeAbsent(id: BlockId, missing: string, keptFrom: bigint): Promise<void> {
+    const record = await this.#read(keys.entryKey(id), records.decodeEntry);
+    if (record === undefined || record.entry.header.height < keptFrom) return;
+    throw this.#damaged(`block ${id} has no ${missing}`);
   }
 
   async #hasAny(kind: number): Promise<boolean> {
@@ -402,19 +404,6 @@ class LevelStore implements Store {
 
   async #readBatchNumber(): Promise<bigint> {
     return (await this.#read(META.batch, records.decodeU64)) ?? 0n;
-  }
-
-  async *#scan(range: KeyRange & { readonly reverse?: boolean; readonly limit?: number }) {
-    const iterator = this.#db.iterator({ ...SCAN, ...range });
-    try {
-      for (;;) {
-        const step = await iterator.nextv(SCAN_ENTRIES);
-        if (step.length === 0) return;
-        yield* step;
-      }
-    } finally {
-      await iterator.close();
-    }
   }
 
   async #reading<T>(read: () => Promise<T>): Promise<T> {
@@ -456,7 +445,10 @@ class LevelStore implements Store {
   async #writeBatch(operations: readonly Operation[], options: WriteOptions): Promise<void> {
     const number = this.#batches + 1n;
     const batch = [...operations, put(META.batch, records.encodeU64(number))];
-    if (!this.#hasSchema) batch.push(put(META.schema, records.encodeU32(SCHEMA)));
+    if (!this.#hasSchema) {
+      batch.push(put(META.schema, records.encodeU32(SCHEMA)));
+      batch.push(put(META.pruned, records.encodePruned(records.NOTHING_PRUNED)));
+    }
     try {
       await this.#db.batch(batch, options);
     } catch (error) {
@@ -522,8 +514,8 @@ class LevelStore implements Store {
   #wrongSchema(found: number): StoreError {
     return new StoreError(
       'wrong-schema',
-      `the store in ${this.#location} has schema ${found}, this version of grapevine reads schema ${SCHEMA}. ` +
-        `Use the version that wrote it, or another --data-dir, or delete ${this.#location} to sync again from peers.`,
+      `the store in ${this.#location} has schema ${found}, this version of grapevine reads schema ${SCHEMA}` +
+        `${found < SCHEMA ? ' and can bring none so old over' : ''}. Use the version that wrote it, or another --data-dir, or delete ${this.#location} to sync again from peers.`,
     );
   }
 
@@ -563,45 +555,3 @@ const FULL = /No space left on device|Disk quota exceeded|not enough space on th
 /** The process or the mount is at fault, not the files. */
 const NOT_DAMAGE = /Too many open files|Permission denied|Read-only file system|Cannot allocate memory/i;
 const NOT_OPEN: ReadonlySet<unknown> = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN']);
-
-function put(key: Uint8Array, payload: Uint8Array): Operation {
-  return { type: 'put', key, value: records.sealRecord(key, payload) };
-}
-
-function putBlock({ entry, block, delta }: StoredBlock, sumChange: number): Operation[] {
-  const { id } = entry.header;
-  return [
-    put(keys.entryKey(id), records.encodeEntry({ entry, sumChange })),
-    put(keys.blockKey(id), encodeBlock(block)),
-    put(keys.deltaKey(id), records.encodeDelta(delta)),
-  ];
-}
-
-function putAccount(address: Address, account: Account | undefined): Operation {
-  const key = keys.accountKey(address);
-  const existing = records.existingAccount(account);
-  return existing === undefined ? { type: 'del', key } : put(key, records.encodeAccount(existing));
-}
-
-function putVote(vote: Vote): Operation {
-  return put(keys.voteKey(vote), vote.bytes);
-}
-
-/** By how much a block changes the sum of the accounts, mod 2^32. */
-function sumChangeOf(delta: BlockDelta): number {
-  let sum = 0;
-  for (const [address, account] of delta.before) sum = (sum - records.sumOfAccount(address, account)) >>> 0;
-  for (const [address, account] of delta.after) sum = (sum + records.sumOfAccount(address, account)) >>> 0;
-  return sum;
-}
-
-/** Keys and payloads by which a main-chain block's transactions are found. A transfer to oneself is one item. */
-function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Array]> {
-  const { id, height } = block.header;
-  for (const [index, tx] of block.txs.entries()) {
-    yield [keys.txLocationKey(tx.id), records.encodeTxLocation({ block: id, index })];
-    const item = records.encodeHistory({ txId: tx.id, block: id });
-    yield [keys.historyKey(tx.from, height, index), item];
-    if (tx.to !== tx.from) yield [keys.historyKey(tx.to, height, index), item];
-  }
-}

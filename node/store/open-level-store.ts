@@ -1,11 +1,12 @@
 import { ClassicLevel } from 'classic-level';
 import type { StorePlace } from './damage.ts';
-import { checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
+import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
 import type { Store } from './store.ts';
 
 /**
- * Opens the store in a directory of its own, or makes a new one there.
+ * Opens the store in a directory of its own, or makes a new one there. A store of an older schema is copied to
+ * `<location>.backup-schema-<n>` and brought to today's.
  *
  * @param place `location`: the directory, made where it is missing; `dataDir`: what messages tell the user to pass
  * @throws StoreError `locked`, `damaged` or `wrong-schema`: the message says what to do, and nothing was changed
@@ -20,6 +21,12 @@ export async function openLevelStore(place: StorePlace): Promise<Store> {
     afterChainStored: () => saveWitness(location),
     // The witness of the last clean stop stays true where a new one can't be written.
     afterClose: () => saveWitness(location).catch(() => {}),
+    beforeMigration: (schema) => backupDirectory(location, migrationBackup(location, schema)),
     hasRoom: () => hasRoom(location),
   });
+}
+
+/** Where a store is copied before it is brought over from an older schema. */
+export function migrationBackup(location: string, schema: number): string {
+  return `${location}.backup-schema-${schema}`;
 }

@@ -183,6 +183,24 @@ export function sumOfAccount(address: Address, account: Account | undefined): nu
   return existing === undefined ? 0 : crc32(encodeAccount(existing), crc32(addressToBytes(address)));
 }
 
+/** From which heights on a store keeps what can be pruned. Genesis is never pruned. */
+export interface PrunedRecord {
+  /** Bodies, and where their transactions stand. */
+  readonly bodiesFrom: bigint;
+  /** Deltas, on all branches; votes by their target; certificates that nobody needs. */
+  readonly undoFrom: bigint;
+}
+
+export const NOTHING_PRUNED: PrunedRecord = { bodiesFrom: 0n, undoFrom: 0n };
+
+export function encodePruned(pruned: PrunedRecord): Uint8Array {
+  return new ByteWriter(16).u64(pruned.bodiesFrom).u64(pruned.undoFrom).bytes;
+}
+
+export function decodePruned(payload: Uint8Array): PrunedRecord {
+  return decodeWith(payload, (reader) => ({ bodiesFrom: reader.u64(), undoFrom: reader.u64() }));
+}
+
 // Agreement -----------------------------------------------------------------------------------------------------
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {

@@ -54,6 +54,8 @@ export interface StoredChain {
   readonly votes: readonly Vote[];
   readonly evidence: readonly Evidence[];
   readonly mempool: readonly Tx[];
+  /** Bodies below this height were pruned; genesis' never are. */
+  readonly bodiesFrom: bigint;
 }
 
 export interface TxLocation {
@@ -87,6 +89,7 @@ export interface Store {
   initialize(genesis: StoredBlock, accounts: ReadonlyMap<Address, Account>): Promise<void>;
   commit(change: ChainCommit): Promise<void>;
 
+  /** Undefined for a block that is unknown or whose body was pruned. */
   block(id: BlockId): Promise<Block | undefined>;
   delta(id: BlockId): Promise<BlockDelta | undefined>;
   /** Where a transaction stands on the main chain. */

@@ -72,6 +72,7 @@ onBoth('load gives back what was committed, parents before children', async (sto
     votes: [],
     evidence: [],
     mempool: [],
+    bodiesFrom: 0n,
   });
 });
 

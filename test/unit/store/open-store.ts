@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AbstractBatchOptions } from 'abstract-level';
 import { MemoryLevel } from 'memory-level';
-import { type LevelDatabase, openStoreOn, type StoreOptions } from '../../../node/store/level-store.ts';
+import type { LevelDatabase } from '../../../node/store/database.ts';
+import { openStoreOn, type StoreOptions } from '../../../node/store/level-store.ts';
 import { openLevelStore } from '../../../node/store/open-level-store.ts';
 import type { Store } from '../../../node/store/store.ts';
 

@@ -5,8 +5,8 @@ import { ClassicLevel } from 'classic-level';
 import { describe, expect, test } from 'vitest';
 import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
-import { SCHEMA } from '../../../node/store/level-store.ts';
 import * as records from '../../../node/store/records.ts';
+import { SCHEMA } from '../../../node/store/schema.ts';
 import type { Store } from '../../../node/store/store.ts';
 import { checkpointOf, makeChain, makeCommit, makeTestVote, makeTransfer } from './chain-builder.ts';
 import { type Memory, makeMemory, openDiskStore, openMemoryStore, readFiles, withDirectory } from './open-store.ts';
@@ -117,7 +117,7 @@ describe('damaged files', () => {
     ['overwritten late', (path) => flip(path, 0.8, 4_096)],
     ['with one wrong byte', (path) => flip(path, 0.3)],
     ['without its end', async (path) => truncate(path, (await size(path)) - 100)],
-    ['cut in half', async (path) => truncate(path, (await size(path)) / 2)],
+    ['cut in half', async (path) => truncate(path, Math.floor((await size(path)) / 2))],
     ['emptied', (path) => truncate(path, 0)],
     ['that is gone', (path) => rm(path)],
   ];

@@ -1,0 +1,50 @@
+/** Which records a block, an account or a vote makes. Everything but the blocks themselves can be made again. */
+import { encodeBlock } from '../../chain/codec.ts';
+import type { Account, Block, BlockDelta, Vote } from '../../chain/types.ts';
+import type { Address } from '../../crypto/address.ts';
+import type { Operation } from './database.ts';
+import * as keys from './keys.ts';
+import * as records from './records.ts';
+import type { StoredBlock } from './store.ts';
+
+export function put(key: Uint8Array, payload: Uint8Array): Operation {
+  return { type: 'put', key, value: records.sealRecord(key, payload) };
+}
+
+export function putBlock({ entry, block, delta }: StoredBlock, sumChange: number): Operation[] {
+  const { id } = entry.header;
+  return [
+    put(keys.entryKey(id), records.encodeEntry({ entry, sumChange })),
+    put(keys.blockKey(id), encodeBlock(block)),
+    put(keys.deltaKey(id), records.encodeDelta(delta)),
+  ];
+}
+
+export function putAccount(address: Address, account: Account | undefined): Operation {
+  const key = keys.accountKey(address);
+  const existing = records.existingAccount(account);
+  return existing === undefined ? { type: 'del', key } : put(key, records.encodeAccount(existing));
+}
+
+export function putVote(vote: Vote): Operation {
+  return put(keys.voteKey(vote), vote.bytes);
+}
+
+/** By how much a block changes the sum of the accounts, mod 2^32. */
+export function sumChangeOf(delta: BlockDelta): number {
+  let sum = 0;
+  for (const [address, account] of delta.before) sum = (sum - records.sumOfAccount(address, account)) >>> 0;
+  for (const [address, account] of delta.after) sum = (sum + records.sumOfAccount(address, account)) >>> 0;
+  return sum;
+}
+
+/** Keys and payloads by which a main-chain block's transactions are found. A transfer to oneself is one item. */
+export function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Array]> {
+  const { id, height } = block.header;
+  for (const [index, tx] of block.txs.entries()) {
+    yield [keys.txLocationKey(tx.id), records.encodeTxLocation({ block: id, index })];
+    const item = records.encodeHistory({ txId: tx.id, block: id });
+    yield [keys.historyKey(tx.from, height, index), item];
+    if (tx.to !== tx.from) yield [keys.historyKey(tx.to, height, index), item];
+  }
+}
