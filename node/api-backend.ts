@@ -46,6 +46,11 @@ export interface ApiBackendDeps {
 /** Heights without agreement after which it is called stalled: more than a run of unlucky forks. */
 const STALLED_HEIGHTS = 5n;
 const RETRY_AFTER_S = 1;
+const NOT_KEPT: SubmitOutcome = {
+  kind: 'unavailable',
+  code: 'not-ready',
+  detail: 'the transaction waits in memory, but could not be written to disk: it would not survive a restart',
+};
 
 export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
   const { node, network, store, clock, genesisDoc } = deps;
@@ -98,7 +103,9 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       if (!decoded.ok) return { kind: 'refused', reason: 'tx/malformed', detail: decoded.detail };
       const { id } = decoded.value;
       const { verdict, parked } = await ingest.submitTx(bytes);
-      if (verdict.kind === 'accept') return { kind: 'accepted', id, parked };
+      // What is acknowledged survives the process. It is in the pool and has been passed on in any case.
+      const isKept = await mempool.journalled(id);
+      if (verdict.kind === 'accept') return isKept ? { kind: 'accepted', id, parked } : NOT_KEPT;
       switch (verdict.reason) {
         case 'overloaded':
           return { kind: 'overloaded', retryAfterS: RETRY_AFTER_S };
@@ -106,7 +113,9 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
           throw new Error('the transaction could not be checked');
         case 'tx/known':
         case 'tx/nonce-used': {
-          if (mempool.pool.has(id)) return { kind: 'known', id, state: 'pending', parked: mempool.pool.isParked(id) };
+          if (mempool.pool.has(id)) {
+            return isKept ? { kind: 'known', id, state: 'pending', parked: mempool.pool.isParked(id) } : NOT_KEPT;
+          }
           // Sent again after it was mined: the client asks for what has happened already.
           const place = await minedPlace(id);
           if (place !== undefined) return { kind: 'known', id, state: minedState(place.entry), parked: false };

@@ -32,6 +32,8 @@ export class MempoolService {
   readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
   readonly #added = new Map<TxId, Tx>();
   readonly #removed = new Set<TxId>();
+  /** In the write that is under way. */
+  #writing: ReadonlySet<TxId> = new Set();
   readonly #disposers: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #version = 0;
@@ -103,6 +105,19 @@ export class MempoolService {
     return known !== undefined && Buffer.compare(known.bytes, tx.bytes) === 0;
   }
 
+  /**
+   * Resolves when the transaction is journalled: from then on it survives the process, and may be acknowledged. With
+   * false where the store refused it; a later change tries again.
+   */
+  async journalled(id: TxId): Promise<boolean> {
+    while (this.#flushing !== undefined && this.#isUnwritten(id)) await this.#flushing;
+    return !this.#isUnwritten(id);
+  }
+
+  #isUnwritten(id: TxId): boolean {
+    return this.#added.has(id) || this.#writing.has(id);
+  }
+
   droppedReason(id: TxId): TxReason | undefined {
     return this.#dropped.get(id);
   }
@@ -143,6 +158,7 @@ export class MempoolService {
     const added = [...this.#added.values()];
     const removed = [...this.#removed];
     if (added.length + removed.length === 0) return true;
+    this.#writing = new Set(this.#added.keys());
     this.#added.clear();
     this.#removed.clear();
     try {
@@ -155,6 +171,8 @@ export class MempoolService {
       for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
       this.#deps.onStoreFailure(error);
       return false;
+    } finally {
+      this.#writing = new Set();
     }
   }
 
