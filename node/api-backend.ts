@@ -266,6 +266,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         final: blockRefDto(agreement.final),
         totalWork: chain.tip.totalWork.toString(),
         syncing: sync.isBehind,
+        bodiesFrom: chain.bodiesFrom.toString(),
         peers: network.peers().length,
         mempool: {
           count: mempool.pool.size - mempool.pool.parkedSize,

@@ -59,6 +59,8 @@ export class ChainService {
   readonly genesis: Genesis;
   readonly tree: BlockTree;
   readonly accounts: Accounts;
+  /** Bodies below this height were pruned (`grapevine db prune --bodies`). */
+  readonly bodiesFrom: bigint;
   readonly #deps: ChainServiceDeps;
   readonly #serial = new Serial();
   readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS);
@@ -75,6 +77,7 @@ export class ChainService {
     this.tree = new BlockTree(deps.stored.entries);
     this.tree.setTip(deps.stored.tip);
     this.accounts = new Accounts(deps.stored.accounts);
+    this.bodiesFrom = deps.stored.bodiesFrom;
     this.#arrivals = deps.stored.entries.reduce((most, entry) => Math.max(most, entry.arrival), 0);
   }
 

@@ -33,6 +33,7 @@ function printStatus(status: NodeStatus): void {
     ['chain id', network.chainId],
     ['minimum fee', coins(network.minFee)],
     ['tip', at(status.tip) + (status.syncing ? '  (syncing)' : '')],
+    ...(status.bodiesFrom === '0' ? [] : [['blocks', `from height ${status.bodiesFrom} on; older ones were pruned`]]),
     ['agreed', at(status.agreed)],
     ['final', at(status.final)],
     ['peers', String(status.peers)],

@@ -332,6 +332,10 @@ export const NodeStatus = Type.Object(
     final: BlockRef,
     totalWork: Type.String({ description: 'Expected hashes from genesis to the tip, decimal' }),
     syncing: Type.Boolean(),
+    bodiesFrom: Type.String({
+      pattern: UINT64_PATTERN,
+      description: 'Blocks below this height were pruned; this node does not have them. 0: it has all',
+    }),
     peers: Type.Integer(),
     mempool: Type.Object({ count: Type.Integer(), bytes: Type.Integer(), parked: Type.Integer() }),
     mining: Type.Object({

@@ -186,6 +186,7 @@ export class FakeBackend implements ApiBackend {
       final,
       totalWork: '123456789012345678901234567890',
       syncing: false,
+      bodiesFrom: '0',
       peers: 4,
       mempool: { count: 1, bytes: 178, parked: 0 },
       mining: { mode: 'continuous', address: ADDRESS, hashRate: 12345.6, blocks: 2 },
