@@ -1,0 +1,251 @@
+/** Examines what the node knows of the agreement: certificates, the final block, votes, guards, evidence. */
+
+import type { BlockTree } from '../../chain/block-tree.ts';
+import type { Genesis } from '../../chain/genesis.ts';
+import type { BlockId, Certificate, Checkpoint, Vote } from '../../chain/types.ts';
+import { checkCertificate, checkVoteStateless, contradiction, voteSignatureItem } from '../../chain/validate/vote.ts';
+import type { Address } from '../../crypto/address.ts';
+import { equalBytes } from '../../crypto/bytes.ts';
+import type { SignatureVerifier } from '../ports.ts';
+import { type Examination, textOf } from './examination.ts';
+import * as keys from './keys.ts';
+import * as records from './records.ts';
+import type { VoteGuard } from './store.ts';
+
+export interface AgreementContext {
+  readonly genesis: Genesis;
+  /** The chain as it is after repair. */
+  readonly tree: BlockTree;
+  /** Undefined where the record can't be read. */
+  readonly storedFinal: Checkpoint | undefined;
+  readonly verifier: SignatureVerifier;
+  /** No guard is lower than this where guards are in doubt: nothing above it can have been voted for. */
+  readonly safeHeight: bigint;
+  readonly onProgress: (stage: string, done: number, total: number) => void;
+}
+
+export interface ExaminedAgreement {
+  readonly final: Checkpoint;
+  readonly certificates: number;
+  readonly votes: number;
+  /** Guards that repair raises. */
+  readonly raised: readonly { readonly voter: Address; readonly height: bigint }[];
+}
+
+/** Signatures handed to the verifier at a time. */
+const BATCH = 256;
+
+export async function examineAgreement(exam: Examination, context: AgreementContext): Promise<ExaminedAgreement> {
+  const examiner = new AgreementExaminer(exam, context);
+  const certificates = await examiner.examineCertificates();
+  const final = examiner.examineFinal();
+  const votes = await examiner.examineVotes();
+  await examiner.examineEvidence();
+  const raised = await examiner.examineGuards();
+  return { final, certificates, votes, raised };
+}
+
+class AgreementExaminer {
+  readonly #exam: Examination;
+  readonly #context: AgreementContext;
+  readonly #electorate: ReadonlySet<Address>;
+  readonly #rules: { readonly chainId: Genesis['chainId']; readonly checkpointInterval: number };
+  /** Good certificates by target. */
+  readonly #agreed = new Map<BlockId, Certificate | undefined>();
+  /** Encodings of votes whose signature is good: most stand twice, alone and in a certificate. */
+  readonly #verified = new Set<string>();
+  /** The highest each voter is seen to have voted for. */
+  readonly #highest = new Map<Address, VoteGuard>();
+
+  constructor(exam: Examination, context: AgreementContext) {
+    const { genesis } = context;
+    this.#exam = exam;
+    this.#context = context;
+    this.#electorate = new Set(genesis.electorate);
+    this.#rules = { chainId: genesis.chainId, checkpointInterval: genesis.params.checkpointInterval };
+    this.#agreed.set(genesis.entry.header.id, undefined);
+  }
+
+  /** Sources come before targets, as keys are in the order of heights. */
+  async examineCertificates(): Promise<number> {
+    const exam = this.#exam;
+    const { tree } = this.#context;
+    let count = 0;
+    for await (const { key, value } of exam.records('certificate', records.decodeCertificate)) {
+      const { source, target, votes } = value;
+      const name = `certificate of height ${target.height} (${target.id})`;
+      for (const vote of votes) this.#note(vote);
+      const wrong = equalBytes(keys.certificateKey(target), key)
+        ? (checkCertificate(value, { ...this.#rules, electorate: this.#electorate }) ?? (await this.#unsigned(votes)))
+        : 'stands under the key of another';
+      if (wrong !== undefined) {
+        exam.fault('certificate-invalid', `${name}: ${wrong}`);
+        exam.remove(Uint8Array.from(key));
+        continue;
+      }
+      const unproved = this.#agreed.has(source.id) ? whyNotOnTree(value, tree) : 'its source is not agreed';
+      if (unproved !== undefined) {
+        exam.fault('certificate-unproved', `${name}: ${unproved}`);
+        exam.remove(Uint8Array.from(key));
+        continue;
+      }
+      this.#agreed.set(target.id, value);
+      count += 1;
+      if (count % 64 === 0) this.#progress('certificates', count, target.height);
+    }
+    return count;
+  }
+
+  /** The final block is on the main chain and agreed; where it is not, the highest that is proved final. */
+  examineFinal(): Checkpoint {
+    const { storedFinal, tree, genesis } = this.#context;
+    const wrong = this.#whyNotFinal(storedFinal);
+    if (wrong === undefined && storedFinal !== undefined) return storedFinal;
+    if (storedFinal !== undefined) this.#exam.fault('final', `the final block ${storedFinal.height}: ${wrong}`);
+    const interval = BigInt(genesis.params.checkpointInterval);
+    const { header } = genesis.entry;
+    let best: Checkpoint = { height: header.height, id: header.id };
+    for (const certificate of this.#agreed.values()) {
+      if (certificate === undefined) continue;
+      const { source, target } = certificate;
+      if (target.height === source.height + interval && source.height > best.height && tree.isOnMain(source.id)) {
+        best = source;
+      }
+    }
+    this.#exam.put(keys.META.final, records.encodeCheckpoint(best));
+    return best;
+  }
+
+  async examineVotes(): Promise<number> {
+    const exam = this.#exam;
+    let count = 0;
+    let batch: { readonly key: Uint8Array; readonly vote: Vote }[] = [];
+    const flush = async (): Promise<void> => {
+      const good = await this.#signed(batch.map(({ vote }) => vote));
+      for (const [i, { key, vote }] of batch.entries()) {
+        if (good[i] === true) continue;
+        exam.fault('vote-invalid', `${nameOf(vote)}: vote/bad-signature`);
+        exam.remove(key);
+      }
+      batch = [];
+    };
+    for await (const { key, value: vote } of exam.records('vote', records.decodeStoredVote)) {
+      this.#note(vote);
+      const wrong = equalBytes(keys.voteKey(vote), key) ? this.#whyNotAVote(vote) : 'stands under the key of another';
+      if (wrong !== undefined) {
+        exam.fault('vote-invalid', `${nameOf(vote)}: ${wrong}`);
+        exam.remove(Uint8Array.from(key));
+        continue;
+      }
+      count += 1;
+      if (count % 1024 === 0) this.#progress('votes', count, vote.target.height);
+      if (this.#verified.has(textOf(vote.bytes))) continue;
+      batch.push({ key: Uint8Array.from(key), vote });
+      if (batch.length >= BATCH) await flush();
+    }
+    await flush();
+    return count;
+  }
+
+  async examineEvidence(): Promise<void> {
+    const exam = this.#exam;
+    for await (const { key, value } of exam.records('evidence', records.decodeEvidence)) {
+      const { first, second, kind, voter } = value;
+      for (const vote of [first, second]) this.#note(vote);
+      const wrong = !equalBytes(keys.evidenceKey(value), key)
+        ? 'stands under the key of another'
+        : contradiction(first, second) !== kind
+          ? 'the two votes do not contradict each other'
+          : (this.#whyNotAVote(first) ?? this.#whyNotAVote(second) ?? (await this.#unsigned([first, second])));
+      if (wrong === undefined) continue;
+      exam.fault('evidence-invalid', `evidence against ${voter}: ${wrong}`);
+      exam.remove(Uint8Array.from(key));
+    }
+  }
+
+  /**
+   * VOTE-8. A guard is never lowered. Where one may be gone or old, every key that can have voted here gets one above
+   * all that it can have voted for: silence for a while, rather than a contradiction.
+   */
+  async examineGuards(): Promise<ExaminedAgreement['raised']> {
+    const exam = this.#exam;
+    const guards = new Map<Address, VoteGuard>();
+    const voters = new Set<Address>([...this.#electorate, ...this.#highest.keys()]);
+    for await (const key of exam.keys('guard')) voters.add(keys.addressOfKey(key));
+    for await (const { key, value } of exam.records('guard', records.decodeGuard)) {
+      const voter = keys.addressOfKey(key);
+      guards.set(voter, value);
+      const voted = this.#highest.get(voter);
+      if (voted === undefined) continue;
+      if (voted.sourceHeight <= value.sourceHeight && voted.targetHeight <= value.targetHeight) continue;
+      exam.fault(
+        'guard-behind',
+        `the guard of ${voter} is ${value.sourceHeight} -> ${value.targetHeight}, and it has voted up to ` +
+          `${voted.sourceHeight} -> ${voted.targetHeight}`,
+      );
+      exam.isGuardDoubtful = true;
+    }
+    if (!exam.isGuardDoubtful) return [];
+    return [...voters].map((voter) => this.#raise(voter, guards.get(voter)));
+  }
+
+  #raise(voter: Address, guard: VoteGuard | undefined): { readonly voter: Address; readonly height: bigint } {
+    const voted = this.#highest.get(voter);
+    const height = [guard?.targetHeight, guard?.sourceHeight, voted?.targetHeight, voted?.sourceHeight].reduce<bigint>(
+      (most, next) => (next !== undefined && next > most ? next : most),
+      this.#context.safeHeight,
+    );
+    this.#exam.put(keys.guardKey(voter), records.encodeGuard({ sourceHeight: height, targetHeight: height }));
+    return { voter, height };
+  }
+
+  #note({ voter, source, target }: Vote): void {
+    const before = this.#highest.get(voter) ?? { sourceHeight: 0n, targetHeight: 0n };
+    this.#highest.set(voter, {
+      sourceHeight: source.height > before.sourceHeight ? source.height : before.sourceHeight,
+      targetHeight: target.height > before.targetHeight ? target.height : before.targetHeight,
+    });
+  }
+
+  #whyNotFinal(final: Checkpoint | undefined): string | undefined {
+    if (final === undefined) return 'there is no record of it';
+    const entry = this.#context.tree.get(final.id);
+    if (entry === undefined) return 'its block is missing';
+    if (entry.header.height !== final.height) return `its block has height ${entry.header.height}`;
+    if (!this.#context.tree.isOnMain(final.id)) return 'it is not on the main chain';
+    return this.#agreed.has(final.id) ? undefined : 'no certificate proves it';
+  }
+
+  #whyNotAVote(vote: Vote): string | undefined {
+    const verdict = checkVoteStateless(vote, this.#rules);
+    if (verdict.kind !== 'accept') return verdict.reason;
+    return this.#electorate.has(vote.voter) ? undefined : 'vote/not-elector';
+  }
+
+  async #unsigned(votes: readonly Vote[]): Promise<string | undefined> {
+    return (await this.#signed(votes)).includes(false) ? 'vote/bad-signature' : undefined;
+  }
+
+  async #signed(votes: readonly Vote[]): Promise<readonly boolean[]> {
+    const unknown = votes.filter((vote) => !this.#verified.has(textOf(vote.bytes)));
+    const good = await this.#context.verifier.verify(unknown.map(voteSignatureItem));
+    for (const [i, vote] of unknown.entries()) if (good[i] === true) this.#verified.add(textOf(vote.bytes));
+    return votes.map((vote) => this.#verified.has(textOf(vote.bytes)));
+  }
+
+  #progress(stage: string, _count: number, height: bigint): void {
+    this.#context.onProgress(stage, Number(height), Number(this.#context.tree.tip.header.height));
+  }
+}
+
+/** A certificate joins two blocks of the tree, of those heights, one above the other. */
+function whyNotOnTree({ source, target }: Certificate, tree: BlockTree): string | undefined {
+  const block = tree.get(target.id);
+  if (block === undefined) return 'its block is missing';
+  if (block.header.height !== target.height) return `its block has height ${block.header.height}`;
+  return tree.ancestorAt(target.id, source.height)?.header.id === source.id ? undefined : 'its source is no ancestor';
+}
+
+function nameOf(vote: Vote): string {
+  return `vote ${vote.id} of ${vote.voter} for height ${vote.target.height}`;
+}

@@ -1,0 +1,107 @@
+/** Opens the database of a stopped node for `grapevine db`, beside the `Store` that a running one uses. */
+import { mkdtemp, open, rm, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { damaged, type StorePlace } from './damage.ts';
+import { ENCODING } from './database.ts';
+import { META } from './keys.ts';
+import { backupDirectory, saveWitness } from './level-directory.ts';
+import { migrationBackup } from './open-level-store.ts';
+import { decodeU32, RecordError, unsealRecord } from './records.ts';
+import { canMigrate, migrate, SCHEMA } from './schema.ts';
+import { StoreError } from './store.ts';
+
+export type OfflineDatabase = ClassicLevel<Uint8Array, Uint8Array>;
+
+/**
+ * Runs `body` while no node can open the store.
+ *
+ * LevelDB locks a file by its inode, and its own repair takes no lock at all. So an empty database elsewhere, whose
+ * lock file is a link to the store's, holds that lock for as long as it is open, and touches nothing of the store.
+ * Whoever opens the store within `body` shares the lock (it is the process's), and gives it up on closing.
+ *
+ * @throws StoreError `locked`
+ */
+export async function withLock<T>(place: StorePlace, body: () => Promise<T>): Promise<T> {
+  const lock = join(place.location, 'LOCK');
+  await (await open(lock, 'a')).close();
+  const elsewhere = await mkdtemp(join(dirname(place.location), '.db-lock-'));
+  try {
+    await symlink(lock, join(elsewhere, 'LOCK'));
+    const holder = new ClassicLevel(elsewhere); // opens by itself: not before the link is there
+    try {
+      await holder.open().catch((error: unknown) => {
+        throw hasCode(error, 'LEVEL_LOCKED') ? locked(place, error) : error;
+      });
+      return await body();
+    } finally {
+      await holder.close();
+    }
+  } finally {
+    await rm(elsewhere, { recursive: true, force: true });
+  }
+}
+
+function locked(place: StorePlace, cause: unknown): StoreError {
+  const message = `a node is running on the store in ${place.location}: stop it first`;
+  return new StoreError('locked', message, { cause });
+}
+
+/** Whether LevelDB's error, or one that caused it, has the code. */
+function hasCode(error: unknown, code: string): boolean {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    if ('code' in inner && inner.code === code) return true;
+  }
+  return false;
+}
+
+/**
+ * Opens the database, and brings an older schema to today's, after a backup.
+ * @param onMigrated hears where the backup is
+ * @throws StoreError `damaged` where LevelDB can't open it, `locked`, `wrong-schema`
+ */
+export async function openDatabase(place: StorePlace, onMigrated: (backup: string) => void): Promise<OfflineDatabase> {
+  const { location } = place;
+  const db: OfflineDatabase = new ClassicLevel(location, ENCODING);
+  try {
+    await db.open();
+  } catch (error) {
+    if (hasCode(error, 'LEVEL_LOCKED')) throw locked(place, error);
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
+    throw damaged(place, cause.message, { cause: error });
+  }
+  try {
+    const schema = await readSchema(db);
+    if (schema === undefined || schema === SCHEMA) return db;
+    if (!canMigrate(schema)) {
+      const found = `the store in ${location} has schema ${schema}`;
+      throw new StoreError('wrong-schema', `${found}, this version of grapevine reads schema ${SCHEMA}`);
+    }
+    await db.close();
+    await backupDirectory(location, migrationBackup(location, schema));
+    await db.open();
+    await migrate(db, schema);
+    onMigrated(migrationBackup(location, schema));
+    return db;
+  } catch (error) {
+    await db.close();
+    throw error;
+  }
+}
+
+/** Closes after work that ended well: writes the witness of a clean stop. */
+export async function closeDatabase(db: OfflineDatabase, place: StorePlace, hasChain: boolean): Promise<void> {
+  await db.close();
+  if (hasChain) await saveWitness(place.location);
+}
+
+/** Undefined where it can't be read: whoever examines the store says so. */
+async function readSchema(db: OfflineDatabase): Promise<number | undefined> {
+  const record = await db.get(META.schema, ENCODING).catch(() => undefined);
+  try {
+    return record === undefined ? undefined : decodeU32(unsealRecord(META.schema, record));
+  } catch (error) {
+    if (error instanceof RecordError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,177 @@
+/** `grapevine db verify` and `repair`: one examination, printed or also put right. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import type { StorePlace } from './damage.ts';
+import { DURABLE, type LevelDatabase, type Operation } from './database.ts';
+import { put } from './derived-records.ts';
+import { type ExamineOptions, examineStore, type StoreExamination } from './examine-store.ts';
+import { FAULTS, type Fault } from './faults.ts';
+import { KIND, META } from './keys.ts';
+import { backupDirectory, checkDirectory } from './level-directory.ts';
+import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
+import { encodeU32 } from './records.ts';
+import { SCHEMA } from './schema.ts';
+import { StoreError } from './store.ts';
+
+export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful'> {
+  /** Hears where the copy is that was made before an older schema was brought to today's. */
+  readonly onMigrated: (backup: string) => void;
+}
+
+export interface VerifyReport {
+  readonly faults: readonly Fault[];
+  /** Undefined where LevelDB can't open the store, or nothing was ever stored. */
+  readonly examination: StoreExamination | undefined;
+  readonly isEmpty: boolean;
+}
+
+export interface RepairReport {
+  /** What was found, before anything was changed. */
+  readonly faults: readonly Fault[];
+  /** What is still wrong: nothing, unless repair has a fault of its own. */
+  readonly remaining: readonly Fault[];
+  /** The untouched copy; undefined where there was nothing to repair. */
+  readonly backup: string | undefined;
+  /** Whether LevelDB had to repair its files. */
+  readonly repairedFiles: boolean;
+  readonly lost: StoreExamination['lost'];
+  readonly raised: StoreExamination['raised'];
+  /** The store as it is now. */
+  readonly examination: StoreExamination;
+}
+
+/** Writes per batch. */
+const BATCH = 5_000;
+
+/**
+ * Reads everything and changes nothing but what every opening does (LevelDB's own housekeeping, an older schema).
+ * @throws StoreError `locked`, `wrong-chain`, `wrong-schema`
+ */
+export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<VerifyReport> {
+  return withLock(place, async () => {
+    let hasChain: boolean;
+    let db: OfflineDatabase;
+    try {
+      ({ hasChain } = await checkDirectory(place));
+      db = await openDatabase(place, options.onMigrated);
+    } catch (error) {
+      return { faults: [filesFault(error)], examination: undefined, isEmpty: false };
+    }
+    try {
+      const examination = await examineStore(db, { ...options, isGuardDoubtful: false });
+      if (examination.isEmpty && !hasChain) return { faults: [], examination: undefined, isEmpty: true };
+      return { faults: examination.faults, examination, isEmpty: false };
+    } finally {
+      await closeDatabase(db, place, hasChain);
+    }
+  });
+}
+
+/**
+ * Copies the store, then mends it. Cut short, it is to be run again: until it is done no node opens the store.
+ * @throws StoreError `locked`, `wrong-chain`, `wrong-schema`; nothing is changed then
+ */
+export function repairStore(place: StorePlace, options: VerifyOptions): Promise<RepairReport> {
+  return withLock(place, async () => {
+    const time = new Date(options.nowMs).toISOString().replaceAll(':', '-');
+    const backup = `${place.location}.backup-${time}`;
+    await backupDirectory(place.location, backup);
+    const faults: Fault[] = [];
+    let repairedFiles = false;
+    const repairFiles = async (): Promise<void> => {
+      await repairLevel(place.location);
+      repairedFiles = true;
+    };
+
+    /** Another chain's store is left as it was, without a backup beside it. */
+    const examineOrUndo = async (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
+      try {
+        return await examineStore(database, { ...options, isGuardDoubtful });
+      } catch (error) {
+        if (error instanceof StoreError && !repairedFiles) await rm(backup, { recursive: true, force: true });
+        throw error;
+      }
+    };
+
+    let hasChain = true;
+    try {
+      ({ hasChain } = await checkDirectory(place));
+    } catch (error) {
+      faults.push(filesFault(error));
+      await repairFiles();
+    }
+    let db: OfflineDatabase;
+    try {
+      db = await openDatabase(place, options.onMigrated);
+    } catch (error) {
+      if (repairedFiles) throw error;
+      faults.push(filesFault(error));
+      await repairFiles();
+      db = await openDatabase(place, options.onMigrated);
+    }
+    let isBegun = true;
+    try {
+      let found = await examineOrUndo(db, repairedFiles);
+      faults.push(...found.faults);
+      if (found.isEmpty && !hasChain) {
+        isBegun = false; // a witness would make an empty store look like a lost one
+        await rm(backup, { recursive: true, force: true });
+        return { ...summaryOf(found), faults: [], remaining: [], backup: undefined, repairedFiles };
+      }
+      if (found.isUnreadable && !repairedFiles) {
+        await db.close();
+        await repairFiles();
+        db = await openDatabase(place, options.onMigrated);
+        found = await examineStore(db, { ...options, isGuardDoubtful: true });
+        faults.push(...found.faults);
+      }
+      if (faults.length === 0) {
+        await rm(backup, { recursive: true, force: true });
+        return { ...summaryOf(found), faults, remaining: [], backup: undefined, repairedFiles };
+      }
+      await applyFixes(db, found.fixes);
+      const after = await examineStore(db, { ...options, isGuardDoubtful: false });
+      const { lost, raised } = found;
+      return { faults, remaining: after.faults, backup, repairedFiles, lost, raised, examination: after };
+    } finally {
+      await closeDatabase(db, place, isBegun);
+    }
+  });
+}
+
+/**
+ * Writes what mends the store, guards first: whatever happens on the way, no guard is lower than it must be. A mark
+ * stands in the store until all is written.
+ */
+export async function applyFixes(db: LevelDatabase, fixes: readonly Operation[]): Promise<void> {
+  const isGuard = ({ key }: Operation): boolean => key[0] === KIND.guard;
+  const guards = fixes.filter(isGuard);
+  const others = fixes.filter((operation) => !isGuard(operation));
+  await db.batch([...guards, put(META.repairing, encodeU32(SCHEMA))], DURABLE);
+  for (let at = 0; at < others.length; at += BATCH) await db.batch(others.slice(at, at + BATCH), DURABLE);
+  await db.batch([{ type: 'del', key: META.repairing }], DURABLE);
+}
+
+function summaryOf(examination: StoreExamination) {
+  return { lost: undefined, raised: [], examination };
+}
+
+/** What LevelDB or the look at its files says; other errors are thrown on. */
+function filesFault(error: unknown): Fault {
+  if (!(error instanceof StoreError) || error.code !== 'damaged') throw error;
+  const [, detail = error.message] = /is damaged: (.*?)\. Nothing was changed/s.exec(error.message) ?? [];
+  return { kind: 'files', detail, repair: FAULTS.files };
+}
+
+/** LevelDB's own repair: tables and logs that can be read make a new database; the rest it moves to `lost`. */
+async function repairLevel(location: string): Promise<void> {
+  try {
+    await ClassicLevel.repair(location);
+  } catch (error) {
+    const { cause } = error as Error;
+    const text = `${(error as Error).message} ${cause instanceof Error ? cause.message : ''}`;
+    if (!/no files/.test(text)) throw error; // nothing is left: it begins again
+  }
+  await rm(join(location, 'lost'), { recursive: true, force: true }); // the backup has it
+}

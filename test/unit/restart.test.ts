@@ -1,0 +1,94 @@
+/** What a node has acknowledged is on disk, and what a crash left half-written is finished at the next start. */
+import { expect, test } from 'vitest';
+import { KIND, rangeOf } from '../../node/store/keys.ts';
+import type { Store } from '../../node/store/store.ts';
+import { FaultyLevel, makeMemory, openMemoryStore } from './store/open-store.ts';
+import { buildRealChain, makeTx, openOffline } from './store/real-chain.ts';
+import { databaseOf, examine, makeSoundRecords } from './store/sound-store.ts';
+
+test('a checkpoint whose votes were stored, but not its certificate, is agreed and stored at the next start', async () => {
+  const sound = await makeSoundRecords(8);
+  const db = await databaseOf(sound);
+  const highest = (await db.keys({ ...rangeOf(KIND.certificate), reverse: true, limit: 1 }).all())[0]!;
+  await db.del(highest);
+  const store = await openMemoryStore(db);
+  expect(await store.certificate(7n)).toBeUndefined();
+  const node = await openOffline(store);
+  await node.agreement.start();
+  await node.agreement.settled();
+  expect(node.agreement.agreed.height).toBe(7n);
+  expect((await store.certificate(7n))?.votes).toHaveLength(3);
+  await store.close();
+  await db.open();
+  expect((await examine(db)).faults).toEqual([]);
+});
+
+test('a transaction is journalled when the journal says so, also one that came while another was being written', async () => {
+  const db = makeMemory();
+  const store = await openMemoryStore(db);
+  await (await buildRealChain(store, 2)).chain.idle();
+  let release = (): void => {};
+  const written: string[] = [];
+  const slow: Store = Object.create(store, {
+    saveMempool: {
+      value: async (added: Parameters<Store['saveMempool']>[0], removed: Parameters<Store['saveMempool']>[1]) => {
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        await store.saveMempool(added, removed);
+        written.push(...added.map(({ id }) => id));
+      },
+    },
+    ...boundMethods(store),
+  });
+  const node = await openOffline(slow);
+  node.mempool.start();
+  const [first, second] = [makeTx(3n), makeTx(4n)];
+  const told: string[] = [];
+  const add = (tx: typeof first): Promise<void> => {
+    expect(node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+    return node.mempool.journalled(tx.id).then((isKept) => {
+      expect(isKept).toBe(true);
+      expect(written).toContain(tx.id);
+      told.push(tx.id);
+    });
+  };
+  const firstDone = add(first);
+  await turns();
+  const secondDone = add(second);
+  await turns();
+  expect(told).toEqual([]);
+  release();
+  await firstDone;
+  await turns();
+  expect(told).toEqual([first.id]);
+  release();
+  await secondDone;
+  expect(told).toEqual([first.id, second.id]);
+  expect(await node.mempool.journalled(first.id)).toBe(true); // long since: at once
+});
+
+test('a transaction that the store refused is not called journalled, until a later write takes it along', async () => {
+  const db = new FaultyLevel();
+  const store = await openMemoryStore(db);
+  const node = await openOffline(store);
+  node.mempool.start();
+  db.batchesLeft = 0;
+  expect(node.mempool.add(makeTx(0n), 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(makeTx(0n).id)).toBe(false);
+  db.batchesLeft = Number.POSITIVE_INFINITY;
+  expect(node.mempool.add(makeTx(1n), 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(makeTx(1n).id)).toBe(true);
+  expect(await node.mempool.journalled(makeTx(0n).id)).toBe(true);
+});
+
+/** Methods of the store under its own `this`, as it has private fields. */
+function boundMethods(store: Store): PropertyDescriptorMap {
+  const names = ['load', 'initialize', 'commit', 'block', 'delta', 'voteGuard', 'saveVotes', 'saveAgreement'] as const;
+  return Object.fromEntries(names.map((name) => [name, { value: store[name].bind(store) }]));
+}
+
+/** Lets everything that can run now run. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 10; i += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,88 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { expect, test } from 'vitest';
+import { META } from '../../../node/store/keys.ts';
+import { migrationBackup } from '../../../node/store/open-level-store.ts';
+import * as records from '../../../node/store/records.ts';
+import { canMigrate, SCHEMA } from '../../../node/store/schema.ts';
+import { verifyStore } from '../../../node/store/verify-store.ts';
+import { makeMemory, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
+import { realGenesis } from './real-chain.ts';
+import { VERIFY } from './sound-store.ts';
+
+/** A store as the version with schema 1 wrote it. */
+const fixture: { readonly tip: string; readonly final: string; readonly records: Readonly<Record<string, string>> } =
+  JSON.parse(await readFile(new URL('../../vectors/store-schema-1.json', import.meta.url), 'utf8'));
+
+const VIEWS = { keyEncoding: 'view', valueEncoding: 'view' } as const;
+
+async function writeFixture(location: string): Promise<void> {
+  const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+  await db.batch(
+    Object.entries(fixture.records).map(([key, value]) => ({ type: 'put', key: fromHex(key), value: fromHex(value) })),
+  );
+  await db.close();
+}
+
+const fromHex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
+
+async function readAll(location: string): Promise<Record<string, string>> {
+  const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+  const all: Record<string, string> = {};
+  for (const [key, value] of await db.iterator().all()) {
+    all[Buffer.from(key).toString('hex')] = Buffer.from(value).toString('hex');
+  }
+  await db.close();
+  return all;
+}
+
+test("a store of schema 1 is brought to today's when it is opened, with a copy of what it was", () =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    const store = await openDiskStore(location);
+    const loaded = await store.load(realGenesis.chainId);
+    expect(loaded).toMatchObject({ tip: fixture.tip, bodiesFrom: 0n, final: { height: BigInt(fixture.final) } });
+    await store.close();
+
+    expect(await readAll(migrationBackup(location, 1))).toEqual(fixture.records);
+    const place = { location, dataDir: join(location, '..') };
+    expect((await verifyStore(place, VERIFY)).faults).toEqual([]);
+    // Once is enough.
+    await (await openDiskStore(location)).close();
+    expect((await readdir(join(location, '..'))).sort()).toEqual(['db', 'db.backup-schema-1']);
+  }));
+
+test('db verify brings it over as well, and says where the copy is', () =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    const backups: string[] = [];
+    const place = { location, dataDir: join(location, '..') };
+    const { faults } = await verifyStore(place, { ...VERIFY, onMigrated: (backup) => backups.push(backup) });
+    expect(faults).toEqual([]);
+    expect(backups).toEqual([migrationBackup(location, 1)]);
+  }));
+
+test('a migration that a crash cut short is done again, and the first copy stays', () =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    await (await openDiskStore(location)).close();
+    const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+    // As if only its last write had not come through.
+    await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(1)));
+    await db.close();
+    const store = await openDiskStore(location);
+    expect((await store.load(realGenesis.chainId))?.tip).toBe(fixture.tip);
+    await store.close();
+    expect(await readAll(migrationBackup(location, 1))).toEqual(fixture.records);
+  }));
+
+test('every schema from the first to this one can be brought over; one above or below is refused', async () => {
+  for (let schema = 1; schema <= SCHEMA; schema += 1) expect(canMigrate(schema)).toBe(true);
+  for (const schema of [0, SCHEMA + 1]) {
+    expect(canMigrate(schema)).toBe(false);
+    const db = makeMemory();
+    await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(schema)));
+    await expect(openMemoryStore(db)).rejects.toMatchObject({ code: 'wrong-schema' });
+  }
+});

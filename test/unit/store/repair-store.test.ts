@@ -1,0 +1,202 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { formatAddress } from '../../../crypto/address.ts';
+import * as keys from '../../../node/store/keys.ts';
+import { META } from '../../../node/store/keys.ts';
+import { saveWitness } from '../../../node/store/level-directory.ts';
+import { openDatabase } from '../../../node/store/offline-database.ts';
+import * as records from '../../../node/store/records.ts';
+import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
+import { openDiskStore, withDirectory } from './open-store.ts';
+import { realGenesis, VOTERS } from './real-chain.ts';
+import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
+
+const LENGTH = 60;
+const VOTED = BigInt(LENGTH - 1);
+const [VOTER] = VOTERS.map(({ address }) => address);
+let sound: readonly RecordPair[];
+
+beforeAll(async () => {
+  sound = await makeSoundRecords(LENGTH);
+});
+
+const placeOf = (location: string) => ({ location, dataDir: dirname(location) });
+
+/** A sound store on disk: its records in a log, or in a table. */
+async function makeStore(location: string, inTable: boolean): Promise<void> {
+  const db = await openDatabase(placeOf(location), () => {});
+  await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
+  await db.close();
+  await saveWitness(location);
+  if (!inTable) return;
+  await (await openDiskStore(location)).close();
+}
+
+async function find(location: string, pattern: RegExp): Promise<string> {
+  const name = (await readdir(location)).find((candidate) => pattern.test(candidate));
+  if (name === undefined) throw new Error(`no file like ${pattern}`);
+  return join(location, name);
+}
+
+async function overwrite(path: string, at: number, bytes: number): Promise<void> {
+  const handle = await open(path, 'r+');
+  const { size } = await handle.stat();
+  await handle.write(new Uint8Array(bytes).fill(0x5a), 0, bytes, Math.floor(size * at));
+  await handle.close();
+}
+
+async function half(path: string): Promise<void> {
+  await truncate(path, Math.floor((await stat(path)).size / 2));
+}
+
+const LOG = /\.log$/;
+const TABLE = /\.ldb$/;
+const MANIFEST = /^MANIFEST/;
+
+/** Everything that LevelDB or the look at its files can trip over. */
+const DAMAGE: readonly (readonly [name: string, inTable: boolean, (location: string) => Promise<void>])[] = [
+  ['a log cut in half', false, async (at) => half(await find(at, LOG))],
+  ['a log with wrong bytes', false, async (at) => overwrite(await find(at, LOG), 0.5, 64)],
+  ['a log that is gone', false, async (at) => rm(await find(at, LOG))],
+  ['a table overwritten in the middle', true, async (at) => overwrite(await find(at, TABLE), 0.5, 5_000)],
+  ['a table overwritten at the start', true, async (at) => overwrite(await find(at, TABLE), 0, 5_000)],
+  ['a table cut in half', true, async (at) => half(await find(at, TABLE))],
+  ['a table that is gone', true, async (at) => rm(await find(at, TABLE))],
+  ['a manifest that is gone', true, async (at) => rm(await find(at, MANIFEST))],
+  ['CURRENT that is gone', true, (at) => rm(join(at, 'CURRENT'))],
+  ['a witness that is not JSON', true, (at) => writeFile(join(at, 'GRAPEVINE'), '{')],
+  [
+    'everything gone but the witness',
+    true,
+    async (at) => {
+      for (const name of await readdir(at)) if (name !== 'GRAPEVINE') await rm(join(at, name));
+    },
+  ],
+];
+
+describe('db repair', () => {
+  for (const [name, inTable, damage] of DAMAGE) {
+    test(`${name}: a copy first, then a sound store whose guard is above every vote`, () =>
+      withDirectory(async (location) => {
+        await makeStore(location, inTable);
+        await damage(location);
+        const before = await readdir(location);
+        const verified = await verifyStore(placeOf(location), VERIFY);
+        expect(verified.faults.some(({ kind }) => kind === 'files' || kind === 'unreadable')).toBe(true);
+
+        const report = await repairStore(placeOf(location), VERIFY);
+        expect(report.faults.length).toBeGreaterThan(0);
+        expect(report.remaining).toEqual([]);
+        expect(report.repairedFiles).toBe(true);
+        expect(report.backup).toBe(`${location}.backup-2025-01-02T00-00-00.000Z`);
+        const kept = await readdir(report.backup!);
+        if (verified.examination === undefined)
+          expect(kept.sort()).toEqual(before.filter((each) => each !== 'LOCK').sort());
+        expect(report.raised.map(({ voter }) => formatAddress(voter))).toContain(formatAddress(VOTER!));
+
+        expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+        const store = await openDiskStore(location);
+        const loaded = await store.load(realGenesis.chainId);
+        expect(loaded).toBeDefined();
+        const guard = await store.voteGuard(VOTER!);
+        expect(guard!.targetHeight).toBeGreaterThan(VOTED + 1_000n);
+        expect(guard!.sourceHeight).toBe(guard!.targetHeight);
+        await store.close();
+      }));
+  }
+
+  test('a sound store is left as it is, without a copy', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const report = await repairStore(placeOf(location), VERIFY);
+      expect(report).toMatchObject({
+        faults: [],
+        backup: undefined,
+        raised: [],
+        lost: undefined,
+        repairedFiles: false,
+      });
+      expect(await readdir(dirname(location))).toEqual(['db']);
+      const store = await openDiskStore(location);
+      expect(await store.voteGuard(VOTER!)).toEqual({ sourceHeight: VOTED - 1n, targetHeight: VOTED });
+      await store.close();
+    }));
+
+  test('an empty store is neither damaged nor made to look so', () =>
+    withDirectory(async (location) => {
+      await (await openDiskStore(location)).close();
+      expect(await verifyStore(placeOf(location), VERIFY)).toMatchObject({ faults: [], isEmpty: true });
+      expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ faults: [], backup: undefined });
+      const store = await openDiskStore(location);
+      expect(await store.load(realGenesis.chainId)).toBeUndefined();
+      await store.close();
+    }));
+
+  test('cut short, no node opens the store until it is done again', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const db = await openDatabase(placeOf(location), () => {});
+      await db.put(META.repairing, records.sealRecord(META.repairing, records.encodeU32(2)));
+      await db.del(keys.accountKey(VOTER!));
+      await db.close();
+      const message = expect.stringMatching(/repair of it was cut short.*npx grapevine db repair/);
+      await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged', message });
+      const report = await repairStore(placeOf(location), VERIFY);
+      expect(report.faults.map(({ kind }) => kind)).toEqual(['cut-short']);
+      await (await openDiskStore(location)).close();
+    }));
+
+  test("another chain's store is refused, and nothing is left beside it", () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const db = await openDatabase(placeOf(location), () => {});
+      await db.put(META.chain, records.sealRecord(META.chain, new Uint8Array(32).fill(7)));
+      await db.close();
+      await expect(repairStore(placeOf(location), VERIFY)).rejects.toMatchObject({ code: 'wrong-chain' });
+      expect(await readdir(dirname(location))).toEqual(['db']);
+    }));
+
+  test('a store that a node runs on is refused: no file of it changes, not even by a repair', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const module = new URL('../../../node/store/open-level-store.ts', import.meta.url);
+      const code = `import { openLevelStore } from ${JSON.stringify(module.href)};
+        const store = await openLevelStore({ location: ${JSON.stringify(location)}, dataDir: '/data' });
+        console.log('open');
+        process.stdin.resume();`;
+      const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      await once(child.stdout, 'data');
+      const sizes = async () =>
+        Promise.all(
+          (await readdir(location)).sort().map(async (name) => [name, (await stat(join(location, name))).mtimeMs]),
+        );
+      const before = await sizes();
+      const message = expect.stringMatching(/a node is running on the store in .*: stop it first/);
+      for (const run of [verifyStore, repairStore]) {
+        await expect(run(placeOf(location), VERIFY)).rejects.toMatchObject({ code: 'locked', message });
+      }
+      expect(await sizes()).toEqual(before);
+      expect(await readdir(dirname(location))).toEqual(['db']);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+    }));
+
+  test('the copy is the store as it was', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      await overwrite(await find(location, TABLE), 0.5, 5_000);
+      const table = await readFile(await find(location, TABLE));
+      const { backup } = await repairStore(placeOf(location), VERIFY);
+      expect(await readFile(await find(backup!, TABLE))).toEqual(table);
+      // It can take the store's place again.
+      await rm(location, { recursive: true });
+      await cp(backup!, location, { recursive: true });
+      expect((await verifyStore(placeOf(location), VERIFY)).faults.map(({ kind }) => kind)).toContain('unreadable');
+    }));
+});
