@@ -57,6 +57,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'make the genesis document of a new network',
     add: async (program) => (await import('./make-genesis.ts')).addMakeGenesisCommand(program),
   },
+  {
+    name: 'db',
+    description: 'check, mend, move and shrink the store of a stopped node',
+    add: async (program) => (await import('./db.ts')).addDbCommand(program),
+  },
 ];
 
 /**

@@ -1,0 +1,124 @@
+/** `grapevine db` as people run it: on a node's directory below its genesis, as the devnet lays it out. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openLevelStore } from '../../node/store/open-level-store.ts';
+import { buildRealChain, realGenesis } from '../unit/store/real-chain.ts';
+
+const CLI = fileURLToPath(new URL('../../scripts/cli.ts', import.meta.url));
+const LENGTH = 12;
+
+let root: string;
+let dataDir: string;
+
+interface Outcome {
+  readonly status: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+  json(): Record<string, unknown>;
+}
+
+async function db(args: readonly string[], input?: Uint8Array): Promise<Outcome> {
+  const child = spawn(process.execPath, [CLI, 'db', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => {}); // it may refuse before it has read all
+  child.stdin.end(input);
+  const out: Buffer[] = [];
+  const err: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+  const [status] = await once(child, 'close');
+  const stdout = Buffer.concat(out);
+  const stderr = Buffer.concat(err).toString();
+  return { status, stdout, stderr, json: () => JSON.parse(stdout.toString()) };
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'grapevine-db-'));
+  dataDir = join(root, 'node1');
+  await writeFile(join(root, 'genesis.json'), JSON.stringify(realGenesis.doc));
+  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir });
+  await buildRealChain(store, LENGTH);
+  await store.close();
+});
+
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+test('verify, stats, export, import, prune: one after the other on a sound store', async () => {
+  const verified = await db(['verify', '--data-dir', dataDir, '--signatures', '--json']);
+  expect(verified.status, verified.stderr).toBe(0);
+  expect(verified.json()).toMatchObject({ sound: true, faults: [], blocks: LENGTH + 2, tip: { height: '12' } });
+
+  const stats = await db(['stats', '--data-dir', dataDir, '--json']);
+  expect(stats.json()).toMatchObject({ schema: 2, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
+
+  const file = join(root, 'chain.gv');
+  const exported = await db(['export', '--data-dir', dataDir, '--out', file, '--json']);
+  expect(exported.status, exported.stderr).toBe(0);
+  expect(exported.json()).toMatchObject({ final: { height: '10' }, certificates: LENGTH - 1 });
+  const piped = await db(['export', '--data-dir', dataDir]);
+  expect(piped.status, piped.stderr).toBe(0);
+
+  const bob = join(root, 'bob');
+  const imported = await db(['import', file, '--data-dir', bob, '--json']);
+  expect(imported.json()).toMatchObject({ blocks: LENGTH, finalProved: true, tip: { height: '12' } });
+  const carol = join(root, 'carol');
+  const fromPipe = await db(['import', '-', '--data-dir', carol], piped.stdout);
+  expect(fromPipe.status, fromPipe.stderr).toBe(0);
+  expect((await db(['verify', '--data-dir', carol])).stdout.toString()).toMatch(/^Sound: 13 blocks/);
+
+  const pruned = await db(['prune', '--data-dir', bob, '--keep', '128', '--bodies', '--json']);
+  expect(pruned.json()).toMatchObject({ final: '10', keptFrom: '0', removed: { bodies: 0 } });
+});
+
+test('damage: verify says what and exits 1, the node refuses, repair mends with a copy, verify is content', async () => {
+  const damaged = join(root, 'damaged');
+  await db(['import', join(root, 'chain.gv'), '--data-dir', damaged, '--genesis', join(root, 'genesis.json')]);
+  await rm(join(damaged, 'store', 'CURRENT'));
+  const verified = await db(['verify', '--data-dir', damaged]);
+  expect(verified.status).toBe(1);
+  expect(verified.stdout.toString()).toMatch(
+    /files: its file CURRENT is missing\n.*repair .*\n\n1 fault\. .*db repair --data-dir/,
+  );
+  const repaired = await db(['repair', '--data-dir', damaged]);
+  expect(repaired.status, repaired.stderr).toBe(0);
+  expect(repaired.stdout.toString()).toMatch(/The store as it was: .*store\.backup-.*\n[\s\S]*raised to height \d+/);
+  expect((await db(['verify', '--data-dir', damaged, '--json'])).json()).toMatchObject({ sound: true });
+  expect((await readdir(damaged)).filter((name) => name.startsWith('store.backup-'))).toHaveLength(1);
+});
+
+test('a store that is open elsewhere is refused by every command, with exit status 1', async () => {
+  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir });
+  for (const command of ['verify', 'repair', 'prune', 'stats']) {
+    const outcome = await db([command, '--data-dir', dataDir, '--json']);
+    expect(outcome.status, command).toBe(1);
+    expect(outcome.json()).toMatchObject({ error: { code: 'store/locked', detail: expect.stringMatching(/stop/) } });
+  }
+  const exporting = await db(['export', '--data-dir', dataDir, '--out', join(root, 'x.gv')]);
+  expect(exporting.status).toBe(1);
+  expect(exporting.stderr).toMatch(/store\/locked/);
+  await store.close();
+});
+
+test('bad usage exits 2 and says what to do; every command has examples', async () => {
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [['verify', '--data-dir', join(root, 'nowhere')], /there is no store in/],
+    [['verify', '--data-dir', dataDir, '--genesis', join(root, 'none.json')], /cannot read .*none\.json/],
+    [['prune', '--data-dir', dataDir, '--keep', '5'], /from 128/],
+    [['import', join(root, 'none.gv'), '--data-dir', join(root, 'dave')], /there is no such file/],
+    [['frobnicate'], /unknown command/],
+  ];
+  for (const [args, message] of cases) {
+    const { status, stderr } = await db(args);
+    expect(status, args.join(' ')).toBe(2);
+    expect(stderr).toMatch(message);
+  }
+  for (const command of ['verify', 'repair', 'export', 'import', 'prune', 'stats']) {
+    const { status, stdout } = await db([command, '--help']);
+    expect(status).toBe(0);
+    expect(stdout.toString()).toMatch(/Examples:\n\s+\$ grapevine db/);
+  }
+});
