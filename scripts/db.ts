@@ -9,7 +9,7 @@ import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { PRESETS } from '../node/config.ts';
-import { createInlineVerifier } from '../node/inline-verifier.ts';
+import { createInlineVerifier } from '../node/verify/inline-verifier.ts';
 import { createLogger } from '../node/logger.ts';
 import type { StorePlace } from '../node/store/damage.ts';
 import type { Fault } from '../node/store/faults.ts';

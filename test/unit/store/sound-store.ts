@@ -2,7 +2,7 @@
 
 import { bytesToHex } from '../../../crypto/bytes.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
-import { createInlineVerifier } from '../../../node/inline-verifier.ts';
+import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import type { SignatureVerifier } from '../../../node/ports.ts';
 import { examineStore, type StoreExamination } from '../../../node/store/examine-store.ts';
 import { sealRecord } from '../../../node/store/records.ts';
