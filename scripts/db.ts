@@ -9,7 +9,6 @@ import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { PRESETS } from '../node/config.ts';
-import { createInlineVerifier } from '../node/verify/inline-verifier.ts';
 import { createLogger } from '../node/logger.ts';
 import type { StorePlace } from '../node/store/damage.ts';
 import type { Fault } from '../node/store/faults.ts';
@@ -21,6 +20,7 @@ import { repairStore, type VerifyOptions, verifyStore } from '../node/store/veri
 import { exportChain } from '../node/transfer/export-chain.ts';
 import { importChain } from '../node/transfer/import-chain.ts';
 import { StreamDecoder, TransferError } from '../node/transfer/stream-format.ts';
+import { createInlineVerifier } from '../node/verify/inline-verifier.ts';
 import { readInteger } from './api-options.ts';
 import { EXIT, RefusedError, UsageError } from './exit.ts';
 import { printable, printJson, printLine, printNote, printTable } from './output.ts';

@@ -12,10 +12,10 @@ import type { Block, ChainEntry, Checkpoint, Tx, Vote } from '../../../chain/typ
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemRng } from '../../../node/adapters.ts';
 import type { GrapevineNode } from '../../../node/compose.ts';
-import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { composeOffline } from '../../../node/offline-node.ts';
 import type { Clock, Logger } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
+import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { testKey } from '../chain/chain-fixtures.ts';
 
 export const VOTERS = [testKey(11), testKey(12), testKey(13)];

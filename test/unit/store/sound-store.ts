@@ -2,11 +2,11 @@
 
 import { bytesToHex } from '../../../crypto/bytes.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
-import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import type { SignatureVerifier } from '../../../node/ports.ts';
 import { examineStore, type StoreExamination } from '../../../node/store/examine-store.ts';
 import { sealRecord } from '../../../node/store/records.ts';
 import type { VerifyOptions } from '../../../node/store/verify-store.ts';
+import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { type Memory, makeMemory, openMemoryStore } from './open-store.ts';
 import { buildRealChain, lateClock, realGenesis } from './real-chain.ts';
 
