@@ -72,7 +72,7 @@ afterEach(() => fixture.node.stop());
 
 describe('the spine', () => {
   test('a flood of bad transactions with the verifier delays no block', async () => {
-    const bad = forged(0n);
+    const bad = forged(1n); // not the nonce that the block uses up
     const flood = Array.from({ length: 900 }, (_, i) => {
       const bytes = bad.slice();
       new DataView(bytes.buffer).setUint32(bytes.length - 40, i); // r: other bytes, the same badness
