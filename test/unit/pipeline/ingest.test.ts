@@ -38,9 +38,9 @@ function transfer(nonce: bigint, from = alice): Tx {
   return signTx(body, from.secretKey);
 }
 
-/** The same with a signature that is another's. */
+/** Of another sender than the blocks': one that is mined would be refused for its nonce. The signature is another's. */
 function forged(nonce: bigint): Uint8Array {
-  const bytes = transfer(nonce).bytes.slice();
+  const bytes = transfer(nonce, bob).bytes.slice();
   bytes[bytes.length - 1]! ^= 1;
   return bytes;
 }
