@@ -11,7 +11,7 @@ import { UsageError } from '../exit.ts';
 const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 const CANARY_BALANCE = 100n * UNITS_PER_COIN;
 /** Double SHA-256 per second and core of the SIMD kernel, roughly; ASERT corrects the rest. */
-const HASHES_PER_CORE_SECOND = 6_500_000;
+const HASHES_PER_CORE_SECOND = 5_000_000;
 
 export interface NetworkShape {
   readonly nodes: number;
