@@ -1,8 +1,9 @@
 import type { Address } from '../crypto/address.ts';
 import type { BlockTree } from './block-tree.ts';
-import type { VoteReason } from './reasons.ts';
+import { makeEvidence, offendersDigest } from './evidence.ts';
+import type { EvidenceReason, VoteReason } from './reasons.ts';
 import type { BlockId, Certificate, ChainEntry, Checkpoint, Evidence, Vote } from './types.ts';
-import { contradiction, isSupermajority } from './validate/vote.ts';
+import { isSupermajority } from './validate/vote.ts';
 import type { Verdict } from './verdict.ts';
 import { accept, ignore, reject } from './verdict.ts';
 import { VoterLog } from './voter-log.ts';
@@ -128,6 +129,7 @@ export class Agreement {
   /** Links in state `waiting`, by target. */
   readonly #waitingLinks = new Map<BlockId, Set<Link>>();
   readonly #offenders = new Map<Address, Evidence>();
+  #offendersDigest = offendersDigest([]);
 
   readonly #agreed = new Map<BlockId, AgreedCheckpoint>();
   /** The same, by height, ascending. */
@@ -167,6 +169,11 @@ export class Agreement {
   /** One for each offender, in the order found. */
   get evidence(): readonly Evidence[] {
     return Array.from(this.#offenders.values());
+  }
+
+  /** Of the set of offenders: two nodes that know of the same ones have the same 32 bytes. */
+  get offendersDigest(): Uint8Array {
+    return this.#offendersDigest;
   }
 
   isElector(address: Address): boolean {
@@ -298,16 +305,18 @@ export class Agreement {
     return { applied, evidence, ...toUpdate(changes) };
   }
 
-  /**
-   * Takes two contradicting votes that came together; their signatures are verified.
-   * @returns false when they prove nothing, or nothing new.
-   */
-  addEvidence(evidence: Evidence): boolean {
-    const { voter, first, second, kind } = evidence;
-    if (!this.#electors.has(voter) || first.voter !== voter || this.#offenders.has(voter)) return false;
-    if (contradiction(first, second) !== kind) return false;
-    this.#condemn(evidence);
-    return true;
+  /** EVID-3 and EVID-6: what the voter's votes are worth, whatever came first. They need no signature check. */
+  checkEvidence(evidence: Evidence): Verdict<Evidence, EvidenceReason> {
+    if (!this.#electors.has(evidence.voter)) return reject('evidence/not-elector'); // EVID-3: same genesis for all
+    if (this.#offenders.has(evidence.voter)) return ignore('evidence/known'); // EVID-6
+    return accept(evidence);
+  }
+
+  /** Takes two contradicting votes that came together. EVID-1, 2, 4 and 5 hold already. */
+  addEvidence(evidence: Evidence): Verdict<Evidence, EvidenceReason> {
+    const verdict = this.checkEvidence(evidence);
+    if (verdict.kind === 'accept') this.#condemn(evidence);
+    return verdict;
   }
 
   /**
@@ -372,15 +381,14 @@ export class Agreement {
   }
 
   #findEvidence(vote: Vote, log: VoterLog): Evidence | undefined {
-    const first = log.contradicting(vote);
-    const kind = first === undefined ? undefined : contradiction(first, vote);
-    if (first === undefined || kind === undefined) return undefined;
-    return { kind, voter: vote.voter, first, second: vote };
+    const earlier = log.contradicting(vote);
+    return earlier && makeEvidence(earlier, vote);
   }
 
   /** VOTE-9. Certificates keep the votes they have: agreed stays agreed. */
   #condemn(evidence: Evidence): void {
     this.#offenders.set(evidence.voter, evidence);
+    this.#offendersDigest = offendersDigest(this.#offenders.keys());
     for (const vote of this.#logs.get(evidence.voter)?.votes() ?? []) this.#uncount(vote);
     this.#logs.delete(evidence.voter);
   }

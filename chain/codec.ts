@@ -7,8 +7,21 @@ import { type Address, addressFromBytes, addressOf, addressToBytes } from '../cr
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
 import { doubleSha256, taggedHash } from '../crypto/hash.ts';
 import { merkleRoot } from '../crypto/merkle.ts';
-import { HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
-import type { Block, BlockId, ChainId, Header, HeaderBody, Tx, TxBody, TxId, Vote, VoteBody, VoteId } from './types.ts';
+import { EVIDENCE_BYTES, HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
+import type {
+  Block,
+  BlockId,
+  ChainId,
+  Evidence,
+  Header,
+  HeaderBody,
+  Tx,
+  TxBody,
+  TxId,
+  Vote,
+  VoteBody,
+  VoteId,
+} from './types.ts';
 import { ByteReader, ByteWriter } from './wire.ts';
 
 /** What decoding gives: a value, or what is wrong with the bytes (for logs, never shown as a reason code). */
@@ -319,6 +332,38 @@ function voteOf(bytes: Uint8Array): Vote {
   const id = voteIdFromBytes(taggedHash(VOTE_TAG, bytes.subarray(0, reader.offset)));
   const signature = reader.raw(SIGNATURE_BYTES);
   return { id, chainId, publicKey, voter: addressOf(publicKey), source, target, signature, bytes };
+}
+
+// Evidence ------------------------------------------------------------------------------------------------------
+
+/** By the byte that stands for each. */
+export const EVIDENCE_KINDS: readonly Evidence['kind'][] = ['double', 'surround'];
+
+/** kind u8 (0 double, 1 surround) | first vote | second vote. */
+export function encodeEvidence(evidence: Evidence): Uint8Array {
+  return new ByteWriter(EVIDENCE_BYTES)
+    .u8(EVIDENCE_KINDS.indexOf(evidence.kind))
+    .raw(evidence.first.bytes, VOTE_BYTES)
+    .raw(evidence.second.bytes, VOTE_BYTES).bytes;
+}
+
+/** Decodes one piece of evidence and nothing after it. What the votes prove is EVID-4's business. */
+export function decodeEvidence(bytes: Uint8Array): Decoded<Evidence> {
+  if (bytes.length !== EVIDENCE_BYTES) return malformed(`evidence is ${EVIDENCE_BYTES} bytes`);
+  const kind = EVIDENCE_KINDS[bytes[0]!];
+  if (kind === undefined) return malformed('unknown kind of evidence');
+  const first = decodeVote(bytes.subarray(1, 1 + VOTE_BYTES));
+  if (!first.ok) return first;
+  const second = decodeVote(bytes.subarray(1 + VOTE_BYTES));
+  if (!second.ok) return second;
+  if (!isInEvidenceOrder(first.value, second.value)) return malformed('the votes are not in order');
+  return { ok: true, value: { kind, voter: first.value.voter, first: first.value, second: second.value } };
+}
+
+/** Two votes have one order as evidence, so that it has one encoding: lower target height first, then lower id. */
+export function isInEvidenceOrder(first: Vote, second: Vote): boolean {
+  const [a, b] = [first.target.height, second.target.height];
+  return a === b ? first.id < second.id : a < b;
 }
 
 // Shared --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ export const MIN_TX_BYTES = 176;
 export const MAX_TX_BYTES = MIN_TX_BYTES + MAX_MEMO_BYTES;
 export const HEADER_BYTES = 113;
 export const VOTE_BYTES = 210;
+/** Kind byte and two votes. */
+export const EVIDENCE_BYTES = 1 + 2 * VOTE_BYTES;
 /** Largest encoded block (BLK-2). */
 export const MAX_BLOCK_BYTES = 1_000_000;
 export const MAX_BLOCK_TXS = Math.floor(MAX_BLOCK_BYTES / MIN_TX_BYTES);

@@ -62,4 +62,14 @@ export const VOTE_REASONS = [
 ] as const;
 export type VoteReason = (typeof VOTE_REASONS)[number];
 
-export type Reason = TxReason | BlockReason | VoteReason | 'overloaded' | 'internal-error';
+export const EVIDENCE_REASONS = [
+  'evidence/malformed', // EVID-1
+  'evidence/wrong-chain', // EVID-2
+  'evidence/not-elector', // EVID-3
+  'evidence/not-contradictory', // EVID-4
+  'evidence/bad-signature', // EVID-5
+  'evidence/known', // EVID-6: there is evidence against this voter already
+] as const;
+export type EvidenceReason = (typeof EVIDENCE_REASONS)[number];
+
+export type Reason = TxReason | BlockReason | VoteReason | EvidenceReason | 'overloaded' | 'internal-error';

@@ -121,10 +121,11 @@ export interface Certificate {
   readonly votes: readonly Vote[];
 }
 
-/** Two votes by one voter that break VOTE-8. */
+/** Two votes by one voter that break VOTE-8. Made by `makeEvidence` and decoding only. */
 export interface Evidence {
   readonly kind: 'double' | 'surround';
   readonly voter: Address;
+  /** The one with the lower target height; of equal ones the one with the lower id. */
   readonly first: Vote;
   readonly second: Vote;
 }

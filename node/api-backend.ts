@@ -1,6 +1,6 @@
 /** What the API shows and does, over the node's services: reads, and requests passed to their owners. */
 import { blockBytes, decodeTx } from '../chain/codec.ts';
-import type { Block, BlockId, ChainEntry, TxId } from '../chain/types.ts';
+import type { Block, BlockId, ChainEntry, TxId, Vote } from '../chain/types.ts';
 import { type Address, formatAddress } from '../crypto/address.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, NodeIdentity, SubmitOutcome } from './api/backend.ts';
 import {
@@ -9,6 +9,7 @@ import {
   blockStanding,
   blockSummaryDto,
   entryRefDto,
+  evidenceDto,
   historyEntryDto,
   transactionDto,
 } from './api/dto.ts';
@@ -240,6 +241,16 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       };
     },
 
+    async evidence(limit, after) {
+      const page = agreement.evidenceAfter(after, limit + 1);
+      const last = page.length > limit ? page[limit - 1] : undefined;
+      return {
+        offenders: agreement.agreement.evidence.length,
+        evidence: page.slice(0, limit).map(evidenceDto),
+        ...(last && { next: formatAddress(last.voter) }),
+      };
+    },
+
     async status(): Promise<NodeStatus> {
       const missing = [...node.missing()];
       const { params, doc, electorate, chainId } = genesis;
@@ -358,6 +369,16 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
           });
         }),
         events.on('final', ({ checkpoint }) => listener({ type: 'final', ...blockRefDto(checkpoint) })),
+        events.on('evidence', ({ evidence: { kind, voter, first, second } }) => {
+          const span = ({ source, target }: Vote) => ({ source: blockRefDto(source), target: blockRefDto(target) });
+          listener({
+            type: 'evidence',
+            kind,
+            voter: formatAddress(voter),
+            first: span(first),
+            second: span(second),
+          });
+        }),
       ];
       return () => {
         for (const dispose of disposers) dispose();

@@ -17,7 +17,15 @@ import { MempoolService } from './mempool-service.ts';
 import { type Metrics, registerGauges } from './metrics.ts';
 import { MiningService } from './mining/mining-service.ts';
 import { Ingest } from './pipeline/ingest.ts';
-import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier, TopicKind } from './ports.ts';
+import {
+  type Clock,
+  type Logger,
+  type Network,
+  type PowSolver,
+  type Rng,
+  type SignatureVerifier,
+  TOPIC_KINDS,
+} from './ports.ts';
 import { type Store, type StoredBlock, StoreError } from './store/store.ts';
 import { SyncService } from './sync/sync-service.ts';
 import { createRememberingVerifier } from './verify/remembering-verifier.ts';
@@ -51,7 +59,6 @@ export interface NodeSettings {
 const MEET_PEERS_MS = 10_000;
 /** After a write that failed, how long until a block is mined to see whether there is room again. */
 const STORE_RETRY_MS = 5_000;
-const TOPICS: readonly TopicKind[] = ['tx', 'block', 'vote'];
 
 /** A composed node: its services, and how to start and stop them. */
 export interface GrapevineNode {
@@ -142,6 +149,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     events,
     logger: logger.child({ part: 'agreement' }),
     publish: (vote) => ingest.publishVote(vote),
+    publishEvidence: (evidence) => ingest.publishEvidence(evidence),
     voter: settings.voter,
     mayVote: () => !sync.isBehind,
     onFailure,
@@ -160,6 +168,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     software: settings.software,
     receiveVotes: (votes) => ingest.receiveVotes(votes),
     checkVotes: (votes) => ingest.checkVotes(votes),
+    receiveEvidence: (evidence) => ingest.receiveEvidence(evidence),
     onFailure,
   });
   const clockWatch = new ClockWatch({
@@ -232,7 +241,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       if (sync.isBehind) missing.push('sync: catching up');
       if (settings.expectsPeers) {
         const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));
-        for (const topic of TOPICS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);
+        for (const topic of TOPIC_KINDS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);
         if (!sync.hasMetPeer) missing.push('peers: none has told its status');
       }
       return missing;

@@ -1,6 +1,6 @@
 /** The node's Prometheus metrics, in one place so that names and labels stay consistent. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { TopicKind } from './ports.ts';
+import { TOPIC_KINDS, type TopicKind } from './ports.ts';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -107,7 +107,7 @@ export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
     labelNames: ['kind'],
     registers,
     collect() {
-      for (const kind of ['tx', 'block', 'vote'] as const) this.set({ kind }, sources.queueLength(kind));
+      for (const kind of TOPIC_KINDS) this.set({ kind }, sources.queueLength(kind));
     },
   });
 }

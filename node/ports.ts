@@ -33,7 +33,9 @@ export interface Logger {
 /** A peer, by its libp2p peer id in text form. */
 export type PeerKey = string;
 
-export type TopicKind = 'tx' | 'block' | 'vote';
+/** What travels by gossip. Whatever has something for each kind is a table over it, so that a new one is not forgotten. */
+export const TOPIC_KINDS = ['tx', 'block', 'vote', 'evidence'] as const;
+export type TopicKind = (typeof TOPIC_KINDS)[number];
 
 /** A gossip message awaiting its verdict. The network forwards nothing before `settle` is called. */
 export interface GossipMessage {

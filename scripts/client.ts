@@ -21,6 +21,7 @@ import type {
   ChainEvent,
   ConnectResult,
   EventType,
+  EvidenceList,
   HelloEvent,
   MempoolInfo,
   MineResult,
@@ -43,6 +44,7 @@ export type {
   BlockList,
   ChainEvent,
   EventType,
+  EvidenceList,
   HelloEvent,
   MempoolInfo,
   NodeStatus,
@@ -172,6 +174,11 @@ export class GrapevineClient {
 
   tip(): Promise<TipInfo> {
     return this.#get('/v1/tip');
+  }
+
+  /** @param page `after` is the `next` of the page before */
+  evidence(page: { readonly limit?: number; readonly after?: string } = {}): Promise<EvidenceList> {
+    return this.#get(`/v1/agreement/evidence${query(page)}`);
   }
 
   /** The genesis document, as make-genesis wrote it. */

@@ -4,7 +4,7 @@ import { type ApiOptions, addApiOptions, openClient, readInteger } from './api-o
 import type { ChainEvent, EventType } from './client.ts';
 import { coins, printJson, printLine, printNote, short } from './output.ts';
 
-const TYPES: readonly EventType[] = ['tx', 'block', 'reorg', 'agreed', 'final'];
+const TYPES: readonly EventType[] = ['tx', 'block', 'reorg', 'agreed', 'final', 'evidence'];
 
 export function addWatchCommand(program: Command): void {
   addApiOptions(program.command('watch').description('follow what happens on a node; --json prints a document a line'))
@@ -63,6 +63,8 @@ function describe(event: ChainEvent): string {
       return `agreed  ${event.height}  ${short(event.id)}  ${event.votes} of ${event.n} votes`;
     case 'final':
       return `final   ${event.height}  ${short(event.id)}`;
+    case 'evidence':
+      return `evidence  ${event.kind} vote by ${event.voter}, targets ${event.first.target.height} and ${event.second.target.height}: its votes no longer count`;
     default:
       return event satisfies never;
   }

@@ -26,6 +26,7 @@ import type {
   StreamProtocol,
   TopicKind,
 } from '../node/ports.ts';
+import { TOPIC_KINDS } from '../node/ports.ts';
 import { createStreamPair, type StreamEnd } from './memory-stream.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { Trace } from './trace.ts';
@@ -49,7 +50,6 @@ export interface HubOptions {
   readonly link?: LinkProfile;
 }
 
-const ALL_TOPICS: readonly TopicKind[] = ['tx', 'block', 'vote'];
 const REDIAL_MS = [200, 1000] as const;
 const SEEN_MESSAGES = 65_536;
 /** As `PUBLIC_NETWORK` and `DEVNET_NETWORK` have them. */
@@ -318,7 +318,7 @@ export class MemoryNetwork implements Network {
         address: `/memory/${peer}`,
         direction: connection.dialler === this.self ? 'outbound' : 'inbound',
         connectedAtMs: connection.sinceMs,
-        mesh: ALL_TOPICS,
+        mesh: TOPIC_KINDS,
         score: -this.#score.points(peer, this.#clock.monotonicMs()),
       };
     });

@@ -6,7 +6,7 @@
  */
 import type { Agreement, AgreementUpdate } from '../../chain/agreement.ts';
 import { planVote } from '../../chain/plan-vote.ts';
-import type { VoteReason } from '../../chain/reasons.ts';
+import type { EvidenceReason, VoteReason } from '../../chain/reasons.ts';
 import { signVote } from '../../chain/sign.ts';
 import type { Certificate, Checkpoint, Evidence, Vote } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
@@ -29,6 +29,7 @@ export interface AgreementServiceDeps {
   readonly events: EventBus;
   readonly logger: Logger;
   readonly publish: (vote: Vote) => void;
+  readonly publishEvidence: (evidence: Evidence) => void;
   readonly voter: VoterKey | undefined;
   /** False while the node is behind: a vote for an old tip helps nobody. */
   readonly mayVote: () => boolean;
@@ -126,6 +127,24 @@ export class AgreementService {
     this.#settle(update);
   }
 
+  /**
+   * Rules EVID-3 and EVID-6 on evidence whose signatures are good. What is new is stored, and told to the net: what
+   * came by gossip is forwarded by its verdict, the rest is published here.
+   */
+  receiveEvidence(evidence: Evidence, from: 'gossip' | 'sync'): Verdict<Evidence, EvidenceReason> {
+    const verdict = this.agreement.addEvidence(evidence);
+    if (verdict.kind === 'accept') this.#report(evidence, from);
+    return verdict;
+  }
+
+  /** Up to `max` pieces of evidence, one for each offender, in order of their addresses, above `after`. */
+  evidenceAfter(after: string, max: number): readonly Evidence[] {
+    return this.agreement.evidence
+      .filter(({ voter }) => voter > after)
+      .sort((a, b) => (a.voter < b.voter ? -1 : 1))
+      .slice(0, max);
+  }
+
   /** Resolves when what has been proved so far is on disk and told. */
   async settled(): Promise<void> {
     await this.#writes.idle();
@@ -187,8 +206,8 @@ export class AgreementService {
     this.#saving = chain.afterAgreement(() => this.#saveAgreed()).catch(onFailure);
   }
 
-  #report(evidence: Evidence): void {
-    const { logger, store, events } = this.#deps;
+  #report(evidence: Evidence, from: 'gossip' | 'sync' | 'found' = 'found'): void {
+    const { logger, store, events, publishEvidence } = this.#deps;
     logger.warn(
       { voter: evidence.voter, kind: evidence.kind },
       'voter broke the voting rules; its votes no longer count',
@@ -197,6 +216,7 @@ export class AgreementService {
       await store.saveEvidence(evidence);
       events.emit('evidence', { evidence });
     });
+    if (from !== 'gossip') publishEvidence(evidence);
   }
 
   /** Writes all that is proved and unsaved, then tells. What a full disk refuses stays for the next time. */

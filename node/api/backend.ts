@@ -13,6 +13,7 @@ import type {
   BlockList,
   BlockRef,
   ChainEvent,
+  EvidenceList,
   MempoolInfo,
   NodeStatus,
   PeerList,
@@ -88,6 +89,8 @@ export interface ApiBackend {
   /** @param limit transactions in the list, 1 to 1000 */
   mempool(limit: number): Promise<MempoolInfo>;
   tip(): Promise<TipInfo>;
+  /** @param after address as hex, or '' for the first page */
+  evidence(limit: number, after: string): Promise<EvidenceList>;
   status(): Promise<NodeStatus>;
 
   peers(): Promise<PeerList>;

@@ -1,8 +1,18 @@
 /** From the chain's types to the API's. */
-import type { Block, ChainEntry, Checkpoint, Tx } from '../../chain/types.ts';
+import { encodeEvidence } from '../../chain/codec.ts';
+import type { Block, ChainEntry, Checkpoint, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
-import type { BlockInfo, BlockRef, BlockSummary, HistoryEntry, Transaction, TransactionState } from './schemas.ts';
+import type {
+  BlockInfo,
+  BlockRef,
+  BlockSummary,
+  EvidenceInfo,
+  HistoryEntry,
+  Transaction,
+  TransactionState,
+  VoteInfo,
+} from './schemas.ts';
 
 export function blockRefDto(checkpoint: Checkpoint): BlockRef {
   return { height: checkpoint.height.toString(), id: checkpoint.id };
@@ -112,5 +122,27 @@ export function historyEntryDto(
     amount: tx.amount.toString(),
     fee: tx.fee.toString(),
     ...memoFields(tx.memo),
+  };
+}
+
+export function voteDto(vote: Vote): VoteInfo {
+  const { id, voter, source, target, bytes } = vote;
+  return {
+    id,
+    voter: formatAddress(voter),
+    source: blockRefDto(source),
+    target: blockRefDto(target),
+    bytes: bytesToHex(bytes),
+  };
+}
+
+export function evidenceDto(evidence: Evidence): EvidenceInfo {
+  const { kind, voter, first, second } = evidence;
+  return {
+    kind,
+    voter: formatAddress(voter),
+    first: voteDto(first),
+    second: voteDto(second),
+    bytes: bytesToHex(encodeEvidence(evidence)),
   };
 }

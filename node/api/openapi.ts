@@ -18,6 +18,7 @@ export const OPENAPI_OPTIONS = {
       { name: 'transactions' },
       { name: 'accounts' },
       { name: 'blocks' },
+      { name: 'agreement' },
       { name: 'node' },
       { name: 'admin', description: 'Open on loopback; elsewhere a bearer token is needed' },
       { name: 'events' },

@@ -6,7 +6,7 @@
  * Amounts, heights, nonces and other u64s are decimal strings: JSON numbers lose them above 2^53.
  */
 import { type Static, Type } from 'typebox';
-import { BLOCK_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
+import { BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
 
 /** Longest page of any list. */
 export const MAX_PAGE = 100;
@@ -34,10 +34,10 @@ export const HexId = Type.String({
 
 export const AddressText = Type.String({ title: 'Address', description: 'bech32m address, 42 characters: gv1p…' });
 
-export const Reason = Type.Enum([...TX_REASONS, ...BLOCK_REASONS, ...VOTE_REASONS, 'overloaded', 'internal-error'], {
-  title: 'Reason',
-  description: 'Closed list of reason codes; docs/PROTOCOL.md says which rule gives which',
-});
+export const Reason = Type.Enum(
+  [...TX_REASONS, ...BLOCK_REASONS, ...VOTE_REASONS, ...EVIDENCE_REASONS, 'overloaded', 'internal-error'],
+  { title: 'Reason', description: 'Closed list of reason codes; docs/PROTOCOL.md says which rule gives which' },
+);
 export type Reason = Static<typeof Reason>;
 
 /** Codes of problems that are not a rule's verdict. */
@@ -63,7 +63,15 @@ export const PROBLEM_CODES = [
 ] as const;
 
 export const ProblemCode = Type.Enum(
-  [...PROBLEM_CODES, ...TX_REASONS, ...BLOCK_REASONS, ...VOTE_REASONS, 'overloaded', 'internal-error'],
+  [
+    ...PROBLEM_CODES,
+    ...TX_REASONS,
+    ...BLOCK_REASONS,
+    ...VOTE_REASONS,
+    ...EVIDENCE_REASONS,
+    'overloaded',
+    'internal-error',
+  ],
   { title: 'ProblemCode', description: 'What went wrong, for programs; stable' },
 );
 export type ProblemCode = Static<typeof ProblemCode>;
@@ -233,7 +241,7 @@ export const BlockList = Type.Object(
 );
 export type BlockList = Static<typeof BlockList>;
 
-// --- mempool, tip, peers, status ------------------------------------------------------------------------------
+// --- mempool, tip -----------------------------------------------------------------------------------------
 
 export const MempoolInfo = Type.Object(
   {
@@ -273,6 +281,48 @@ export const TipInfo = Type.Object(
   { title: 'Tip' },
 );
 export type TipInfo = Static<typeof TipInfo>;
+
+// --- agreement ------------------------------------------------------------------------------------------------
+
+export const VoteInfo = Type.Object(
+  {
+    id: HexId,
+    voter: AddressText,
+    source: BlockRef,
+    target: BlockRef,
+    bytes: Type.String({ description: 'The canonical encoding with its signature, 420 hex digits' }),
+  },
+  { title: 'Vote', description: 'A signed vote for source → target' },
+);
+export type VoteInfo = Static<typeof VoteInfo>;
+
+export const EVIDENCE_KINDS = ['double', 'surround'] as const;
+
+export const EvidenceInfo = Type.Object(
+  {
+    kind: Type.Enum([...EVIDENCE_KINDS], {
+      description: 'double: two votes for one target height. surround: one span strictly inside the other',
+    }),
+    voter: AddressText,
+    first: VoteInfo,
+    second: VoteInfo,
+    bytes: Type.String({ description: 'The canonical encoding, 842 hex digits' }),
+  },
+  { title: 'Evidence', description: 'Two votes by one voter that no honest voter casts; its votes no longer count' },
+);
+export type EvidenceInfo = Static<typeof EvidenceInfo>;
+
+export const EvidenceList = Type.Object(
+  {
+    offenders: Type.Integer({ description: 'Voters with evidence against them, on this page or not' }),
+    evidence: Type.Array(EvidenceInfo, { description: "One for each offender, in order of the addresses' bytes" }),
+    next: Type.Optional(Type.String({ description: 'Pass as `after` for the next page; absent at the end' })),
+  },
+  { title: 'EvidenceList' },
+);
+export type EvidenceList = Static<typeof EvidenceList>;
+
+// --- peers, status --------------------------------------------------------------------------------------------
 
 export const PeerInfo = Type.Object(
   {
@@ -388,7 +438,7 @@ export type Readiness = Static<typeof Readiness>;
 // --- events ---------------------------------------------------------------------------------------------------
 
 /** What `?types=` may name. */
-export const EVENT_TYPES = ['tx', 'block', 'reorg', 'agreed', 'final'] as const;
+export const EVENT_TYPES = ['tx', 'block', 'reorg', 'agreed', 'final', 'evidence'] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
 export const TxEvent = Type.Object(
@@ -452,8 +502,21 @@ export const FinalEvent = Type.Object(
   { title: 'FinalEvent' },
 );
 
+const VoteSpan = Type.Object({ source: BlockRef, target: BlockRef });
+
+export const EvidenceEvent = Type.Object(
+  {
+    type: Type.Literal('evidence'),
+    kind: Type.Enum([...EVIDENCE_KINDS]),
+    voter: AddressText,
+    first: VoteSpan,
+    second: VoteSpan,
+  },
+  { title: 'EvidenceEvent', description: 'A voter contradicted itself; from now on its votes count for nothing' },
+);
+
 /** What happens on the node. */
-export const ChainEvent = Type.Union([TxEvent, BlockEvent, ReorgEvent, AgreedEvent, FinalEvent]);
+export const ChainEvent = Type.Union([TxEvent, BlockEvent, ReorgEvent, AgreedEvent, FinalEvent, EvidenceEvent]);
 export type ChainEvent = Static<typeof ChainEvent>;
 
 export const HelloEvent = Type.Object(
@@ -478,7 +541,7 @@ export type HeartbeatEvent = Static<typeof HeartbeatEvent>;
 
 /** Every message of `GET /v1/events`. */
 export const SocketMessage = Type.Union(
-  [HelloEvent, HeartbeatEvent, TxEvent, BlockEvent, ReorgEvent, AgreedEvent, FinalEvent],
+  [HelloEvent, HeartbeatEvent, TxEvent, BlockEvent, ReorgEvent, AgreedEvent, FinalEvent, EvidenceEvent],
   { title: 'SocketMessage' },
 );
 export type SocketMessage = Static<typeof SocketMessage>;
@@ -520,6 +583,13 @@ export const BlocksQuery = Type.Object(
       Type.String({ description: 'Highest height of the page; the tip if absent', pattern: UINT64_PATTERN }),
     ),
     limit: limit(MAX_PAGE, DEFAULT_PAGE),
+  },
+  { additionalProperties: false },
+);
+export const EvidenceQuery = Type.Object(
+  {
+    limit: limit(MAX_PAGE, MAX_PAGE),
+    after: Type.Optional(Type.String({ description: 'Address: only voters after it', maxLength: 100 })),
   },
   { additionalProperties: false },
 );

@@ -20,6 +20,7 @@ import {
   sendProblem,
 } from './problem.ts';
 import { addAccountRoutes } from './routes-accounts.ts';
+import { addAgreementRoutes } from './routes-agreement.ts';
 import { addBlockRoutes } from './routes-blocks.ts';
 import { addHealthRoutes } from './routes-health.ts';
 import { addNodeRoutes } from './routes-node.ts';
@@ -170,6 +171,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
   addTransactionRoutes(app, { backend, access });
   addAccountRoutes(app, { backend, access });
   addBlockRoutes(app, { backend, access });
+  addAgreementRoutes(app, { backend, access });
   addNodeRoutes(app, { backend, access });
   addHealthRoutes(app, { backend, access, metrics: deps.metrics });
   addEventRoutes(app, hub);

@@ -1,7 +1,7 @@
 /** Gossipsub's own metrics as Prometheus ones, and the counts that say how many copies of each message arrive. */
 import type { Registry } from 'prom-client';
 import { Gauge, Histogram } from 'prom-client';
-import type { TopicKind } from '../ports.ts';
+import { TOPIC_KINDS, type TopicKind } from '../ports.ts';
 
 interface MetricConfig {
   readonly name: string;
@@ -134,5 +134,5 @@ export async function gossipCounts(registry: Registry): Promise<Readonly<Record<
   const received = await read('gossipsub_msg_received_prevalidation_total');
   const duplicates = await read('gossipsub_pre_validation_duplicate_total');
   const of = (kind: TopicKind) => ({ received: received.get(kind) ?? 0, duplicates: duplicates.get(kind) ?? 0 });
-  return { tx: of('tx'), block: of('block'), vote: of('vote') };
+  return Object.fromEntries(TOPIC_KINDS.map((kind) => [kind, of(kind)])) as Record<TopicKind, GossipCounts>;
 }

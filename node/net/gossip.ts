@@ -11,10 +11,18 @@ import { gossipsub, StrictNoSign } from '@chainsafe/libp2p-gossipsub';
 import type { Registry } from 'prom-client';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import type { ChainId } from '../../chain/types.ts';
-import type { Clock, GossipMessage, Logger, PeerKey, PublishOutcome, TopicKind } from '../ports.ts';
+import {
+  type Clock,
+  type GossipMessage,
+  type Logger,
+  type PeerKey,
+  type PublishOutcome,
+  TOPIC_KINDS,
+  type TopicKind,
+} from '../ports.ts';
 import { createGossipMetricsRegister, registerGossipStats } from './gossip-metrics.ts';
 import { PrivateAddressSet } from './private-addresses.ts';
-import { TOPIC_KINDS, topicName } from './topics.ts';
+import { topicName } from './topics.ts';
 
 export interface GossipOptions {
   /** Mesh degree wanted, and the bounds within which it is left alone. D ≥ Dlo > Dout, Dhi ≥ D, Dout ≤ D/2. */

@@ -1,8 +1,6 @@
 import type { ChainId } from '../../chain/types.ts';
 import type { TopicKind } from '../ports.ts';
 
-export const TOPIC_KINDS: readonly TopicKind[] = ['tx', 'block', 'vote'];
-
 /** The gossip topic of one kind of object on one net: `/grapevine/<chain-id-hex>/<kind>/1`. */
 export function topicName(chainId: ChainId, kind: TopicKind): string {
   return `/grapevine/${chainId}/${kind}/1`;

@@ -11,6 +11,7 @@ export interface Status {
     agreedId: Uint8Array<ArrayBuffer>;
     finalHeight: bigint;
     finalId: Uint8Array<ArrayBuffer>;
+    offenders: Uint8Array<ArrayBuffer>;
 }
 export declare namespace Status {
     const codec: () => Codec<Status, Partial<Status>>;
@@ -50,9 +51,13 @@ export declare namespace Status {
         field: '$.finalId';
         value: Uint8Array<ArrayBuffer>;
     }
+    interface StatusOffendersFieldEvent {
+        field: '$.offenders';
+        value: Uint8Array<ArrayBuffer>;
+    }
     function encode(obj: Partial<Status>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Status;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Generator<StatusChainIdFieldEvent | StatusVersionFieldEvent | StatusTipHeightFieldEvent | StatusTipIdFieldEvent | StatusTipWorkFieldEvent | StatusAgreedHeightFieldEvent | StatusAgreedIdFieldEvent | StatusFinalHeightFieldEvent | StatusFinalIdFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Generator<StatusChainIdFieldEvent | StatusVersionFieldEvent | StatusTipHeightFieldEvent | StatusTipIdFieldEvent | StatusTipWorkFieldEvent | StatusAgreedHeightFieldEvent | StatusAgreedIdFieldEvent | StatusFinalHeightFieldEvent | StatusFinalIdFieldEvent | StatusOffendersFieldEvent>;
 }
 export interface HeadersRequest {
     locator: Uint8Array<ArrayBuffer>[];
@@ -150,4 +155,36 @@ export declare namespace VotesChunk {
     function encode(obj: Partial<VotesChunk>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<VotesChunk>): VotesChunk;
     function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<VotesChunk>): Generator<VotesChunkVotesFieldEvent>;
+}
+export interface EvidenceRequest {
+    after: Uint8Array<ArrayBuffer>;
+    max: number;
+}
+export declare namespace EvidenceRequest {
+    const codec: () => Codec<EvidenceRequest, Partial<EvidenceRequest>>;
+    interface EvidenceRequestAfterFieldEvent {
+        field: '$.after';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    interface EvidenceRequestMaxFieldEvent {
+        field: '$.max';
+        value: number;
+    }
+    function encode(obj: Partial<EvidenceRequest>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceRequest>): EvidenceRequest;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceRequest>): Generator<EvidenceRequestAfterFieldEvent | EvidenceRequestMaxFieldEvent>;
+}
+export interface EvidenceChunk {
+    evidence: Uint8Array<ArrayBuffer>[];
+}
+export declare namespace EvidenceChunk {
+    const codec: () => Codec<EvidenceChunk, Partial<EvidenceChunk>>;
+    interface EvidenceChunkEvidenceFieldEvent {
+        field: '$.evidence[]';
+        index: number;
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<EvidenceChunk>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceChunk>): EvidenceChunk;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceChunk>): Generator<EvidenceChunkEvidenceFieldEvent>;
 }

@@ -45,6 +45,10 @@ export var Status;
                     w.uint32(74);
                     w.bytes(obj.finalId);
                 }
+                if ((obj.offenders != null && obj.offenders.byteLength > 0)) {
+                    w.uint32(82);
+                    w.bytes(obj.offenders);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
@@ -58,7 +62,8 @@ export var Status;
                     agreedHeight: 0n,
                     agreedId: new Uint8Array(0),
                     finalHeight: 0n,
-                    finalId: new Uint8Array(0)
+                    finalId: new Uint8Array(0),
+                    offenders: new Uint8Array(0)
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -98,6 +103,10 @@ export var Status;
                         }
                         case 9: {
                             obj.finalId = reader.bytes();
+                            break;
+                        }
+                        case 10: {
+                            obj.offenders = reader.bytes();
                             break;
                         }
                         default: {
@@ -171,6 +180,13 @@ export var Status;
                         case 9: {
                             yield {
                                 field: `${prefix}.finalId`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 10: {
+                            yield {
+                                field: `${prefix}.offenders`,
                                 value: reader.bytes()
                             };
                             break;
@@ -718,3 +734,172 @@ export var VotesChunk;
     }
     VotesChunk.stream = stream;
 })(VotesChunk || (VotesChunk = {}));
+export var EvidenceRequest;
+(function (EvidenceRequest) {
+    let _codec;
+    EvidenceRequest.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.after != null && obj.after.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.after);
+                }
+                if ((obj.max != null && obj.max !== 0)) {
+                    w.uint32(16);
+                    w.uint32(obj.max);
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    after: new Uint8Array(0),
+                    max: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.after = reader.bytes();
+                            break;
+                        }
+                        case 2: {
+                            obj.max = reader.uint32();
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.after`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 2: {
+                            yield {
+                                field: `${prefix}.max`,
+                                value: reader.uint32()
+                            };
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, EvidenceRequest.codec());
+    }
+    EvidenceRequest.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, EvidenceRequest.codec(), opts);
+    }
+    EvidenceRequest.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, EvidenceRequest.codec(), opts);
+    }
+    EvidenceRequest.stream = stream;
+})(EvidenceRequest || (EvidenceRequest = {}));
+export var EvidenceChunk;
+(function (EvidenceChunk) {
+    let _codec;
+    EvidenceChunk.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if (obj.evidence != null && obj.evidence.length > 0) {
+                    for (const value of obj.evidence) {
+                        w.uint32(10);
+                        w.bytes(value);
+                    }
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    evidence: []
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.evidence != null && obj.evidence.length === opts.limits.evidence) {
+                                throw new MaxLengthError('Decode error - repeated field "evidence" had too many elements');
+                            }
+                            obj.evidence.push(reader.bytes());
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const obj = {
+                    evidence: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.evidence != null && obj.evidence === opts.limits.evidence) {
+                                throw new MaxLengthError('Streaming decode error - repeated field "evidence" had too many elements');
+                            }
+                            yield {
+                                field: `${prefix}.evidence[]`,
+                                index: obj.evidence,
+                                value: reader.bytes()
+                            };
+                            obj.evidence++;
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, EvidenceChunk.codec());
+    }
+    EvidenceChunk.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, EvidenceChunk.codec(), opts);
+    }
+    EvidenceChunk.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, EvidenceChunk.codec(), opts);
+    }
+    EvidenceChunk.stream = stream;
+})(EvidenceChunk || (EvidenceChunk = {}));

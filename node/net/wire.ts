@@ -5,17 +5,19 @@
  * Protobuf has several byte strings for one value, so nothing in here is hashed, signed or compared as bytes.
  */
 import type { Uint8ArrayList } from 'uint8arraylist';
-import { HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../chain/params.ts';
+import { EVIDENCE_BYTES, HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../chain/params.ts';
 import * as generated from './wire.generated.js';
 
 export const MAX_LOCATOR_IDS = 64;
 export const MAX_BODY_IDS = 128;
 export const MAX_HEADERS_PER_CHUNK = 512;
 export const MAX_VOTES_PER_CHUNK = 1024;
+export const MAX_EVIDENCE_PER_CHUNK = 256;
 const MAX_VERSION_LENGTH = 64;
 /** 2^256 per block and u64 blocks: 320 bits. */
 const MAX_WORK_BYTES = 40;
 const ID_BYTES = 32;
+const ADDRESS_BYTES = 20;
 
 /** Largest frame of each protocol: the longest message that keeps the limits, and room for protobuf's tags. */
 export const STATUS_FRAME_BYTES = 1024;
@@ -25,6 +27,8 @@ export const BODIES_REQUEST_FRAME_BYTES = 8 * 1024;
 export const BODY_FRAME_BYTES = MAX_BLOCK_BYTES + 1024;
 export const VOTES_REQUEST_FRAME_BYTES = 64;
 export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;
+export const EVIDENCE_REQUEST_FRAME_BYTES = 64;
+export const EVIDENCE_FRAME_BYTES = MAX_EVIDENCE_PER_CHUNK * (EVIDENCE_BYTES + 4) + 1024;
 
 /** Where a node stands; ids are 32 bytes, work is big-endian without leading zeros. */
 export interface StatusMessage {
@@ -37,6 +41,8 @@ export interface StatusMessage {
   readonly agreedId: Uint8Array;
   readonly finalHeight: bigint;
   readonly finalId: Uint8Array;
+  /** Digest of the set of offenders, 32 bytes. */
+  readonly offenders: Uint8Array;
 }
 
 export interface HeadersRequestMessage {
@@ -68,6 +74,17 @@ export interface VotesRequestMessage {
 export interface VotesChunkMessage {
   /** Canonical votes, `VOTE_BYTES` each. */
   readonly votes: readonly Uint8Array[];
+}
+
+export interface EvidenceRequestMessage {
+  /** Address, 20 bytes, or empty. */
+  readonly after: Uint8Array;
+  readonly max: number;
+}
+
+export interface EvidenceChunkMessage {
+  /** Canonical evidence, `EVIDENCE_BYTES` each. */
+  readonly evidence: readonly Uint8Array[];
 }
 
 interface Wire<M> {
@@ -127,7 +144,8 @@ const status = wire<StatusMessage, generated.Status, object>(
     isU64(m.agreedHeight) &&
     isId(m.agreedId) &&
     isU64(m.finalHeight) &&
-    isId(m.finalId),
+    isId(m.finalId) &&
+    isId(m.offenders),
   STATUS_FRAME_BYTES,
   (m) => ({
     ...m,
@@ -136,6 +154,7 @@ const status = wire<StatusMessage, generated.Status, object>(
     tipWork: unshared(m.tipWork),
     agreedId: unshared(m.agreedId),
     finalId: unshared(m.finalId),
+    offenders: unshared(m.offenders),
   }),
   (m) => m,
 );
@@ -207,3 +226,25 @@ const votesChunk = wire<VotesChunkMessage, generated.VotesChunk, { votes?: numbe
 );
 export const encodeVotesChunk = votesChunk.encode;
 export const decodeVotesChunk = votesChunk.decode;
+
+const evidenceRequest = wire<EvidenceRequestMessage, generated.EvidenceRequest, object>(
+  generated.EvidenceRequest,
+  {},
+  (m) => (m.after.byteLength === 0 || m.after.byteLength === ADDRESS_BYTES) && isU32(m.max),
+  EVIDENCE_REQUEST_FRAME_BYTES,
+  (m) => ({ after: unshared(m.after), max: m.max }),
+  (m) => m,
+);
+export const encodeEvidenceRequest = evidenceRequest.encode;
+export const decodeEvidenceRequest = evidenceRequest.decode;
+
+const evidenceChunk = wire<EvidenceChunkMessage, generated.EvidenceChunk, { evidence?: number }>(
+  generated.EvidenceChunk,
+  { evidence: MAX_EVIDENCE_PER_CHUNK },
+  (m) => isListOf(m.evidence, MAX_EVIDENCE_PER_CHUNK, EVIDENCE_BYTES),
+  EVIDENCE_FRAME_BYTES,
+  (m) => ({ evidence: mutable(m.evidence) }),
+  (m) => m,
+);
+export const encodeEvidenceChunk = evidenceChunk.encode;
+export const decodeEvidenceChunk = evidenceChunk.decode;

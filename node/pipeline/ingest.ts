@@ -1,17 +1,18 @@
 /**
- * The spine: every transaction, block and vote, from a peer or from the API, goes through here, one way.
+ * The spine: every transaction, block, vote and evidence, from a peer or from the API, goes through here, one way.
  *
  *   bytes → decode → stateless check → seen? → signature → stateful check → verdict → outcome
  *
- * The lanes of the queue are served in order of urgency, one batch a turn of the event loop. Several batches of a lane
- * may be with the verifier at once, so that its threads are kept busy; none waits for one of another lane, so a flood
- * of transactions holds up no block. Within a lane verdicts take effect in the order of arrival, whichever batch was
- * checked first: a sender's nonces stay in order, and a simulation repeats itself.
+ * The lanes of the queue are served in order of urgency, by a table of handlers, one batch a turn of the event loop.
+ * Several batches of a lane may be with the verifier at once, so that its threads are kept busy; none waits for one of
+ * another lane, so a flood of transactions holds up no block. Within a lane verdicts take effect in the order of
+ * arrival, whichever batch was checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
-import { decodeBlock, decodeTx, decodeVote } from '../../chain/codec.ts';
+import { decodeBlock, decodeEvidence, decodeTx, decodeVote, encodeEvidence } from '../../chain/codec.ts';
 import type { ChainParams } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
-import type { Block, ChainId, Header, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
+import type { Block, ChainId, Evidence, Header, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
+import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
 import { checkTxStateless, txSignatureItem } from '../../chain/validate/tx-stateless.ts';
 import { checkVoteStateless, voteSignatureItem } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
@@ -24,7 +25,7 @@ import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier,
 import { StoreError } from '../store/store.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
-import { type Lane, PriorityQueue } from './priority-queue.ts';
+import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
 
 export interface IngestDeps {
@@ -52,9 +53,9 @@ export interface TxAnswer {
 }
 
 /** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
-const BATCH: Readonly<Record<Lane, number>> = { block: 1, vote: 64, api: 64, tx: 128 };
+const BATCH: Readonly<Record<Lane, number>> = { block: 1, evidence: 16, vote: 64, api: 64, tx: 128 };
 /** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
-const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, vote: 4, api: 4, tx: 8 };
+const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 4, api: 4, tx: 8 };
 /** What keeps a block from being used, though its work is good and it has not been heard before. */
 const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */
@@ -67,16 +68,30 @@ interface Item {
   readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
 }
 
+/** Answers items; each once, the first answer counts. */
+type Answer = (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void;
+
 export class Ingest {
   readonly #deps: IngestDeps;
+  /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
+  readonly #handlers: Readonly<
+    Record<Lane, (items: readonly Item[], before: Promise<void>, answer: Answer) => Promise<void>>
+  > = {
+    tx: (items, before, answer) => this.#serveTxs(items, before, answer),
+    api: (items, before, answer) => this.#serveTxs(items, before, answer),
+    block: (items, _, answer) => this.#serveBlocks(items, answer),
+    vote: (items, before, answer) => this.#serveVotes(items, before, answer),
+    evidence: (items, _, answer) => this.#serveEvidence(items, answer),
+  };
   readonly #queue = new PriorityQueue<Item>();
   readonly #seenTxs = new SeenCache<TxId>(SEEN_TXS);
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
   readonly #disposers: (() => void)[] = [];
-  readonly #underway: Record<Lane, number> = { block: 0, vote: 0, api: 0, tx: 0 };
+  readonly #underway: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
   /** The last batch of each lane; settled when it and all before it have taken effect. */
   readonly #tails: Record<Lane, Promise<void>> = {
     block: Promise.resolve(),
+    evidence: Promise.resolve(),
     vote: Promise.resolve(),
     api: Promise.resolve(),
     tx: Promise.resolve(),
@@ -142,6 +157,17 @@ export class Ingest {
     this.#publish('vote', vote.bytes);
   }
 
+  /** Publishes evidence that this node found, or had from a peer's store. */
+  publishEvidence(evidence: Evidence): void {
+    this.#publish('evidence', encodeEvidence(evidence));
+  }
+
+  /** Evidence from a peer's store. Returns the reason of the first that no honest peer gives; the rest is taken. */
+  async receiveEvidence(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
+    const verdicts = await this.#checkEvidence(encoded, 'sync');
+    return verdicts.find((verdict) => verdict.kind === 'reject')?.reason;
+  }
+
   /**
    * Votes from a peer's store, lowest targets first: links with a quorum are taken as certificates, the rest as
    * votes. Every signature is checked. Returns the reason if one was bad; nothing is taken then.
@@ -202,7 +228,7 @@ export class Ingest {
   #serveNext(): void {
     const { clock, metrics } = this.#deps;
     const room = (kind: Lane): number => (this.#underway[kind] < UNDERWAY[kind] ? BATCH[kind] : 0);
-    const max = { block: room('block'), vote: room('vote'), api: room('api'), tx: room('tx') };
+    const max = Object.fromEntries(LANES.map((lane) => [lane, room(lane)])) as Record<Lane, number>;
     const batch = this.#stopped ? undefined : this.#queue.take(max);
     if (batch === undefined) return; // the end of a batch schedules again
     this.#schedule();
@@ -228,19 +254,13 @@ export class Ingest {
   /** Never rejects. `before`: settles when the batches before this one have taken effect. */
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
     const answered = new Set<Item>();
-    const answer = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
+    const answer: Answer = (item, verdict, parked = false) => {
       if (answered.has(item)) return;
       answered.add(item);
       item.done(verdict, parked);
     };
     try {
-      if (kind === 'tx' || kind === 'api') await this.#serveTxs(items, before, answer);
-      else if (kind === 'vote') {
-        const verdicts = await this.#checkVotes(items, before);
-        for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
-      } else {
-        for (const item of items) await this.#serveBlock(item, (verdict) => answer(item, verdict));
-      }
+      await this.#handlers[kind](items, before, answer);
     } catch (error) {
       if (error instanceof VerifierBusyError) {
         this.#deps.metrics.queueDropped.inc({ kind }, items.length - answered.size);
@@ -252,11 +272,7 @@ export class Ingest {
     }
   }
 
-  async #serveTxs(
-    items: readonly Item[],
-    before: Promise<void>,
-    answer: (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void,
-  ): Promise<void> {
+  async #serveTxs(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
     const { chainId, params, verifier, mempool } = this.#deps;
     const waiting: { readonly item: Item; readonly tx: Tx }[] = [];
     for (const item of items) {
@@ -290,6 +306,49 @@ export class Ingest {
       if (verdict.kind === 'accept') this.#seenTxs.add(tx.id);
       answer(item, verdict, parked);
     }
+  }
+
+  async #serveVotes(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
+    const verdicts = await this.#checkVotes(items, before);
+    for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
+  }
+
+  async #serveEvidence(items: readonly Item[], answer: Answer): Promise<void> {
+    const verdicts = await this.#checkEvidence(
+      items.map(({ bytes }) => bytes),
+      'gossip',
+    );
+    for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
+  }
+
+  async #serveBlocks(items: readonly Item[], answer: Answer): Promise<void> {
+    for (const item of items) await this.#serveBlock(item, (verdict) => answer(item, verdict));
+  }
+
+  /** EVID-1..EVID-6. What is known, or not by an elector, costs no signature check. */
+  async #checkEvidence(
+    encoded: readonly Uint8Array[],
+    from: 'gossip' | 'sync',
+  ): Promise<readonly Verdict<Evidence, Reason>[]> {
+    const { chainId, params, verifier, agreement } = this.#deps;
+    const verdicts = encoded.map((bytes): Verdict<Evidence, Reason> => {
+      const decoded = decodeEvidence(bytes);
+      if (!decoded.ok) return reject('evidence/malformed'); // EVID-1
+      const context = { chainId, checkpointInterval: params.checkpointInterval };
+      const verdict = checkEvidenceStateless(decoded.value, context);
+      return verdict.kind === 'accept' ? agreement.agreement.checkEvidence(decoded.value) : verdict;
+    });
+    const items = verdicts.flatMap((verdict) =>
+      verdict.kind === 'accept' ? evidenceSignatureItems(verdict.value) : [],
+    );
+    const good = await verifier.verify(items);
+    let position = 0;
+    return verdicts.map((verdict) => {
+      if (verdict.kind !== 'accept') return verdict;
+      const isGood = good[position] === true && good[position + 1] === true;
+      position += 2;
+      return isGood ? agreement.receiveEvidence(verdict.value, from) : reject('evidence/bad-signature'); // EVID-5
+    });
   }
 
   async #checkVotes(

@@ -1,22 +1,30 @@
 /**
- * Messages waiting to be checked: one bounded first-in-first-out lane per kind of message. Blocks and votes go ahead of
- * transactions, so that a flood of transactions cannot hold up agreement. A full lane refuses the newcomer: what
- * waits is older and as likely to be good, and the sender's copies come by other peers.
+ * Messages waiting to be checked: one bounded first-in-first-out lane per kind of message. Blocks, evidence and votes
+ * go ahead of transactions, so that a flood of transactions cannot hold up agreement; evidence goes ahead of votes,
+ * which it may make void. A full lane refuses the newcomer: what waits is older and as likely to be good, and the
+ * sender's copies come by other peers.
  */
 import type { TopicKind } from '../ports.ts';
 
 /** The topics, and the API's transactions: the node's own users do not queue behind the network's. */
 export type Lane = TopicKind | 'api';
 
-/** Lanes in order of service. */
-export const LANES = ['block', 'vote', 'api', 'tx'] as const satisfies readonly Lane[];
-
-/** Messages at most, by lane. A block is up to 1 MB, a vote 210 bytes, a transaction 432 at most. */
-export const LANE_LIMITS: Readonly<Record<Lane, number>> = { block: 32, vote: 4096, api: 4096, tx: 8192 };
+/**
+ * Messages at most, by lane, in order of service. A block is up to 1 MB, evidence 421 bytes, a vote 210, a
+ * transaction 432 at most.
+ */
+export const LANE_LIMITS: Readonly<Record<Lane, number>> = {
+  block: 32,
+  evidence: 256,
+  vote: 4096,
+  api: 4096,
+  tx: 8192,
+};
+export const LANES = Object.keys(LANE_LIMITS) as readonly Lane[];
 
 export class PriorityQueue<T> {
-  readonly #lanes: Record<Lane, T[]> = { block: [], vote: [], api: [], tx: [] };
-  readonly #heads: Record<Lane, number> = { block: 0, vote: 0, api: 0, tx: 0 };
+  readonly #lanes: Record<Lane, T[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
+  readonly #heads: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
 
   length(kind: Lane): number {
     return this.#lanes[kind].length - this.#heads[kind];

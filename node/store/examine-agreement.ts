@@ -149,7 +149,7 @@ class AgreementExaminer {
 
   async examineEvidence(): Promise<void> {
     const exam = this.#exam;
-    for await (const { key, value } of exam.records('evidence', records.decodeEvidence)) {
+    for await (const { key, value } of exam.records('evidence', records.decodeStoredEvidence)) {
       const { first, second, kind, voter } = value;
       for (const vote of [first, second]) this.#note(vote);
       const wrong = !equalBytes(keys.evidenceKey(value), key)

@@ -9,7 +9,7 @@
  *
  * Nothing is kept in memory but that: every answer comes from the database.
  */
-import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes } from '../../chain/codec.ts';
+import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, encodeEvidence } from '../../chain/codec.ts';
 import type {
   Account,
   Block,
@@ -172,7 +172,7 @@ class LevelStore implements Store {
       }
       const evidence: Evidence[] = [];
       for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.evidence))) {
-        evidence.push(records.decodeEvidence(records.unsealRecord(key, value)));
+        evidence.push(records.decodeStoredEvidence(records.unsealRecord(key, value)));
       }
       const mempool: Tx[] = [];
       for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.mempool))) {
@@ -269,7 +269,7 @@ class LevelStore implements Store {
   }
 
   saveEvidence(evidence: Evidence): Promise<void> {
-    return this.#write([put(keys.evidenceKey(evidence), records.encodeEvidence(evidence))], DURABLE);
+    return this.#write([put(keys.evidenceKey(evidence), encodeEvidence(evidence))], DURABLE);
   }
 
   /** Two at one height exist only where a third of the voters broke VOTE-8; then the one with the lower id. */

@@ -15,6 +15,8 @@ import {
   decodeHeader,
   decodeTx,
   decodeVote,
+  EVIDENCE_KINDS,
+  isInEvidenceOrder,
   txIdFromBytes,
   txIdToBytes,
 } from '../../chain/codec.ts';
@@ -243,22 +245,13 @@ export function decodeGuard(payload: Uint8Array): VoteGuard {
   return decodeWith(payload, (reader) => ({ sourceHeight: reader.u64(), targetHeight: reader.u64() }));
 }
 
-const EVIDENCE_KINDS: readonly Evidence['kind'][] = ['double', 'surround'];
-
-/** kind u8 | first vote | second vote; the voter is theirs. */
-export function encodeEvidence(evidence: Evidence): Uint8Array {
-  return new ByteWriter(1 + 2 * VOTE_BYTES)
-    .u8(EVIDENCE_KINDS.indexOf(evidence.kind))
-    .raw(evidence.first.bytes, VOTE_BYTES)
-    .raw(evidence.second.bytes, VOTE_BYTES).bytes;
-}
-
-export function decodeEvidence(payload: Uint8Array): Evidence {
+/** As `encodeEvidence` writes it, but the votes in any order: earlier versions kept the order of arrival. */
+export function decodeStoredEvidence(payload: Uint8Array): Evidence {
   return decodeWith(payload, (reader) => {
     const kind = EVIDENCE_KINDS[reader.u8()];
     if (kind === undefined) throw new RecordError('evidence of an unknown kind');
-    const first = decodeStoredVote(reader.raw(VOTE_BYTES));
-    const second = decodeStoredVote(reader.raw(VOTE_BYTES));
+    const [a, b] = [decodeStoredVote(reader.raw(VOTE_BYTES)), decodeStoredVote(reader.raw(VOTE_BYTES))];
+    const [first, second] = isInEvidenceOrder(a, b) ? [a, b] : [b, a];
     return { kind, voter: first.voter, first, second };
   });
 }

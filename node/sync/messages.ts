@@ -1,6 +1,8 @@
 /** Between the wire's bytes and the chain's types. `decode*` returns undefined for what does not fit, never throws. */
 import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, chainIdToBytes } from '../../chain/codec.ts';
 import type { BlockId } from '../../chain/types.ts';
+import { type Address, addressFromBytes, addressToBytes } from '../../crypto/address.ts';
+import { bytesToHex, hexToBytes } from '../../crypto/bytes.ts';
 import * as wire from '../net/wire.ts';
 import type { PeerStatus } from './peer-status.ts';
 
@@ -15,6 +17,7 @@ export function encodeStatus(status: PeerStatus): Uint8Array {
     agreedId: blockIdToBytes(status.agreed.id),
     finalHeight: status.final.height,
     finalId: blockIdToBytes(status.final.id),
+    offenders: hexToBytes(status.offenders),
   });
 }
 
@@ -28,6 +31,7 @@ export function decodeStatus(frame: Uint8Array): PeerStatus | undefined {
     totalWork: bytesToBigint(message.tipWork),
     agreed: { height: message.agreedHeight, id: blockIdFromBytes(message.agreedId) },
     final: { height: message.finalHeight, id: blockIdFromBytes(message.finalId) },
+    offenders: bytesToHex(message.offenders),
   };
 }
 
@@ -95,6 +99,30 @@ export function encodeVotesChunk(votes: readonly Uint8Array[]): Uint8Array {
 
 export function decodeVotesChunk(frame: Uint8Array): readonly Uint8Array[] | undefined {
   return wire.decodeVotesChunk(frame)?.votes;
+}
+
+export interface EvidenceRequest {
+  /** Only against voters with a higher address. */
+  readonly after: Address | undefined;
+  readonly max: number;
+}
+
+export function encodeEvidenceRequest({ after, max }: EvidenceRequest): Uint8Array {
+  return wire.encodeEvidenceRequest({ after: after === undefined ? new Uint8Array() : addressToBytes(after), max });
+}
+
+export function decodeEvidenceRequest(frame: Uint8Array): EvidenceRequest | undefined {
+  const message = wire.decodeEvidenceRequest(frame);
+  if (message === undefined) return undefined;
+  return { after: message.after.length === 0 ? undefined : addressFromBytes(message.after), max: message.max };
+}
+
+export function encodeEvidenceChunk(evidence: readonly Uint8Array[]): Uint8Array {
+  return wire.encodeEvidenceChunk({ evidence });
+}
+
+export function decodeEvidenceChunk(frame: Uint8Array): readonly Uint8Array[] | undefined {
+  return wire.decodeEvidenceChunk(frame)?.evidence;
 }
 
 function bigintToBytes(value: bigint): Uint8Array {

@@ -8,6 +8,8 @@ export interface PeerStatus {
   readonly totalWork: bigint;
   readonly agreed: Checkpoint;
   readonly final: Checkpoint;
+  /** Digest of the set of voters with evidence against them, 64 hex digits: where it differs, evidence is fetched. */
+  readonly offenders: string;
 }
 
 export interface LocalStatus extends PeerStatus {

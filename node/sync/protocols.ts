@@ -5,6 +5,8 @@ import type { StreamProtocol } from '../ports.ts';
 export const MAX_HEADERS_PER_REQUEST = 2000;
 export const MAX_BODIES_PER_REQUEST = 16;
 export const MAX_VOTES_PER_REQUEST = 2048;
+/** One chunk. */
+export const MAX_EVIDENCE_PER_REQUEST = wire.MAX_EVIDENCE_PER_CHUNK;
 
 export const STATUS: StreamProtocol = {
   name: '/grapevine/status/1',
@@ -27,5 +29,11 @@ export const BODIES: StreamProtocol = {
 export const VOTES: StreamProtocol = {
   name: '/grapevine/votes/1',
   maxFrameBytes: wire.VOTES_FRAME_BYTES,
+  maxInboundStreams: 2,
+};
+
+export const EVIDENCE: StreamProtocol = {
+  name: '/grapevine/evidence/1',
+  maxFrameBytes: wire.EVIDENCE_FRAME_BYTES,
   maxInboundStreams: 2,
 };

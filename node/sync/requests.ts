@@ -1,11 +1,21 @@
 /** The asking side of the sync protocols. Each request is bounded in time between frames and in what it may return. */
 import { decodeBlock, decodeHeader } from '../../chain/codec.ts';
 import type { Block, BlockId, Header } from '../../chain/types.ts';
+import type { Address } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
-import { BODIES, HEADERS, MAX_HEADERS_PER_REQUEST, MAX_VOTES_PER_REQUEST, STATUS, VOTES } from './protocols.ts';
+import {
+  BODIES,
+  EVIDENCE,
+  HEADERS,
+  MAX_EVIDENCE_PER_REQUEST,
+  MAX_HEADERS_PER_REQUEST,
+  MAX_VOTES_PER_REQUEST,
+  STATUS,
+  VOTES,
+} from './protocols.ts';
 
 /** What the peer did wrong. `stalled` and `gone` are no proof of malice; `invalid` is. */
 export class PeerFault extends Error {
@@ -116,6 +126,22 @@ export async function requestVotes(
     if (votes.length > MAX_VOTES_PER_REQUEST) throw new PeerFault('invalid', 'more votes than asked for');
   }
   return votes;
+}
+
+/** One page of encoded evidence, against voters with addresses above `after`. */
+export async function requestEvidence(
+  deps: RequestDeps,
+  peer: PeerKey,
+  after: Address | undefined,
+  signal: AbortSignal,
+): Promise<readonly Uint8Array[]> {
+  const request = messages.encodeEvidenceRequest({ after, max: MAX_EVIDENCE_PER_REQUEST });
+  for await (const frame of exchange(deps, peer, EVIDENCE, request, signal)) {
+    const chunk = messages.decodeEvidenceChunk(frame);
+    if (chunk === undefined) throw new PeerFault('invalid', 'malformed evidence');
+    return chunk;
+  }
+  throw new PeerFault('gone', 'no evidence came');
 }
 
 /** Sends one request frame and yields the reply's frames; every failure becomes a {@link PeerFault}. */

@@ -1,5 +1,5 @@
 /** The answering side of the sync protocols: one small handler each. */
-import { encodeBlock } from '../../chain/codec.ts';
+import { encodeBlock, encodeEvidence } from '../../chain/codec.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
@@ -9,8 +9,10 @@ import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
 import {
   BODIES,
+  EVIDENCE,
   HEADERS,
   MAX_BODIES_PER_REQUEST,
+  MAX_EVIDENCE_PER_REQUEST,
   MAX_HEADERS_PER_REQUEST,
   MAX_VOTES_PER_REQUEST,
   STATUS,
@@ -78,6 +80,15 @@ export function serveSync(deps: ServeDeps): void {
       const block = deps.chain.tree.get(id) === undefined ? undefined : await deps.chain.block(id);
       await stream.send(messages.encodeBodyReply({ id, block: block && encodeBlock(block) }));
     }
+    return 'answered';
+  });
+
+  serve(EVIDENCE, async (request, stream) => {
+    const asked = messages.decodeEvidenceRequest(request);
+    if (asked === undefined) return 'malformed';
+    const { after = '', max } = asked;
+    const page = deps.agreement.evidenceAfter(after, Math.min(max, MAX_EVIDENCE_PER_REQUEST));
+    await stream.send(messages.encodeEvidenceChunk(page.map(encodeEvidence)));
     return 'answered';
   });
 

@@ -3,11 +3,15 @@
  * several peers at once, votes and certificates last. Also mends what gossip lost: a random peer is asked for its
  * status every few seconds.
  */
+
+import { decodeEvidence } from '../../chain/codec.ts';
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry, Vote } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import type { Verdict } from '../../chain/verdict.ts';
+import type { Address } from '../../crypto/address.ts';
+import { bytesToHex } from '../../crypto/bytes.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
@@ -19,8 +23,8 @@ import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { planSync } from './plan-sync.ts';
-import { MAX_HEADERS_PER_REQUEST } from './protocols.ts';
-import { PeerFault, requestHeaders, requestStatus, requestVotes } from './requests.ts';
+import { MAX_EVIDENCE_PER_REQUEST, MAX_HEADERS_PER_REQUEST } from './protocols.ts';
+import { PeerFault, requestEvidence, requestHeaders, requestStatus, requestVotes } from './requests.ts';
 import { serveSync } from './serve.ts';
 
 export interface SyncServiceDeps {
@@ -38,6 +42,8 @@ export interface SyncServiceDeps {
   readonly receiveVotes: (votes: readonly Uint8Array[]) => Promise<Reason | undefined>;
   /** Only checks them: electors' votes with good signatures, or what is wrong. */
   readonly checkVotes: (votes: readonly Uint8Array[]) => Promise<readonly Vote[] | Reason>;
+  /** The same with evidence. */
+  readonly receiveEvidence: (evidence: readonly Uint8Array[]) => Promise<Reason | undefined>;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -68,6 +74,8 @@ export class SyncService {
   readonly #backOff = new Map<PeerKey, { readonly waitMs: number; readonly untilMs: number }>();
   /** Peers whose status has been asked for and has not come. */
   readonly #asking = new Set<PeerKey>();
+  /** Peers that are being asked for evidence. */
+  readonly #evidenceFrom = new Set<PeerKey>();
   #running: Promise<void> | undefined;
   #runAgain = false;
   #remaining = 0;
@@ -148,6 +156,7 @@ export class SyncService {
       totalWork,
       agreed: agreement.agreed,
       final: agreement.final,
+      offenders: bytesToHex(agreement.agreement.offendersDigest),
     };
   }
 
@@ -187,6 +196,7 @@ export class SyncService {
     this.#metPeer = true;
     if (!network.peers().some((view) => view.peer === peer)) return; // gone meanwhile: would never be cleaned up
     this.#statuses.set(peer, status);
+    if (status.offenders !== this.#ownStatus().offenders) this.#fetchEvidence(peer);
     this.#wake();
   }
 
@@ -347,6 +357,32 @@ export class SyncService {
         return progressed;
       }
       progressed = true;
+    }
+  }
+
+  /** All of a peer's evidence: it knows of other offenders than we do. Beside the block download, which may take long. */
+  #fetchEvidence(peer: PeerKey): void {
+    if (this.#evidenceFrom.has(peer) || this.#stopping.signal.aborted) return;
+    this.#evidenceFrom.add(peer);
+    this.#fetchEvidencePages(peer)
+      .catch((error: unknown) => this.#onFault(peer, error, 'evidence'))
+      .finally(() => this.#evidenceFrom.delete(peer));
+  }
+
+  async #fetchEvidencePages(peer: PeerKey): Promise<void> {
+    const { metrics, receiveEvidence } = this.#deps;
+    let after: Address | undefined;
+    for (;;) {
+      const page = await requestEvidence(this.#deps, peer, after, this.#stopping.signal);
+      metrics.syncRequests.inc({ protocol: 'evidence', result: 'ok' });
+      const bad = await receiveEvidence(page);
+      if (bad !== undefined) throw new PeerFault('invalid', `evidence: ${bad}`);
+      const last = page.at(-1);
+      if (last === undefined || page.length < MAX_EVIDENCE_PER_REQUEST) return;
+      const decoded = decodeEvidence(last);
+      // Addresses rise, so the pages end.
+      if (!decoded.ok || decoded.value.voter <= (after ?? '')) throw new PeerFault('invalid', 'evidence: out of order');
+      after = decoded.value.voter;
     }
   }
 

@@ -84,6 +84,7 @@ async function expectUnharmed(): Promise<void> {
     totalWork: genesis.entry.totalWork,
     agreed: { height: 0n, id: genesis.entry.header.id },
     final: { height: 0n, id: genesis.entry.header.id },
+    offenders: '00'.repeat(32),
   };
   const [peer] = honest.network.peers();
   const status = await requestStatus({ network: honest.network, clock }, peer!.peer, own, forever);

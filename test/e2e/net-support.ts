@@ -4,10 +4,18 @@ import type { ChainId } from '../../chain/types.ts';
 import { createSystemClock, createSystemRng } from '../../node/adapters.ts';
 import type { NetworkDeps } from '../../node/net/libp2p-network.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
-import type { GossipMessage, Logger, Network, NetworkHandlers, PeerKey, TopicKind } from '../../node/ports.ts';
+import {
+  type GossipMessage,
+  type Logger,
+  type Network,
+  type NetworkHandlers,
+  type PeerKey,
+  TOPIC_KINDS,
+  type TopicKind,
+} from '../../node/ports.ts';
 
 export const TEST_CHAIN_ID = 'ab'.repeat(32) as ChainId;
-export const KINDS: readonly TopicKind[] = ['tx', 'block', 'vote'];
+export const KINDS: readonly TopicKind[] = TOPIC_KINDS;
 
 const clock = createSystemClock();
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { makeTx } from '../../chain/codec.ts';
+import { encodeBlock, encodeEvidence, makeTx } from '../../chain/codec.ts';
 import type { Tx } from '../../chain/types.ts';
 import { LANE_LIMITS } from '../../node/pipeline/priority-queue.ts';
 import type { TopicKind } from '../../node/ports.ts';
@@ -7,6 +7,7 @@ import { StoreError } from '../../node/store/store.ts';
 import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
 import { startHostilePeer } from './hostile-peer.ts';
+import { doubleVote } from './liars.ts';
 import { boundMethods, expectHealthy, expectOneFinalChain, namesOf, openWorld } from './open-world.ts';
 
 const HOURS_2_MS = 7_200_000;
@@ -277,11 +278,11 @@ test('garbage, cut and over-long bytes on each topic are rejected, and their sen
   await world.untilFinal(3, 60_000);
   const a = world.node('a');
   const tip = await a.node.chain.block(a.tipId);
-  const { encodeBlock } = await import('../../chain/codec.ts');
   const good: Record<TopicKind, Uint8Array> = {
     tx: world.transfer(0).bytes,
     block: encodeBlock(tip!),
     vote: a.node.agreement.agreement.votesFrom(0n)[0]!.bytes,
+    evidence: encodeEvidence(doubleVote(world, 'b', a.height)),
   };
   let peers = 0;
   for (const [kind, bytes] of Object.entries(good) as [TopicKind, Uint8Array][]) {

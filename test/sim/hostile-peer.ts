@@ -1,5 +1,6 @@
 /** A peer that is no node: it has a port in the world's network and does as the test says. */
 import type { Header } from '../../chain/types.ts';
+import { bytesToHex } from '../../crypto/bytes.ts';
 import type { FrameStream, GossipMessage, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import type { PeerStatus } from '../../node/sync/peer-status.ts';
@@ -40,6 +41,7 @@ export function statusLike(sim: SimNode, lies: Partial<PeerStatus> = {}): PeerSt
     totalWork,
     agreed: agreement.agreed,
     final: agreement.final,
+    offenders: bytesToHex(agreement.agreement.offendersDigest),
     ...lies,
   };
 }

@@ -92,7 +92,7 @@ describe('EventHub', () => {
       network: 'devnet',
       chainId: backend.identity.chainId,
       height: '6',
-      types: ['tx', 'block', 'reorg', 'agreed', 'final'],
+      types: ['tx', 'block', 'reorg', 'agreed', 'final', 'evidence'],
     });
   });
 

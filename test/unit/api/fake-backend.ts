@@ -8,6 +8,7 @@ import type {
   BlockInfo,
   BlockSummary,
   ChainEvent,
+  EvidenceList,
   HistoryEntry,
   NodeStatus,
   Readiness,
@@ -159,6 +160,24 @@ export class FakeBackend implements ApiBackend {
       quorum: 4,
       offenders: [],
       votes: [{ height: '5', links: [{ source, target: ref, voters: [ADDRESS, OTHER], agreed: false }] }],
+    };
+  }
+
+  async evidence(limit: number, after: string): Promise<EvidenceList> {
+    this.calls.push(['evidence', limit, after]);
+    const source = { height: '4', id: SUMMARY.parent };
+    const vote = (target: string) => ({
+      id: target,
+      voter: ADDRESS,
+      source,
+      target: { height: '5', id: target },
+      bytes: '00'.repeat(210),
+    });
+    const [first, second] = [vote(BLOCK_ID), vote('b2'.repeat(32))];
+    return {
+      offenders: 2,
+      evidence: [{ kind: 'double', voter: ADDRESS, first, second, bytes: '00'.repeat(421) }],
+      next: ADDRESS,
     };
   }
 

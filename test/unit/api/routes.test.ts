@@ -243,6 +243,7 @@ describe('reading', () => {
     '/v1/mempool?limit=1001',
     `/v1/accounts/${ADDRESS}/history?before=x`,
     '/v1/tip?x=1',
+    '/v1/agreement/evidence?limit=0',
     '/v1/blocks/%zz',
   ])('refuses GET %s as bad-request', async (url) => {
     expectProblem(await get(url), 400, 'bad-request');
@@ -253,6 +254,17 @@ describe('reading', () => {
     const tip = (await get('/v1/tip')).json();
     expect(tip).toMatchObject({ n: 5, quorum: 4, stalled: false });
     expect(tip.votes[0].links[0]).toMatchObject({ voters: [ADDRESS, OTHER], agreed: false, source: { height: '4' } });
+  });
+
+  it('gives evidence, a page at a time', async () => {
+    const page = (await get('/v1/agreement/evidence')).json();
+    expect(page).toMatchObject({ offenders: 2, evidence: [{ kind: 'double', voter: ADDRESS }], next: ADDRESS });
+    await get(`/v1/agreement/evidence?limit=1&after=${ADDRESS}`);
+    expect(api.backend.calls).toEqual([
+      ['evidence', 100, ''],
+      ['evidence', 1, '07'.repeat(20)],
+    ]);
+    expectProblem(await get('/v1/agreement/evidence?after=nobody'), 400, 'bad-address');
   });
 
   it('gives the genesis document as it is', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { AgreementLimits } from '../../../chain/agreement.ts';
 import { Agreement } from '../../../chain/agreement.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
+import { makeEvidence } from '../../../chain/evidence.ts';
 import { signVote } from '../../../chain/sign.ts';
 import type { Certificate, ChainEntry, Checkpoint, Vote } from '../../../chain/types.ts';
 import {
@@ -235,7 +236,8 @@ describe('Agreement.addVote', () => {
       const twin = second(setting);
       const outcome = agreement.addVote(twin, tree);
       expect(outcome.verdict).toEqual(accepted(twin));
-      expect(outcome.evidence).toEqual({ kind: 'double', voter: senderAt(0), first, second: twin });
+      expect(outcome.evidence).toEqual(makeEvidence(twin, first));
+      expect(outcome.evidence?.kind).toBe('double');
       expect(agreement.evidence).toEqual([outcome.evidence]);
       expect(agreement.addVote(twin, tree).verdict).toEqual(ignored('vote/offender')); // VOTE-9
     }
@@ -468,16 +470,20 @@ describe('certificates', () => {
 });
 
 describe('evidence from elsewhere', () => {
-  test('is taken once, and only if the two votes contradict each other', () => {
+  test('EVID-3, EVID-6: is taken once for each elector', () => {
     const { agreement, tree, a, b } = net();
     const [first, second, fine] = [voteOf(0, a[0]!, a[2]!), voteOf(0, a[0]!, b[2]!), voteOf(0, a[2]!, a[3]!)];
-    const voter = senderAt(0);
-    expect(agreement.addEvidence({ kind: 'double', voter, first, second: fine })).toBe(false);
-    expect(agreement.addEvidence({ kind: 'surround', voter, first, second })).toBe(false);
-    expect(agreement.addEvidence({ kind: 'double', voter, first, second: voteOf(1, a[0]!, b[2]!) })).toBe(false);
-    expect(agreement.addEvidence({ kind: 'double', voter: senderAt(9), first, second })).toBe(false);
-    expect(agreement.addEvidence({ kind: 'double', voter, first, second })).toBe(true);
-    expect(agreement.addEvidence({ kind: 'double', voter, first, second })).toBe(false);
+    const evidence = makeEvidence(first, second)!;
+    const stranger = makeEvidence(voteOf(9, a[0]!, a[2]!), voteOf(9, a[0]!, b[2]!))!;
+    const before = agreement.offendersDigest;
+    expect(agreement.addEvidence(stranger)).toEqual({ kind: 'reject', reason: 'evidence/not-elector' }); // EVID-3
+    expect(agreement.offendersDigest).toEqual(before);
+    expect(agreement.addEvidence(evidence)).toEqual({ kind: 'accept', value: evidence });
+    expect(agreement.addEvidence(evidence)).toEqual(ignored('evidence/known')); // EVID-6
+    const other = makeEvidence(voteOf(0, a[0]!, a[4]!), voteOf(0, a[1]!, a[3]!))!;
+    expect(agreement.addEvidence(other)).toEqual(ignored('evidence/known')); // one for each voter
+    expect(agreement.evidence).toEqual([evidence]);
+    expect(agreement.offendersDigest).not.toEqual(before);
     expect(agreement.addVote(fine, tree).verdict).toEqual(ignored('vote/offender'));
   });
 });

@@ -15,6 +15,7 @@ describe('gossip metrics', () => {
       tx: { received: 0, duplicates: 0 },
       block: { received: 0, duplicates: 0 },
       vote: { received: 0, duplicates: 0 },
+      evidence: { received: 0, duplicates: 0 },
     });
     const register = createGossipMetricsRegister(registry);
     const gauge = (name: string) => register.gauge({ name, help: name, labelNames: ['topic'] }) as Settable;
@@ -27,6 +28,7 @@ describe('gossip metrics', () => {
       tx: { received: 3, duplicates: 2 },
       block: { received: 0, duplicates: 0 },
       vote: { received: 1, duplicates: 0 },
+      evidence: { received: 0, duplicates: 0 },
     });
   });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../../chain/params.ts';
+import { EVIDENCE_BYTES, HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../../chain/params.ts';
 import * as generated from '../../../node/net/wire.generated.js';
 import * as wire from '../../../node/net/wire.ts';
 
@@ -40,6 +40,7 @@ const status = fc.record({
   agreedId: bytes(32),
   finalHeight: u64,
   finalId: bytes(32),
+  offenders: bytes(32),
 });
 
 describe('every envelope round-trips', () => {
@@ -76,6 +77,18 @@ describe('every envelope round-trips', () => {
       wire.encodeVotesChunk,
       wire.decodeVotesChunk,
     ));
+  it('evidence request', () =>
+    roundTrips(
+      fc.record({ after: fc.oneof(bytes(0), bytes(20)), max: u32 }),
+      wire.encodeEvidenceRequest,
+      wire.decodeEvidenceRequest,
+    ));
+  it('evidence chunk', () =>
+    roundTrips(
+      fc.record({ evidence: fc.array(bytes(EVIDENCE_BYTES), { maxLength: 20 }) }),
+      wire.encodeEvidenceChunk,
+      wire.decodeEvidenceChunk,
+    ));
 });
 
 const decoders = {
@@ -86,6 +99,8 @@ const decoders = {
   bodyReply: wire.decodeBodyReply,
   votesRequest: wire.decodeVotesRequest,
   votesChunk: wire.decodeVotesChunk,
+  evidenceRequest: wire.decodeEvidenceRequest,
+  evidenceChunk: wire.decodeEvidenceChunk,
 };
 
 describe('decoding', () => {
@@ -110,6 +125,7 @@ describe('decoding', () => {
       agreedId: id,
       finalHeight: 5n,
       finalId: id,
+      offenders: id,
     });
     expect(wire.decodeStatus(whole)?.tipHeight).toBe(7n);
     for (let length = 0; length < whole.byteLength; length += 1) {

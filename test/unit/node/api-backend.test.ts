@@ -313,7 +313,7 @@ describe('the node', () => {
     const list = expectFits(schemas.PeerList, await backend.peers());
     expect(list).toMatchObject({
       self: 'a',
-      peers: [{ id: 'b', address: '/memory/b', mesh: ['tx', 'block', 'vote'] }],
+      peers: [{ id: 'b', address: '/memory/b', mesh: ['tx', 'block', 'vote', 'evidence'] }],
     });
     await startHostilePeer(world, { name: 'c', links: [] });
     expect(await settle(backend.connectPeer('/memory/c'))).toEqual({ kind: 'added' });

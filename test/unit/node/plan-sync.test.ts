@@ -17,6 +17,7 @@ function status(fields: Partial<Omit<PeerStatus, 'totalWork'>> & { readonly work
     totalWork: BigInt(work),
     agreed: at(0),
     final: at(0),
+    offenders: '00'.repeat(32),
     ...others,
   };
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LANE_LIMITS, LANES, PriorityQueue } from '../../../node/pipeline/priority-queue.ts';
 
-const EACH = { block: 1, vote: 2, api: 1, tx: 3 };
+const EACH = { block: 1, evidence: 2, vote: 2, api: 1, tx: 3 };
 
 test('blocks first, then votes, then transactions of the API, then of peers; in order of arrival within a lane', () => {
   const queue = new PriorityQueue<string>();
@@ -13,11 +13,13 @@ test('blocks first, then votes, then transactions of the API, then of peers; in 
     ['block', 'b1'],
     ['block', 'b2'],
     ['vote', 'v2'],
+    ['evidence', 'e1'],
   ] as const) {
     expect(queue.push(kind, item)).toBe(true);
   }
   expect(queue.take(EACH)).toEqual({ kind: 'block', items: ['b1'] });
   expect(queue.take(EACH)).toEqual({ kind: 'block', items: ['b2'] });
+  expect(queue.take(EACH)).toEqual({ kind: 'evidence', items: ['e1'] });
   expect(queue.take(EACH)).toEqual({ kind: 'vote', items: ['v1', 'v2'] });
   queue.push('block', 'b3');
   expect(queue.take(EACH)).toEqual({ kind: 'block', items: ['b3'] });
@@ -32,7 +34,7 @@ test.each(LANES)('a full %s lane refuses the newcomer, and takes one again when 
   for (let at = 0; at < LANE_LIMITS[kind]; at++) expect(queue.push(kind, at)).toBe(true);
   expect(queue.push(kind, -1)).toBe(false);
   expect(queue.length(kind)).toBe(LANE_LIMITS[kind]);
-  expect(queue.take({ block: 1, vote: 1, api: 1, tx: 1 })?.items).toEqual([0]);
+  expect(queue.take({ block: 1, evidence: 1, vote: 1, api: 1, tx: 1 })?.items).toEqual([0]);
   expect(queue.push(kind, -2)).toBe(true);
   expect(queue.push(kind, -3)).toBe(false);
 });
@@ -46,7 +48,7 @@ test('property: behaves as plain lists', () => {
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
       const queue = new PriorityQueue<number>();
-      const model: Record<(typeof LANES)[number], number[]> = { block: [], vote: [], api: [], tx: [] };
+      const model: Record<(typeof LANES)[number], number[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
       const push = (kind: (typeof LANES)[number], item: number): void => {
         const fits = model[kind].length < LANE_LIMITS[kind];
         expect(queue.push(kind, item)).toBe(fits);
@@ -56,7 +58,7 @@ test('property: behaves as plain lists', () => {
         if ('push' in each) push(each.push, each.item);
         else if ('many' in each) for (let at = 0; at < each.count; at++) push(each.many, at);
         else {
-          const max = { block: each.take, vote: each.take, api: each.take, tx: each.take };
+          const max = { block: each.take, evidence: each.take, vote: each.take, api: each.take, tx: each.take };
           const kind = LANES.find((lane) => model[lane].length > 0);
           const expected = kind && { kind, items: model[kind].splice(0, each.take) };
           expect(queue.take(max)).toEqual(expected);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Certificate, Evidence, TxId } from '../../../chain/types.ts';
+import { makeEvidence } from '../../../chain/evidence.ts';
+import type { Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import type { Store, StoredBlock } from '../../../node/store/store.ts';
 import {
@@ -198,10 +199,10 @@ onBoth('certificates come back by height, and from the final one on at load, low
 onBoth('evidence comes back, once however often it was saved', async (store, reopen) => {
   await saveChain(store);
   const [, one, two] = blocks.map(({ entry }) => entry.header);
-  const first = makeTestVote(chainId, 3, genesis.entry.header, two!);
-  const second = makeTestVote(chainId, 3, one!, two!);
-  const double: Evidence = { kind: 'double', voter: first.voter, first, second };
-  const surround: Evidence = { kind: 'surround', voter: first.voter, first: second, second: first };
+  const three = blocks[3]!.entry.header;
+  const vote = (voter: number, source: Header, target: Header) => makeTestVote(chainId, voter, source, target);
+  const double = makeEvidence(vote(3, genesis.entry.header, two!), vote(3, one!, two!))!;
+  const surround = makeEvidence(vote(2, genesis.entry.header, three), vote(2, one!, two!))!;
   for (const evidence of [double, surround, double]) await store.saveEvidence(evidence);
   store = await reopen();
   const loaded = (await store.load(chainId))?.evidence ?? [];

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { effectiveTimeMs, nextBits } from '../../../chain/asert.ts';
-import { encodeBlock, makeTx as encodeTx, makeHeader, txRootOf } from '../../../chain/codec.ts';
+import { encodeBlock, encodeEvidence, makeTx as encodeTx, makeHeader, txRootOf } from '../../../chain/codec.ts';
 import { bitsToTarget, meetsTarget, workOfTarget } from '../../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, HeaderBody, Tx } from '../../../chain/types.ts';
 import { FAULTS, type FaultKind } from '../../../node/store/faults.ts';
@@ -95,7 +95,7 @@ const double = (db: Memory, kind: 'double' | 'surround') => {
   const first = makeVote(VOTERS[1]!, chain[1]!.header, chain[3]!.header);
   const second = makeVote(VOTERS[1]!, chain[4]!.header, chain[5]!.header);
   const evidence = { kind, voter: first.voter, first, second };
-  return seal(db, keys.evidenceKey(evidence), records.encodeEvidence(evidence));
+  return seal(db, keys.evidenceKey(evidence), encodeEvidence(evidence));
 };
 
 const PLANTED: readonly Planted[] = [

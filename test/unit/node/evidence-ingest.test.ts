@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest';
+import { Agreement } from '../../../chain/agreement.ts';
+import { BlockTree } from '../../../chain/block-tree.ts';
+import { encodeEvidence, makeVote } from '../../../chain/codec.ts';
+import { makeEvidence } from '../../../chain/evidence.ts';
+import { signVote } from '../../../chain/sign.ts';
+import type { ChainEntry, Evidence, Vote } from '../../../chain/types.ts';
+import { nobleBackend } from '../../../crypto/noble-backend.ts';
+import { AgreementService } from '../../../node/agreement/agreement-service.ts';
+import { EventBus } from '../../../node/events.ts';
+import { createMetrics } from '../../../node/metrics.ts';
+import { Ingest } from '../../../node/pipeline/ingest.ts';
+import type { SignatureItem, TopicKind } from '../../../node/ports.ts';
+import type { Store } from '../../../node/store/store.ts';
+import { checkpointOf, childOf } from '../../tree-fixtures.ts';
+import { ManualClock, recordingLogger } from '../api/fake-backend.ts';
+import { alice, bob, carol, genesis, miner as stranger, type TestKey } from '../chain/chain-fixtures.ts';
+
+const ROOT: ChainEntry = genesis.entry;
+const one = childOf(ROOT, { salt: 1 });
+const twin = childOf(ROOT, { salt: 2 });
+const two = childOf(one);
+
+const vote = (key: TestKey, source: ChainEntry, target: ChainEntry): Vote =>
+  signVote({ chainId: genesis.chainId, source: checkpointOf(source), target: checkpointOf(target) }, key.secretKey);
+const double = (key: TestKey): Evidence => makeEvidence(vote(key, ROOT, one), vote(key, ROOT, twin))!;
+
+/** Spine and agreement with everything around them left out: what is stored, published and emitted is kept. */
+function openNode() {
+  const clock = new ManualClock();
+  const logger = recordingLogger();
+  const metrics = createMetrics({ processMetrics: false });
+  const events = new EventBus((error) => {
+    throw error;
+  });
+  const tree = new BlockTree([ROOT, one, twin, two]);
+  tree.setTip(two.header.id);
+  const saved: Evidence[] = [];
+  const published: { readonly kind: TopicKind; readonly data: Uint8Array }[] = [];
+  const emitted: Evidence[] = [];
+  let verified = 0;
+  events.on('evidence', ({ evidence }) => emitted.push(evidence));
+  const chain = { tree, genesis, tip: tree.tip, reconsiderTip: async () => {} } as unknown as ConstructorParameters<
+    typeof AgreementService
+  >[0]['chain'];
+  const agreement = new AgreementService(
+    {
+      agreement: new Agreement({
+        electorate: genesis.electorate,
+        genesis: checkpointOf(ROOT),
+        checkpointInterval: genesis.params.checkpointInterval,
+      }),
+      chain,
+      store: {
+        saveVotes: async () => {},
+        saveAgreement: async () => {},
+        saveEvidence: async (evidence: Evidence) => void saved.push(evidence),
+      } as unknown as Store,
+      events,
+      logger,
+      publish: () => {},
+      publishEvidence: (evidence) => ingest.publishEvidence(evidence),
+      voter: undefined,
+      mayVote: () => false,
+      onFailure: (error) => {
+        throw error;
+      },
+    },
+    { final: checkpointOf(ROOT), certificates: [] },
+    { agreed: [] },
+  );
+  const ingest: Ingest = new Ingest({
+    chainId: genesis.chainId,
+    params: genesis.params,
+    chain,
+    mempool: {} as ConstructorParameters<typeof Ingest>[0]['mempool'],
+    agreement,
+    verifier: {
+      verify: async (items: readonly SignatureItem[]) => {
+        verified += items.length;
+        return items.map((item) => nobleBackend.verify(item));
+      },
+    },
+    network: {
+      isRefused: () => false,
+      publish: async (kind: TopicKind, data: Uint8Array) => {
+        published.push({ kind, data });
+        return { kind: 'sent', recipients: 1 };
+      },
+    } as unknown as ConstructorParameters<typeof Ingest>[0]['network'],
+    clock,
+    events,
+    metrics,
+    logger,
+    onOrphan: () => {},
+    onFreshBlock: () => {},
+  });
+  /** What the spine answers to a gossip message: its outcome to the network, and the reason that is counted. */
+  const gossip = async (kind: TopicKind, data: Uint8Array): Promise<string> => {
+    metrics.verdicts.reset();
+    const settled = new Promise<string>((resolve) =>
+      ingest.receiveGossip({ kind, from: 'peer', data, settle: resolve }),
+    );
+    clock.advance(0);
+    const outcome = await settled;
+    const [counted] = (await metrics.verdicts.get()).values;
+    await agreement.settled();
+    return `${outcome} ${counted?.labels.reason}`.trim();
+  };
+  return { agreement, ingest, gossip, saved, published, emitted, verified: () => verified };
+}
+
+describe('evidence by gossip', () => {
+  test('is stored, told, and forwarded by its verdict only; the votes of the offender count no more', async () => {
+    const node = openNode();
+    for (const key of [alice, bob]) expect(await node.gossip('vote', vote(key, ROOT, one).bytes)).toBe('accept');
+    expect(node.agreement.agreement.votesAt(1n)[0]?.voters).toHaveLength(2);
+    expect(await node.gossip('evidence', encodeEvidence(double(alice)))).toBe('accept');
+    expect(node.saved).toEqual([double(alice)]);
+    expect(node.emitted).toEqual([double(alice)]);
+    expect(node.published).toEqual([]);
+    expect(node.agreement.agreement.votesAt(1n)[0]?.voters).toEqual([bob.address]);
+    expect(await node.gossip('vote', vote(alice, one, two).bytes)).toBe('ignore vote/offender');
+  });
+
+  test('EVID-1..EVID-6: each fault has its verdict and reason', async () => {
+    const node = openNode();
+    const good = double(alice);
+    const bytes = encodeEvidence(good);
+    const elsewhere = (target: ChainEntry): Vote =>
+      signVote(
+        { chainId: '11'.repeat(32) as Vote['chainId'], source: checkpointOf(ROOT), target: checkpointOf(target) },
+        alice.secretKey,
+      );
+    const forged = makeEvidence(good.first, makeVote({ ...good.second }, good.first.signature))!;
+    const harmless = encodeEvidence({ ...good, first: vote(alice, ROOT, one), second: vote(alice, one, two) });
+    expect(await node.gossip('evidence', bytes.subarray(1))).toBe('reject evidence/malformed');
+    expect(await node.gossip('evidence', encodeEvidence(makeEvidence(elsewhere(one), elsewhere(twin))!))).toBe(
+      'reject evidence/wrong-chain',
+    );
+    expect(await node.gossip('evidence', encodeEvidence(double(stranger)))).toBe('reject evidence/not-elector');
+    expect(await node.gossip('evidence', harmless)).toBe('reject evidence/not-contradictory');
+    expect(node.verified()).toBe(0); // so far nothing was worth a signature check
+    expect(await node.gossip('evidence', encodeEvidence(forged))).toBe('reject evidence/bad-signature');
+    expect(node.agreement.agreement.evidence).toEqual([]);
+    expect(await node.gossip('evidence', bytes)).toBe('accept');
+    const before = node.verified();
+    expect(await node.gossip('evidence', bytes)).toBe('ignore evidence/known');
+    expect(node.verified()).toBe(before);
+  });
+});
+
+describe('evidence from elsewhere is published', () => {
+  test('when two votes show it', async () => {
+    const node = openNode();
+    await node.gossip('vote', vote(bob, ROOT, one).bytes);
+    expect(await node.gossip('vote', vote(bob, ROOT, twin).bytes)).toBe('accept');
+    expect(node.published).toEqual([{ kind: 'evidence', data: encodeEvidence(double(bob)) }]);
+    expect(node.saved).toEqual([double(bob)]);
+  });
+
+  test('when it comes from a peer’s store, but not what is known', async () => {
+    const node = openNode();
+    const page = [double(alice), double(carol)].map(encodeEvidence);
+    expect(await node.ingest.receiveEvidence(page)).toBeUndefined();
+    expect(node.published).toHaveLength(2);
+    expect(await node.ingest.receiveEvidence(page)).toBeUndefined();
+    expect(node.published).toHaveLength(2);
+    expect(await node.ingest.receiveEvidence([new Uint8Array(3)])).toBe('evidence/malformed');
+  });
+
+  test('in pages, in order of the voters’ addresses', async () => {
+    const node = openNode();
+    await node.ingest.receiveEvidence([alice, bob, carol].map(double).map(encodeEvidence));
+    const ordered = [alice, bob, carol].map(({ address }) => address).sort();
+    const first = node.agreement.evidenceAfter('', 2).map(({ voter }) => voter);
+    expect(first).toEqual(ordered.slice(0, 2));
+    expect(node.agreement.evidenceAfter(first[1]!, 2).map(({ voter }) => voter)).toEqual(ordered.slice(2));
+  });
+});
