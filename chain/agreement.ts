@@ -48,6 +48,8 @@ export interface AgreementUpdate {
   readonly agreed: readonly Certificate[];
   /** Set when the final block moved. */
   readonly final?: Checkpoint;
+  /** With `final`: the link from it to its direct child. Not always among `agreed`, whose target it may not be first. */
+  readonly finalizedBy?: Certificate;
   readonly conflict?: AgreementConflict;
 }
 
@@ -95,6 +97,7 @@ interface AgreedCheckpoint {
 interface Changes {
   readonly agreed: Certificate[];
   final: Checkpoint | undefined;
+  finalizedBy: Certificate | undefined;
   conflict: AgreementConflict | undefined;
 }
 
@@ -480,6 +483,7 @@ export class Agreement {
     this.#final = final;
     this.#finalizedBy = certificate;
     changes.final = final;
+    changes.finalizedBy = certificate;
     this.#setBestAgreed(tree);
     this.prune();
   }
@@ -550,13 +554,14 @@ function refused(verdict: Verdict<Vote, VoteReason>): VoteOutcome {
 }
 
 function noChanges(): Changes {
-  return { agreed: [], final: undefined, conflict: undefined };
+  return { agreed: [], final: undefined, finalizedBy: undefined, conflict: undefined };
 }
 
 function toUpdate(changes: Changes): AgreementUpdate {
   return {
     agreed: changes.agreed,
     ...(changes.final === undefined ? {} : { final: changes.final }),
+    ...(changes.finalizedBy === undefined ? {} : { finalizedBy: changes.finalizedBy }),
     ...(changes.conflict === undefined ? {} : { conflict: changes.conflict }),
   };
 }

@@ -2,6 +2,7 @@
 import { blockBytes, decodeTx } from '../chain/codec.ts';
 import type { Block, BlockId, ChainEntry, TxId, Vote } from '../chain/types.ts';
 import { type Address, formatAddress } from '../crypto/address.ts';
+import { collectCertificate } from './agreement/collect-certificate.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, NodeIdentity, SubmitOutcome } from './api/backend.ts';
 import {
   blockDto,
@@ -240,6 +241,8 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         votes,
       };
     },
+
+    certificate: (height, state) => collectCertificate(height, state, { store, chain, agreement }),
 
     async evidence(limit, after) {
       const page = agreement.evidenceAfter(after, limit + 1);

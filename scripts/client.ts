@@ -7,6 +7,7 @@
  * await client.waitFor(id, 'final');
  * ```
  */
+import type { CertificateDocument } from '../chain/certificate-document.ts';
 import { signTx } from '../chain/sign.ts';
 import type { ChainId } from '../chain/types.ts';
 import { addressOf, formatAddress, parseAddress } from '../crypto/address.ts';
@@ -174,6 +175,11 @@ export class GrapevineClient {
 
   tip(): Promise<TipInfo> {
     return this.#get('/v1/tip');
+  }
+
+  /** What proves the block at a height; its upper piece where the whole is too long for one answer. */
+  certificate(height: string | bigint | number, state?: 'agreed' | 'final'): Promise<CertificateDocument> {
+    return this.#get(`/v1/agreement/certificate/${encodeURIComponent(String(height))}${query({ state })}`);
   }
 
   /** @param page `after` is the `next` of the page before */

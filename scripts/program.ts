@@ -62,6 +62,16 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'check, mend, move and shrink the store of a stopped node',
     add: async (program) => (await import('./db.ts')).addDbCommand(program),
   },
+  {
+    name: 'certificate',
+    description: 'fetch the votes and headers that prove a block agreed or final',
+    add: async (program) => (await import('./certificate.ts')).addCertificateCommand(program),
+  },
+  {
+    name: 'verify-certificate',
+    description: 'check a certificate offline',
+    add: async (program) => (await import('./verify-certificate.ts')).addVerifyCertificateCommand(program),
+  },
 ];
 
 /**

@@ -48,6 +48,7 @@ export class AgreementService {
   /** Proved, and not yet on disk: written with the next that is. One a height at most. */
   #unsaved: Certificate[] = [];
   #unsavedFinal: Checkpoint | undefined;
+  #unsavedFinalizer: Certificate | undefined;
   #voting: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #voteAgain = false;
@@ -203,6 +204,7 @@ export class AgreementService {
     if (outcome.agreed.length === 0 && outcome.final === undefined) return;
     this.#unsaved.push(...outcome.agreed);
     if (outcome.final !== undefined) this.#unsavedFinal = outcome.final;
+    if (outcome.finalizedBy !== undefined) this.#unsavedFinalizer = outcome.finalizedBy;
     this.#saving = chain.afterAgreement(() => this.#saveAgreed()).catch(onFailure);
   }
 
@@ -224,10 +226,14 @@ export class AgreementService {
     const { store, events } = this.#deps;
     const certificates = [...this.#unsaved];
     const final = this.#unsavedFinal;
+    const finalizer = this.#unsavedFinalizer;
     if (certificates.length === 0 && final === undefined) return;
-    await store.saveAgreement(certificates, final);
+    // What made the block final is kept, in the place of another certificate for the same target if need be.
+    const isExtra = finalizer !== undefined && !certificates.includes(finalizer);
+    await store.saveAgreement(isExtra ? [...certificates, finalizer] : certificates, final);
     this.#unsaved = this.#unsaved.slice(certificates.length);
     if (this.#unsavedFinal === final) this.#unsavedFinal = undefined;
+    if (this.#unsavedFinalizer === finalizer) this.#unsavedFinalizer = undefined;
     for (const certificate of certificates) {
       if (certificate.target.height > this.#agreed.height) this.#agreed = certificate.target;
       events.emit('agreed', { certificate });

@@ -3,6 +3,7 @@
  * the services. Nothing here throws for what a caller can get wrong: that is an outcome. A rejected promise is an
  * internal error, answered with 500 (or 503, where it is the store's).
  */
+import type { CertificateDocument, CertifiedState } from '../../chain/certificate-document.ts';
 import type { TxReason } from '../../chain/reasons.ts';
 import type { BlockId, TxId } from '../../chain/types.ts';
 import type { Address } from '../../crypto/address.ts';
@@ -89,6 +90,8 @@ export interface ApiBackend {
   /** @param limit transactions in the list, 1 to 1000 */
   mempool(limit: number): Promise<MempoolInfo>;
   tip(): Promise<TipInfo>;
+  /** @returns undefined where the block is not in that state, or its votes are not stored */
+  certificate(height: bigint, state: CertifiedState | undefined): Promise<CertificateDocument | undefined>;
   /** @param after address as hex, or '' for the first page */
   evidence(limit: number, after: string): Promise<EvidenceList>;
   status(): Promise<NodeStatus>;

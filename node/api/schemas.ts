@@ -6,6 +6,7 @@
  * Amounts, heights, nonces and other u64s are decimal strings: JSON numbers lose them above 2^53.
  */
 import { type Static, Type } from 'typebox';
+import { CERTIFICATE_FORMAT } from '../../chain/certificate-document.ts';
 import { BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
 
 /** Longest page of any list. */
@@ -322,6 +323,30 @@ export const EvidenceList = Type.Object(
 );
 export type EvidenceList = Static<typeof EvidenceList>;
 
+const Bytes = Type.String({ description: 'Canonical encoding in hex' });
+
+export const CertificateInfo = Type.Object(
+  {
+    format: Type.Literal(CERTIFICATE_FORMAT),
+    chainId: HexId,
+    block: BlockRef,
+    state: Type.Enum(['agreed', 'final'], { description: 'What it proves of the block' }),
+    from: BlockRef,
+    headers: Type.Array(Bytes, { description: 'From the child of `from` to the last target' }),
+    links: Type.Array(Type.Object({ source: BlockRef, target: BlockRef, votes: Type.Array(Bytes) }), {
+      description: 'Each from `from` or the target of one before',
+    }),
+  },
+  {
+    title: 'Certificate',
+    description:
+      'What `grapevine verify-certificate` checks. `from` is genesis; where the whole would be too long it is a ' +
+      'checkpoint above, and the certificate of that one is the rest (`grapevine certificate` joins them)',
+  },
+);
+
+export type CertificateInfo = Static<typeof CertificateInfo>;
+
 // --- peers, status --------------------------------------------------------------------------------------------
 
 export const PeerInfo = Type.Object(
@@ -583,6 +608,17 @@ export const BlocksQuery = Type.Object(
       Type.String({ description: 'Highest height of the page; the tip if absent', pattern: UINT64_PATTERN }),
     ),
     limit: limit(MAX_PAGE, DEFAULT_PAGE),
+  },
+  { additionalProperties: false },
+);
+export const CertificateParams = Type.Object({
+  height: Type.String({ description: 'Of a block of the main chain', pattern: UINT64_PATTERN }),
+});
+export const CertificateQuery = Type.Object(
+  {
+    state: Type.Optional(
+      Type.Enum(['agreed', 'final'], { description: 'Prove this; the best the block has if absent' }),
+    ),
   },
   { additionalProperties: false },
 );

@@ -1,5 +1,6 @@
 /** A node that says what a test told it to say. */
 
+import { CERTIFICATE_FORMAT } from '../../../chain/certificate-document.ts';
 import type { TxId } from '../../../chain/types.ts';
 import { addressFromBytes, formatAddress } from '../../../crypto/address.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, SubmitOutcome } from '../../../node/api/backend.ts';
@@ -161,6 +162,22 @@ export class FakeBackend implements ApiBackend {
       offenders: [],
       votes: [{ height: '5', links: [{ source, target: ref, voters: [ADDRESS, OTHER], agreed: false }] }],
     };
+  }
+
+  async certificate(height: bigint, state: 'agreed' | 'final' | undefined) {
+    this.calls.push(['certificate', height, state]);
+    if (height > 6n) return undefined;
+    const from = { height: '0', id: CHAIN_ID };
+    const block = { height: height.toString(), id: BLOCK_ID };
+    return {
+      format: CERTIFICATE_FORMAT,
+      chainId: CHAIN_ID,
+      block,
+      state: state ?? 'final',
+      from,
+      headers: ['00'.repeat(113)],
+      links: [{ source: from, target: block, votes: ['00'.repeat(210)] }],
+    } as const;
   }
 
   async evidence(limit: number, after: string): Promise<EvidenceList> {

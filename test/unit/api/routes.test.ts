@@ -267,6 +267,14 @@ describe('reading', () => {
     expectProblem(await get('/v1/agreement/evidence?after=nobody'), 400, 'bad-address');
   });
 
+  it('gives certificates by height', async () => {
+    expect((await get('/v1/agreement/certificate/5')).json()).toEqual(await api.backend.certificate(5n, undefined));
+    await get('/v1/agreement/certificate/5?state=agreed');
+    expect(api.backend.calls.at(-1)).toEqual(['certificate', 5n, 'agreed']);
+    expectProblem(await get('/v1/agreement/certificate/7'), 404, 'not-found');
+    expectProblem(await get('/v1/agreement/certificate/5?state=mined'), 400, 'bad-request');
+  });
+
   it('gives the genesis document as it is', async () => {
     expect((await get('/v1/genesis')).json()).toEqual(api.backend.genesis);
   });

@@ -4,16 +4,31 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { certificateDocument } from '../../../chain/certificate-document.ts';
 import { decodeTx } from '../../../chain/codec.ts';
 import { parseGenesis } from '../../../chain/genesis.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
 import { DEV_MNEMONIC, devAccount, devVoter } from '../../../scripts/dev-accounts.ts';
+import { checkpointOf } from '../../tree-fixtures.ts';
 import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, recordingLogger, TX_ID, until } from '../api/fake-backend.ts';
+import { certifiedGenesis, headersOf, minedChain, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
 const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
-const COMMANDS = ['devnet', 'node', 'status', 'send-tx', 'wallet', 'watch', 'mine', 'keygen', 'make-genesis'];
+const COMMANDS = [
+  'devnet',
+  'node',
+  'status',
+  'send-tx',
+  'wallet',
+  'watch',
+  'mine',
+  'keygen',
+  'make-genesis',
+  'certificate',
+  'verify-certificate',
+];
 
 let backend: FakeBackend;
 let server: ApiServer;
@@ -364,5 +379,58 @@ describe('keygen and make-genesis', () => {
     expect(document(written)).toMatchObject({ file, name: 'lab', chainId: lab.chainId });
     expect([...lab.accounts.values()].map(({ balance }) => balance).sort()).toEqual([150_000_000n, 200_000_000n]);
     expect(await grapevine(more)).toMatchObject({ status: 2, stderr: expect.stringContaining('never overwritten') });
+  });
+});
+
+describe('certificates', () => {
+  const genesis = certifiedGenesis();
+  const chain = minedChain(genesis, 3);
+  const good = certificateDocument({
+    chainId: genesis.chainId,
+    block: checkpointOf(chain[2]!),
+    state: 'final',
+    from: checkpointOf(chain[0]!),
+    headers: headersOf(chain),
+    links: [signedLink(genesis, chain[0]!, chain[2]!), signedLink(genesis, chain[2]!, chain[3]!)],
+  });
+  const files = async (document: unknown) => {
+    const [genesisFile, file] = [join(folder, 'certified.json'), join(folder, 'certificate.json')];
+    await writeFile(genesisFile, JSON.stringify(genesis.doc));
+    await writeFile(file, typeof document === 'string' ? document : JSON.stringify(document));
+    return [file, '--genesis', genesisFile];
+  };
+
+  it('are checked offline: 0, and what is proved', async () => {
+    const nowhere = { GRAPEVINE_API: 'http://127.0.0.1:1' };
+    const run = await grapevine(['verify-certificate', ...(await files(good))], nowhere);
+    expect(run).toMatchObject({ status: 0, stderr: '' });
+    expect(run.stdout).toContain(`block 2 ${chain[2]!.header.id} is final`);
+    expect(run.stdout).toContain('by 3 votes of 4 voters, 3 needed, for 0 → 2:');
+    for (const { address } of VOTERS.slice(0, 3)) expect(run.stdout).toContain(formatAddress(address));
+    const json = document(await grapevine(['verify-certificate', ...(await files(good)), '--json'], nowhere));
+    expect(json).toMatchObject({ block: { height: '2' }, state: 'final', n: 4, quorum: 3, headers: 3, links: 2 });
+  });
+
+  it('are refused with 1 and what is wrong', async () => {
+    const bad = { ...good, links: [{ ...good.links[0]!, votes: good.links[0]!.votes.slice(1) }, good.links[1]!] };
+    const run = await grapevine(['verify-certificate', ...(await files(bad))]);
+    expect(run).toMatchObject({ status: 1, stdout: '' });
+    expect(run.stderr).toContain('refused: certificate/too-few-votes: links[0], 0 → 2: 2 votes of 4');
+    const broken = await grapevine(['verify-certificate', ...(await files('{')), '--json']);
+    expect(broken.status).toBe(1);
+    expect(document(broken)).toMatchObject({ error: { code: 'certificate/malformed' } });
+    const missing = await grapevine(['verify-certificate', '/nonexistent.json', '--genesis', '/nonexistent.json']);
+    expect(missing).toMatchObject({ status: 2, stderr: expect.stringContaining('cannot read') });
+  });
+
+  it('are fetched into a new file', async () => {
+    const file = join(folder, 'fetched.json');
+    expect(await grapevine(['certificate', '5', '-o', file])).toMatchObject({ status: 0 });
+    expect(JSON.parse(await readFile(file, 'utf8'))).toEqual(await backend.certificate(5n, undefined));
+    expect(await grapevine(['certificate', '5', '-o', file])).toMatchObject({ status: 2 });
+    expect(await grapevine(['certificate', '7'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('not-found'),
+    });
   });
 });

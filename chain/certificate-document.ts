@@ -1,0 +1,148 @@
+/**
+ * A certificate as a file that anybody can check with nothing but the genesis: the block it is about, the headers
+ * from genesis up, and the links of votes that lead from genesis to the block. JSON, so that it can be read; what is
+ * signed or hashed stands in it as canonical bytes in hex. `docs/PROTOCOL.md` has the format.
+ */
+import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
+import { decodeHeader, decodeVote, parseBlockId } from './codec.ts';
+import { MAX_U64 } from './params.ts';
+import type { BlockId, Certificate, Checkpoint, Header, Vote } from './types.ts';
+
+export const CERTIFICATE_FORMAT = 'grapevine-certificate/1';
+
+/** How sure a block is. */
+export type CertifiedState = 'agreed' | 'final';
+
+interface CheckpointJson {
+  readonly height: string;
+  readonly id: string;
+}
+
+export interface CertificateDocument {
+  readonly format: typeof CERTIFICATE_FORMAT;
+  readonly chainId: string;
+  /** What the certificate is about: this block or a descendant of it is the target of the last links. */
+  readonly block: CheckpointJson;
+  readonly state: CertifiedState;
+  /** Where links and headers begin: genesis, unless this is only the upper piece of a long certificate. */
+  readonly from: CheckpointJson;
+  /** Canonical headers in hex: the child of `from` first, each the parent of the next. */
+  readonly headers: readonly string[];
+  /** Lowest target first; the source of each is `from` or the target of one before. Votes are canonical bytes in hex. */
+  readonly links: readonly {
+    readonly source: CheckpointJson;
+    readonly target: CheckpointJson;
+    readonly votes: readonly string[];
+  }[];
+}
+
+/** What the document says, decoded; nothing of it is checked. */
+export interface CertificateParts {
+  readonly chainId: string;
+  readonly block: Checkpoint;
+  readonly state: CertifiedState;
+  readonly from: Checkpoint;
+  readonly headers: readonly Header[];
+  readonly links: readonly Certificate[];
+}
+
+export function certificateDocument(parts: CertificateParts): CertificateDocument {
+  return {
+    format: CERTIFICATE_FORMAT,
+    chainId: parts.chainId,
+    block: checkpointJson(parts.block),
+    state: parts.state,
+    from: checkpointJson(parts.from),
+    headers: parts.headers.map(({ bytes }) => bytesToHex(bytes)),
+    links: parts.links.map(({ source, target, votes }) => ({
+      source: checkpointJson(source),
+      target: checkpointJson(target),
+      votes: votes.map(({ bytes }) => bytesToHex(bytes)),
+    })),
+  };
+}
+
+/** The document does not say what a certificate says. */
+export class CertificateFormatError extends Error {
+  override readonly name = 'CertificateFormatError';
+}
+
+/**
+ * Reads a document, as JSON.parse gives it.
+ * @throws CertificateFormatError naming the place: something missing, unknown, or not in its form
+ */
+export function parseCertificateDocument(json: unknown): CertificateParts {
+  const fields = objectAt(json, 'document', ['format', 'chainId', 'block', 'state', 'from', 'headers', 'links']);
+  if (fields.format !== CERTIFICATE_FORMAT) throw fault('format', `must be '${CERTIFICATE_FORMAT}'`);
+  const { state } = fields;
+  if (state !== 'agreed' && state !== 'final') throw fault('state', "must be 'agreed' or 'final'");
+  return {
+    chainId: idAt(fields.chainId, 'chainId'),
+    block: checkpointAt(fields.block, 'block'),
+    state,
+    from: checkpointAt(fields.from, 'from'),
+    headers: arrayAt(fields.headers, 'headers').map((item, i) => headerAt(item, `headers[${i}]`)),
+    links: arrayAt(fields.links, 'links').map((item, i) => {
+      const link = objectAt(item, `links[${i}]`, ['source', 'target', 'votes']);
+      return {
+        source: checkpointAt(link.source, `links[${i}].source`),
+        target: checkpointAt(link.target, `links[${i}].target`),
+        votes: arrayAt(link.votes, `links[${i}].votes`).map((vote, v) => voteAt(vote, `links[${i}].votes[${v}]`)),
+      };
+    }),
+  };
+}
+
+function checkpointJson({ height, id }: Checkpoint): CheckpointJson {
+  return { height: height.toString(), id };
+}
+
+function fault(place: string, problem: string): CertificateFormatError {
+  return new CertificateFormatError(`${place} ${problem}`);
+}
+
+/** An object with exactly these keys. */
+function objectAt<K extends string>(json: unknown, place: string, keys: readonly K[]): Record<K, unknown> {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw fault(place, 'must be an object');
+  for (const key of Object.keys(json)) {
+    if (!(keys as readonly string[]).includes(key)) throw fault(place, `has an unknown key '${key.slice(0, 40)}'`);
+  }
+  for (const key of keys) if (!Object.hasOwn(json, key)) throw fault(place, `has no '${key}'`);
+  return json as Record<K, unknown>;
+}
+
+function arrayAt(json: unknown, place: string): readonly unknown[] {
+  if (!Array.isArray(json)) throw fault(place, 'must be an array');
+  return json;
+}
+
+function idAt(json: unknown, place: string): BlockId {
+  const id = typeof json === 'string' ? parseBlockId(json) : undefined;
+  if (id === undefined) throw fault(place, 'must be 64 lower-case hex digits');
+  return id;
+}
+
+function checkpointAt(json: unknown, place: string): Checkpoint {
+  const fields = objectAt(json, place, ['height', 'id']);
+  const { height } = fields;
+  const value = typeof height === 'string' && /^(0|[1-9][0-9]{0,19})$/.test(height) ? BigInt(height) : MAX_U64 + 1n;
+  if (value > MAX_U64) throw fault(`${place}.height`, 'must be a height as a decimal string');
+  return { height: value, id: idAt(fields.id, `${place}.id`) };
+}
+
+function bytesAt(json: unknown, place: string): Uint8Array {
+  if (typeof json !== 'string' || !/^([0-9a-f]{2})*$/.test(json)) throw fault(place, 'must be lower-case hex');
+  return hexToBytes(json);
+}
+
+function headerAt(json: unknown, place: string): Header {
+  const decoded = decodeHeader(bytesAt(json, place));
+  if (!decoded.ok) throw fault(place, `is no header: ${decoded.detail}`);
+  return decoded.value;
+}
+
+function voteAt(json: unknown, place: string): Vote {
+  const decoded = decodeVote(bytesAt(json, place));
+  if (!decoded.ok) throw fault(place, `is no vote: ${decoded.detail}`);
+  return decoded.value;
+}

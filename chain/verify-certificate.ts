@@ -1,0 +1,236 @@
+/** Checks a certificate with nothing but the genesis. Pure: no node, no clock, no network. */
+import { type Address, formatAddress } from '../crypto/address.ts';
+import type { SignatureBackend } from '../crypto/signature.ts';
+import { BlockTree } from './block-tree.ts';
+import {
+  CertificateFormatError,
+  type CertificateParts,
+  type CertifiedState,
+  parseCertificateDocument,
+} from './certificate-document.ts';
+import type { Genesis } from './genesis.ts';
+import type { BlockReason } from './reasons.ts';
+import type { BlockId, Certificate, Checkpoint } from './types.ts';
+import { checkHeader } from './validate/header.ts';
+import { isSupermajority, voteSignatureItem } from './validate/vote.ts';
+
+/** What can be wrong with a certificate: a closed list. */
+export const CERTIFICATE_FAULTS = [
+  'certificate/malformed',
+  'certificate/wrong-chain',
+  'certificate/header-not-linked',
+  'certificate/bad-pow',
+  'certificate/wrong-bits',
+  'certificate/bad-timestamp',
+  'certificate/unagreed-source',
+  'certificate/wrong-target',
+  'certificate/bad-span',
+  'certificate/vote-wrong-chain',
+  'certificate/vote-other-link',
+  'certificate/not-elector',
+  'certificate/duplicate-voter',
+  'certificate/bad-signature',
+  'certificate/too-few-votes',
+  'certificate/wrong-block',
+  'certificate/not-final',
+] as const;
+export type CertificateFault = (typeof CERTIFICATE_FAULTS)[number];
+
+/** What a certificate that holds proves. */
+export interface CertificateProof {
+  readonly block: Checkpoint;
+  /** `final` also where the document claims no more than `agreed`. */
+  readonly state: CertifiedState;
+  /** Headers checked from genesis up, and the work in them, genesis included. */
+  readonly headers: number;
+  readonly totalWork: bigint;
+  readonly links: number;
+  /** Electors, and the votes a link needs. */
+  readonly n: number;
+  readonly quorum: number;
+  /** The link that made the block, or a descendant, agreed; none for genesis. */
+  readonly decidedBy:
+    | { readonly source: Checkpoint; readonly target: Checkpoint; readonly voters: readonly Address[] }
+    | undefined;
+}
+
+export type CertificateVerdict =
+  | { readonly ok: true; readonly proof: CertificateProof }
+  | { readonly ok: false; readonly fault: CertificateFault; readonly detail: string };
+
+/** A fault, on its way out of the nested checks; never leaves this file. */
+class Refusal extends Error {
+  readonly fault: CertificateFault;
+
+  constructor(fault: CertificateFault, detail: string) {
+    super(detail);
+    this.fault = fault;
+  }
+}
+
+/** Reasons of the header rules that a certificate can run into, as its own. */
+const HEADER_FAULTS: Readonly<Partial<Record<BlockReason, CertificateFault>>> = {
+  'block/unknown-parent': 'certificate/header-not-linked',
+  'block/wrong-height': 'certificate/header-not-linked',
+  'block/wrong-target': 'certificate/wrong-bits',
+  'block/bad-pow': 'certificate/bad-pow',
+  'block/timestamp-too-old': 'certificate/bad-timestamp',
+};
+
+/**
+ * Checks the format, the chain id, every header from genesis on (BLK-3..BLK-6: links, work, difficulty, median time)
+ * and every link (VOTE-2..VOTE-5, VOTE-10, more than two thirds, from an agreed source), the cheapest first within
+ * each. BLK-7 needs a clock and does not bear on what was voted. O(headers + votes), a signature check for each vote.
+ *
+ * @param json the document, as JSON.parse gives it
+ */
+export function verifyCertificate(
+  json: unknown,
+  genesis: Genesis,
+  backend: Pick<SignatureBackend, 'verify'>,
+): CertificateVerdict {
+  try {
+    return { ok: true, proof: proofOf(parseCertificateDocument(json), genesis, backend) };
+  } catch (error) {
+    if (error instanceof Refusal) return { ok: false, fault: error.fault, detail: error.message };
+    if (error instanceof CertificateFormatError) {
+      return { ok: false, fault: 'certificate/malformed', detail: error.message };
+    }
+    throw error;
+  }
+}
+
+function proofOf(
+  parts: CertificateParts,
+  genesis: Genesis,
+  backend: Pick<SignatureBackend, 'verify'>,
+): CertificateProof {
+  const root: Checkpoint = { height: 0n, id: genesis.entry.header.id };
+  if (parts.chainId !== genesis.chainId) {
+    throw new Refusal(
+      'certificate/wrong-chain',
+      `it is of chain ${parts.chainId}, the genesis makes ${genesis.chainId}`,
+    );
+  }
+  if (parts.from.height !== 0n || parts.from.id !== root.id) {
+    throw new Refusal(
+      'certificate/unagreed-source',
+      `it begins at ${place(parts.from)}, not at genesis: nothing shows that this is agreed`,
+    );
+  }
+  const tree = treeOf(parts, genesis);
+  const electorate = new Set(genesis.electorate);
+  const agreed = new Map<BlockId, Certificate | undefined>([[root.id, undefined]]);
+  const finals: Checkpoint[] = [root];
+  for (const [i, link] of parts.links.entries()) {
+    checkLink(link, i, { genesis, tree, agreed, electorate, backend });
+    if (!agreed.has(link.target.id)) agreed.set(link.target.id, link);
+    if (link.target.height === link.source.height + BigInt(genesis.params.checkpointInterval)) finals.push(link.source);
+  }
+  const { block } = parts;
+  if (tree.mainAt(block.height)?.header.id !== block.id) {
+    throw new Refusal('certificate/wrong-block', `block ${place(block)} is not among its headers`);
+  }
+  // The first link that reaches the block decides; for genesis none has to.
+  const decidedBy = parts.links.find(({ target }) => target.height >= block.height);
+  if (decidedBy === undefined && block.height > 0n) {
+    const highest = parts.links.at(-1)?.target ?? root;
+    throw new Refusal('certificate/wrong-block', `its links end at ${place(highest)}, below block ${place(block)}`);
+  }
+  const state = finals.some(({ height }) => height >= block.height) ? 'final' : 'agreed';
+  if (parts.state === 'final' && state !== 'final') {
+    const detail = `block ${place(block)} is agreed, but no link goes from it or above to a direct child checkpoint`;
+    throw new Refusal('certificate/not-final', detail);
+  }
+  return {
+    block,
+    state,
+    headers: parts.headers.length,
+    totalWork: tree.tip.totalWork,
+    links: parts.links.length,
+    n: electorate.size,
+    quorum: Math.floor((2 * electorate.size) / 3) + 1,
+    decidedBy: decidedBy && {
+      source: decidedBy.source,
+      target: decidedBy.target,
+      voters: decidedBy.votes.map(({ voter }) => voter),
+    },
+  };
+}
+
+/** The headers on top of genesis, each checked; its main chain is all of them. */
+function treeOf(parts: CertificateParts, genesis: Genesis): BlockTree {
+  const tree = new BlockTree([genesis.entry]);
+  let parent = genesis.entry;
+  for (const [i, header] of parts.headers.entries()) {
+    const verdict = checkHeader(header, {
+      parent,
+      medianTimePastMs: tree.medianTimePastMs(parent.header.id),
+      nowMs: header.timestampMs, // BLK-7 is between a block and a node's clock
+      params: genesis.params,
+      genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
+    });
+    if (verdict.kind !== 'accept') {
+      const fault = HEADER_FAULTS[verdict.reason];
+      if (fault === undefined) throw new Error(`a header check gave ${verdict.reason}`);
+      const after = `after ${place({ height: parent.header.height, id: parent.header.id })}`;
+      throw new Refusal(fault, `headers[${i}], ${place(header)}, ${after}: ${verdict.reason}`);
+    }
+    parent = { ...verdict.value, arrival: 0 };
+    tree.add(parent);
+  }
+  tree.setTip(parent.header.id);
+  return tree;
+}
+
+interface LinkContext {
+  readonly genesis: Genesis;
+  readonly tree: BlockTree;
+  readonly agreed: ReadonlyMap<BlockId, unknown>;
+  readonly electorate: ReadonlySet<Address>;
+  readonly backend: Pick<SignatureBackend, 'verify'>;
+}
+
+function checkLink(link: Certificate, index: number, context: LinkContext): void {
+  const { genesis, tree, agreed, electorate, backend } = context;
+  const { source, target, votes } = link;
+  const name = `links[${index}], ${source.height} → ${target.height}`;
+  const interval = BigInt(genesis.params.checkpointInterval);
+  if (target.height <= source.height || source.height % interval !== 0n || target.height % interval !== 0n) {
+    throw new Refusal('certificate/bad-span', `${name}: does not rise, or is off the grid of checkpoints`);
+  }
+  if (!agreed.has(source.id) || tree.mainAt(source.height)?.header.id !== source.id) {
+    throw new Refusal('certificate/unagreed-source', `${name}: no link before it agrees its source ${place(source)}`);
+  }
+  if (tree.mainAt(target.height)?.header.id !== target.id) {
+    throw new Refusal('certificate/wrong-target', `${name}: its target ${place(target)} is not among the headers`);
+  }
+  const voters = new Set<Address>();
+  for (const vote of votes) {
+    const who = `${name}: the vote of ${formatAddress(vote.voter)}`;
+    if (vote.chainId !== genesis.chainId)
+      throw new Refusal('certificate/vote-wrong-chain', `${who} is of another chain`);
+    const isSame = (a: Checkpoint, b: Checkpoint): boolean => a.height === b.height && a.id === b.id;
+    if (!isSame(vote.source, source) || !isSame(vote.target, target)) {
+      throw new Refusal('certificate/vote-other-link', `${who} is for ${place(vote.source)} → ${place(vote.target)}`);
+    }
+    if (!electorate.has(vote.voter)) throw new Refusal('certificate/not-elector', `${who}: not in the electorate`);
+    if (voters.has(vote.voter)) throw new Refusal('certificate/duplicate-voter', `${who} is there twice`);
+    voters.add(vote.voter);
+  }
+  if (!isSupermajority(voters.size, electorate.size)) {
+    const detail = `${name}: ${voters.size} votes of ${electorate.size}, not more than two thirds`;
+    throw new Refusal('certificate/too-few-votes', detail);
+  }
+  for (const vote of votes) {
+    if (backend.verify(voteSignatureItem(vote))) continue;
+    throw new Refusal(
+      'certificate/bad-signature',
+      `${name}: the vote of ${formatAddress(vote.voter)} is not signed by it`,
+    );
+  }
+}
+
+function place({ height, id }: Pick<Checkpoint, 'height' | 'id'>): string {
+  return `${height} ${id.slice(0, 12)}…`;
+}

@@ -1,0 +1,81 @@
+/** `grapevine certificate`: fetches what proves a block agreed or final. */
+import { writeFile } from 'node:fs/promises';
+import { type Command, Option } from 'commander';
+import type { CertificateDocument } from '../chain/certificate-document.ts';
+import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
+import type { GrapevineClient } from './client.ts';
+import { RefusedError, UsageError } from './exit.ts';
+import { printJson, printLine } from './output.ts';
+
+interface CertificateOptions extends ApiOptions {
+  readonly out?: string;
+  readonly state?: 'agreed' | 'final';
+}
+
+export function addCertificateCommand(program: Command): void {
+  addApiOptions(
+    program
+      .command('certificate')
+      .description('fetch the votes and headers that prove a block agreed or final')
+      .argument('<height>', 'of the block'),
+  )
+    .addOption(
+      new Option('--state <state>', 'prove this; default: the best the block has').choices(['agreed', 'final']),
+    )
+    .option('-o, --out <file>', 'write a new file instead of printing')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ grapevine certificate 20 -o block20.json
+  $ grapevine verify-certificate block20.json --genesis genesis.json`,
+    )
+    .action(async (height: string, options: CertificateOptions) => {
+      if (!/^(0|[1-9][0-9]{0,19})$/.test(height)) throw new UsageError(`'${height}' is not a height`);
+      const document = await fetchCertificate(openClient(options), height, options.state);
+      if (options.out === undefined) {
+        printJson(document);
+        return;
+      }
+      await saveNewFile(options.out, `${JSON.stringify(document)}\n`);
+      const { block, state, headers, links } = document;
+      if (options.json === true) printJson({ file: options.out, block, state });
+      else
+        printLine(`${options.out}: block ${block.height} ${state}, ${headers.length} headers, ${links.length} links`);
+    });
+}
+
+/** One document from genesis, put together from as many pieces as the node gives it in. */
+async function fetchCertificate(
+  client: GrapevineClient,
+  height: string,
+  state: 'agreed' | 'final' | undefined,
+): Promise<CertificateDocument> {
+  let whole = await client.certificate(height, state);
+  while (whole.from.height !== '0') {
+    const piece = await client.certificate(whole.from.height, 'agreed');
+    const isFitting = piece.block.id === whole.from.id && piece.links.at(-1)?.target.id === whole.from.id;
+    if (!isFitting) {
+      throw new RefusedError(
+        'not-found',
+        `the node has nothing that proves block ${whole.from.height} ${whole.from.id}`,
+      );
+    }
+    whole = {
+      ...whole,
+      from: piece.from,
+      headers: [...piece.headers, ...whole.headers],
+      links: [...piece.links, ...whole.links],
+    };
+  }
+  return whole;
+}
+
+async function saveNewFile(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { flag: 'wx' });
+  } catch (error) {
+    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new UsageError(exists ? `${path} exists` : `cannot write ${path}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,79 @@
+/** `grapevine verify-certificate`: checks a certificate offline, with nothing but the genesis. */
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { parseGenesis } from '../chain/genesis.ts';
+import { type CertificateProof, verifyCertificate } from '../chain/verify-certificate.ts';
+import { formatAddress } from '../crypto/address.ts';
+import { nobleBackend } from '../crypto/noble-backend.ts';
+import { RefusedError, UsageError } from './exit.ts';
+import { printJson, printLine } from './output.ts';
+
+export function addVerifyCertificateCommand(program: Command): void {
+  program
+    .command('verify-certificate')
+    .description('check a certificate offline: exit status 0 where it holds, 1 where it does not')
+    .argument('<file>', 'what `certificate` wrote')
+    .requiredOption('--genesis <file>', 'the genesis document of the network')
+    .option('--json', 'print exactly one JSON document')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ grapevine certificate 20 -o block20.json
+  $ grapevine verify-certificate block20.json --genesis genesis.json`,
+    )
+    .action(async (file: string, options: { readonly genesis: string; readonly json?: boolean }) => {
+      const genesis = parseGenesis(parseJson(await read(options.genesis)) ?? {});
+      const json = parseJson(await read(file));
+      if (json === undefined) throw new RefusedError('certificate/malformed', `${file} is not JSON`);
+      const verdict = verifyCertificate(json, genesis, nobleBackend);
+      if (!verdict.ok) throw new RefusedError(verdict.fault, verdict.detail);
+      const { block, state, n, quorum, headers, links, totalWork, decidedBy } = verdict.proof;
+      if (options.json !== true) {
+        printProof(verdict.proof, genesis.chainId);
+        return;
+      }
+      printJson({
+        chainId: genesis.chainId,
+        block: { height: block.height.toString(), id: block.id },
+        state,
+        n,
+        quorum,
+        headers,
+        links,
+        totalWork: totalWork.toString(),
+        voters: decidedBy?.voters.map(formatAddress) ?? [],
+      });
+    });
+}
+
+function printProof(proof: CertificateProof, chainId: string): void {
+  const { block, state, n, quorum, headers, links, totalWork, decidedBy } = proof;
+  printLine(`block ${block.height} ${block.id} is ${state}`);
+  printLine(`on chain ${chainId}`);
+  if (decidedBy === undefined) {
+    printLine('it is the genesis block, which is agreed and final by itself');
+    return;
+  }
+  const { source, target, voters } = decidedBy;
+  printLine(`by ${voters.length} votes of ${n} voters, ${quorum} needed, for ${source.height} → ${target.height}:`);
+  for (const voter of voters) printLine(`  ${formatAddress(voter)}`);
+  printLine(`checked from genesis: ${links} links, ${headers} headers, total work ${totalWork}`);
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** Undefined where the text is not JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
