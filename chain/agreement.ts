@@ -233,6 +233,11 @@ export class Agreement {
     return isOld ? ignore('vote/too-old') : accept(vote); // VOTE-7, unless it may be evidence
   }
 
+  /** The kept vote of a voter with the highest target, and so with the highest source. */
+  lastVoteOf(voter: Address): Vote | undefined {
+    return this.#logs.get(voter)?.votes().at(-1);
+  }
+
   /** VOTE-3 and VOTE-6..VOTE-9. The signature, VOTE-2 and VOTE-4 hold already. VOTE-10 votes are kept, uncounted. */
   addVote(vote: Vote, tree: BlockTree): VoteOutcome {
     if (!this.#electors.has(vote.voter)) return refused(reject('vote/not-elector')); // VOTE-3: same genesis for all

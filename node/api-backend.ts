@@ -293,7 +293,11 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
           hashRate: Math.round(mining.hashRate()),
           blocks: mining.found,
         },
-        voting: { ...(deps.voter && { address: formatAddress(deps.voter) }), elector: agreement.isVoter },
+        voting: {
+          ...(deps.voter && { address: formatAddress(deps.voter) }),
+          elector: agreement.isVoter,
+          ...(agreement.hasMovedAway && { movedAway: true }),
+        },
         gossip: await deps.gossipCounts(),
         signatures: deps.signatureBackend,
         internalErrors: await deps.internalErrors(),

@@ -72,6 +72,11 @@ const COMMANDS: readonly CommandEntry[] = [
     description: 'check a certificate offline',
     add: async (program) => (await import('./verify-certificate.ts')).addVerifyCertificateCommand(program),
   },
+  {
+    name: 'vote-protection',
+    description: 'move a voter to another machine',
+    add: async (program) => (await import('./vote-protection.ts')).addVoteProtectionCommand(program),
+  },
 ];
 
 /**

@@ -39,7 +39,7 @@ function printStatus(status: NodeStatus): void {
     ['peers', String(status.peers)],
     ['mempool', `${mempool.count} transactions, ${mempool.bytes} bytes${parked}`],
     ['mining', `${mining.mode}${finds}`],
-    ['voting', voting.elector ? (voting.address ?? 'yes') : 'no'],
+    ['voting', voting.movedAway ? 'no: moved away' : voting.elector ? (voting.address ?? 'yes') : 'no'],
     ['gossip', `${gossip.messages} messages, ${gossip.copies} copies`],
     ['errors', String(status.internalErrors)],
   ]);

@@ -84,9 +84,20 @@ export class AgreementService {
     return voter !== undefined && this.agreement.isElector(voter.address);
   }
 
+  /** True where the vote protection was exported: the voter votes from another machine now. */
+  get hasMovedAway(): boolean {
+    return this.#guard?.disabled === true;
+  }
+
   async start(): Promise<void> {
-    const { events, store, voter, chain, agreement, onFailure } = this.#deps;
+    const { events, store, voter, chain, agreement, logger, onFailure } = this.#deps;
     if (voter !== undefined) this.#guard = await store.voteGuard(voter.address);
+    if (this.hasMovedAway) {
+      logger.warn(
+        { voter: voter?.address },
+        'not voting: the vote protection of this voter was exported from here; import it here to vote again',
+      );
+    }
     this.#disposers.push(
       events.on('entry', ({ entry }) => this.#settle(agreement.onBlock(entry, chain.tree))),
       events.on('tip', () => this.considerVoting()),
@@ -172,20 +183,23 @@ export class AgreementService {
   /** A vote that was on disk before a crash may not have been heard by anybody; it can only be this one again. */
   #repeatLastVote(): void {
     const { voter, publish } = this.#deps;
-    if (voter === undefined || this.#guard === undefined) return;
+    if (voter === undefined || this.#guard === undefined || this.hasMovedAway) return;
     const last = this.agreement.votesFrom(this.#guard.targetHeight).find((vote) => vote.voter === voter.address);
     if (last !== undefined) publish(last);
   }
 
   async #vote(): Promise<void> {
     const { voter, mayVote, chain, agreement, store, publish } = this.#deps;
-    if (voter === undefined || !this.isVoter || !mayVote()) return;
-    const link = planVote({ tree: chain.tree, agreement, tip: chain.tip, guard: this.#guard, voterIsElector: true });
+    if (voter === undefined || !this.isVoter || this.hasMovedAway || !mayVote()) return;
+    // What the net has heard from this voter binds it too, should the store have lost its guard.
+    const heard = agreement.lastVoteOf(voter.address);
+    const guard = higherGuard(this.#guard, heard && guardOf(heard));
+    const link = planVote({ tree: chain.tree, agreement, tip: chain.tip, guard, voterIsElector: true });
     if (link === undefined) return;
     const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
-    const guard = { sourceHeight: link.source.height, targetHeight: link.target.height };
-    await store.saveOwnVote(vote, guard); // VOTE-8: on disk before anybody can hear it
-    this.#guard = guard;
+    const next = { ...this.#guard, ...guardOf(link) };
+    await store.saveOwnVote(vote, next); // VOTE-8: on disk before anybody can hear it
+    this.#guard = next;
     this.#settle(agreement.addVote(vote, chain.tree));
     publish(vote);
   }
@@ -247,4 +261,16 @@ export class AgreementService {
   #write(task: () => Promise<void>): void {
     this.#writes.run(task).catch(this.#deps.onFailure);
   }
+}
+
+function guardOf({ source, target }: Pick<Vote, 'source' | 'target'>): VoteGuard {
+  return { sourceHeight: source.height, targetHeight: target.height };
+}
+
+function higherGuard(a: VoteGuard | undefined, b: VoteGuard | undefined): VoteGuard | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return {
+    sourceHeight: a.sourceHeight > b.sourceHeight ? a.sourceHeight : b.sourceHeight,
+    targetHeight: a.targetHeight > b.targetHeight ? a.targetHeight : b.targetHeight,
+  };
 }

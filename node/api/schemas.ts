@@ -422,6 +422,9 @@ export const NodeStatus = Type.Object(
     voting: Type.Object({
       address: Type.Optional(AddressText),
       elector: Type.Boolean({ description: 'Is its key in the electorate' }),
+      movedAway: Type.Optional(
+        Type.Boolean({ description: 'Its vote protection was exported: it votes no more here' }),
+      ),
     }),
     gossip: Type.Object({
       messages: Type.Integer({ description: 'Distinct messages received since the start' }),

@@ -195,7 +195,9 @@ class AgreementExaminer {
       (most, next) => (next !== undefined && next > most ? next : most),
       this.#context.safeHeight,
     );
-    this.#exam.put(keys.guardKey(voter), records.encodeGuard({ sourceHeight: height, targetHeight: height }));
+    // Whether the voter has moved away stays as it is; of a guard that can't be read it is not known.
+    const raised = { ...guard, sourceHeight: height, targetHeight: height };
+    this.#exam.put(keys.guardKey(voter), records.encodeGuard(raised));
     return { voter, height };
   }
 

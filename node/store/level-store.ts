@@ -51,6 +51,7 @@ import {
   StoreError,
   type TxLocation,
   type VoteGuard,
+  type VoteProtectionStore,
 } from './store.ts';
 
 export interface StoreOptions {
@@ -81,7 +82,10 @@ const MEMORY: StoreOptions = {
  * closes it. Options default to those of a database in memory.
  * @throws StoreError `wrong-schema`; `damaged` where there are records but nothing that says of which schema
  */
-export async function openStoreOn(db: LevelDatabase, options: Partial<StoreOptions> = {}): Promise<Store> {
+export async function openStoreOn(
+  db: LevelDatabase,
+  options: Partial<StoreOptions> = {},
+): Promise<Store & VoteProtectionStore> {
   const store = new LevelStore(db, { ...MEMORY, ...options });
   try {
     await store.open();
@@ -99,7 +103,7 @@ interface FailedBatch {
   readonly undo: readonly Operation[] | undefined;
 }
 
-class LevelStore implements Store {
+class LevelStore implements Store, VoteProtectionStore {
   readonly #db: LevelDatabase;
   readonly #options: StoreOptions;
   /** Settles when the last write in the queue has. */
@@ -285,19 +289,38 @@ class LevelStore implements Store {
     });
   }
 
-  /** Rejects with RangeError where the guard would go back (VOTE-8): the last line of defence against own faults. */
+  /**
+   * Rejects with RangeError where the guard would go back (VOTE-8), or the voter has moved away: the last line of
+   * defence against own faults.
+   */
   saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void> {
     const key = keys.guardKey(vote.voter);
     return this.#write([putVote(vote), put(key, records.encodeGuard(guard))], DURABLE, async () => {
-      const before = await this.#read(key, records.decodeGuard);
-      if (before === undefined) return;
-      if (guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight) {
-        throw new RangeError(
-          `VOTE-8: the guard of ${vote.voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
-            `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
-        );
+      const before = await this.#checkGuard(vote.voter, guard);
+      if (before?.disabled === true || guard.disabled === true) {
+        throw new RangeError(`VOTE-8: ${vote.voter} votes from another store`);
       }
     });
+  }
+
+  async saveVoteGuard(voter: Address, guard: VoteGuard): Promise<void> {
+    await this.#write([put(keys.guardKey(voter), records.encodeGuard(guard))], DURABLE, async () => {
+      await this.#checkGuard(voter, guard);
+    });
+  }
+
+  voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>> {
+    return this.#reading(async () => {
+      const guards = new Map<Address, VoteGuard>();
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.guard))) {
+        guards.set(addressFromBytes(key.subarray(1)), records.decodeGuard(records.unsealRecord(key, value)));
+      }
+      return guards;
+    });
+  }
+
+  chainId(): Promise<ChainId | undefined> {
+    return this.#reading(() => this.#read(META.chain, chainIdFromBytes));
   }
 
   voteGuard(voter: Address): Promise<VoteGuard | undefined> {
@@ -400,6 +423,21 @@ class LevelStore implements Store {
   async #read<T>(key: Uint8Array, decode: (payload: Uint8Array) => T): Promise<T | undefined> {
     const record = await this.#db.get(key, ENCODING);
     return record === undefined ? undefined : decode(records.unsealRecord(key, record));
+  }
+
+  /** Gives the guard that is there. */
+  async #checkGuard(voter: Address, guard: VoteGuard): Promise<VoteGuard | undefined> {
+    const before = await this.#read(keys.guardKey(voter), records.decodeGuard);
+    if (before === undefined) return undefined;
+    const isLower = guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight;
+    if (isLower) {
+      throw new RangeError(
+        `VOTE-8: the guard of ${voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
+          `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
+      );
+    }
+    if ((guard.moves ?? 0) < (before.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
+    return before;
   }
 
   async #readBatchNumber(): Promise<bigint> {

@@ -2,7 +2,7 @@ import { ClassicLevel } from 'classic-level';
 import type { StorePlace } from './damage.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
-import type { Store } from './store.ts';
+import type { Store, VoteProtectionStore } from './store.ts';
 
 /**
  * Opens the store in a directory of its own, or makes a new one there. A store of an older schema is copied to
@@ -11,7 +11,7 @@ import type { Store } from './store.ts';
  * @param place `location`: the directory, made where it is missing; `dataDir`: what messages tell the user to pass
  * @throws StoreError `locked`, `damaged` or `wrong-schema`: the message says what to do, and nothing was changed
  */
-export async function openLevelStore(place: StorePlace): Promise<Store> {
+export async function openLevelStore(place: StorePlace): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
   const db = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });

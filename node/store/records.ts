@@ -237,12 +237,19 @@ export function decodeCertificate(payload: Uint8Array): Certificate {
   });
 }
 
+/** source height u64 | target height u64 | and, of a voter that has moved, disabled u8 | moves u32. */
 export function encodeGuard(guard: VoteGuard): Uint8Array {
-  return new ByteWriter(16).u64(guard.sourceHeight).u64(guard.targetHeight).bytes;
+  const { sourceHeight, targetHeight, disabled = false, moves = 0 } = guard;
+  const hasMoved = disabled || moves > 0;
+  const writer = new ByteWriter(hasMoved ? 21 : 16).u64(sourceHeight).u64(targetHeight);
+  return hasMoved ? writer.u8(disabled ? 1 : 0).u32(moves).bytes : writer.bytes;
 }
 
 export function decodeGuard(payload: Uint8Array): VoteGuard {
-  return decodeWith(payload, (reader) => ({ sourceHeight: reader.u64(), targetHeight: reader.u64() }));
+  return decodeWith(payload, (reader) => {
+    const heights = { sourceHeight: reader.u64(), targetHeight: reader.u64() };
+    return reader.remaining === 0 ? heights : { ...heights, disabled: reader.u8() === 1, moves: reader.u32() };
+  });
 }
 
 /** As `encodeEvidence` writes it, but the votes in any order: earlier versions kept the order of arrival. */

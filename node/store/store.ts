@@ -76,10 +76,14 @@ export interface HistoryPlace {
   readonly index?: number;
 }
 
-/** What a voter must remember never to contradict itself (VOTE-8): monotone in both. */
+/** What a voter must remember never to contradict itself (VOTE-8): monotone in all. */
 export interface VoteGuard {
   readonly sourceHeight: bigint;
   readonly targetHeight: bigint;
+  /** The voter votes from another store: none may be cast on this one. Default false. */
+  readonly disabled?: boolean;
+  /** How often the voter has moved from store to store. Default 0. */
+  readonly moves?: number;
 }
 
 export interface Store {
@@ -115,6 +119,16 @@ export interface Store {
   savePeers(peers: ReadonlyMap<string, number>): Promise<void>;
   loadPeers(): Promise<ReadonlyMap<string, number>>;
 
+  close(): Promise<void>;
+}
+
+/** What moving a voter needs of a store, besides what a node does. Used on a stopped node. */
+export interface VoteProtectionStore {
+  /** Undefined: the store holds no chain yet. */
+  chainId(): Promise<ChainId | undefined>;
+  voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>>;
+  /** Durable. Rejects with RangeError where a height or the moves would go back. */
+  saveVoteGuard(voter: Address, guard: VoteGuard): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -28,6 +28,7 @@ const COMMANDS = [
   'make-genesis',
   'certificate',
   'verify-certificate',
+  'vote-protection',
 ];
 
 let backend: FakeBackend;

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { makeEvidence } from '../../../chain/evidence.ts';
 import type { Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
-import type { Store, StoredBlock } from '../../../node/store/store.ts';
+import type { Store, StoredBlock, VoteProtectionStore } from '../../../node/store/store.ts';
 import {
   addressOfWallet,
   checkpointOf,
@@ -20,6 +20,11 @@ import { FaultyLevel, openDiskStore, openMemoryStore, withDirectory } from './op
 const { chainId, blocks } = makeChain(6);
 const genesis = blocks[0]!;
 const tip = blocks[6]!;
+
+/** Every store has both sides; the tests are given the one that nodes see. */
+function asProtection(store: Store): Store & VoteProtectionStore {
+  return store as Store & VoteProtectionStore;
+}
 
 async function saveChain(store: Store, chain: readonly TestBlock[] = blocks): Promise<void> {
   await store.initialize(genesis, genesis.accounts);
@@ -279,6 +284,26 @@ onBoth('another chain is refused, by name, and the way out told', async (store, 
   const message = expect.stringMatching(`belongs to chain ${chainId}.*makes chain ${other}.*--data-dir`);
   await expect(store.load(other)).rejects.toMatchObject({ name: 'StoreError', code: 'wrong-chain', message });
   expect((await store.load(chainId))?.tip).toBe(tip.entry.header.id);
+});
+
+onBoth('VOTE-8: a voter that has moved away casts no vote here, and moves are never undone', async (store, reopen) => {
+  await saveChain(store);
+  const headers = blocks.map(({ entry }) => entry.header);
+  const { voter } = makeTestVote(chainId, 2, headers[1]!, headers[3]!);
+  const left = { sourceHeight: 1n, targetHeight: 3n, disabled: true, moves: 1 };
+  const back = { sourceHeight: 2n, targetHeight: 4n, disabled: false, moves: 2 };
+  const next = makeTestVote(chainId, 2, headers[2]!, headers[5]!);
+  await asProtection(store).saveVoteGuard(voter, left);
+  store = await reopen();
+  expect(await asProtection(store).voteGuards()).toEqual(new Map([[voter, left]]));
+  expect(await asProtection(store).chainId()).toBe(chainId);
+  await expect(store.saveOwnVote(next, { sourceHeight: 2n, targetHeight: 5n, moves: 1 })).rejects.toThrow('VOTE-8');
+  expect((await store.load(chainId))?.votes).toEqual([]);
+  await asProtection(store).saveVoteGuard(voter, back);
+  await expect(asProtection(store).saveVoteGuard(voter, left)).rejects.toThrow(RangeError);
+  await expect(store.saveOwnVote(next, { sourceHeight: 2n, targetHeight: 5n })).rejects.toThrow(RangeError);
+  await store.saveOwnVote(next, { sourceHeight: 2n, targetHeight: 5n, moves: 2 });
+  expect(await store.voteGuard(voter)).toEqual({ sourceHeight: 2n, targetHeight: 5n, disabled: false, moves: 2 });
 });
 
 test('each call that writes is one batch; fsync for all but votes heard, mempool and peers', async () => {

@@ -1,0 +1,156 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { signVote } from '../../../chain/sign.ts';
+import { formatAddress } from '../../../crypto/address.ts';
+import { openLevelStore } from '../../../node/store/open-level-store.ts';
+import type { Store, VoteGuard } from '../../../node/store/store.ts';
+import { certifiedGenesis } from '../chain/certified-chain.ts';
+import { alice, bob, genesis } from '../chain/chain-fixtures.ts';
+
+const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'grapevine-protection-'));
+  await writeFile(join(folder, 'genesis.json'), JSON.stringify(genesis.doc));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+function grapevine(
+  ...args: string[]
+): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '--disable-warning=ExperimentalWarning' };
+    execFile(process.execPath, [CLI, 'vote-protection', ...args], { env }, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+const dirOf = (name: string) => join(folder, name);
+
+async function onStore<T>(name: string, body: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openLevelStore({ location: join(dirOf(name), 'store'), dataDir: dirOf(name) });
+  try {
+    return await body(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** A store of the chain in which the key has voted. */
+async function makeVoterStore(name: string, guard: VoteGuard, key = alice, of = genesis): Promise<void> {
+  await mkdir(dirOf(name), { recursive: true });
+  await onStore(name, async (store) => {
+    const delta = { before: new Map(), after: of.accounts };
+    await store.initialize({ entry: of.entry, block: of.block, delta }, of.accounts);
+    await vote(store, guard, key);
+  });
+}
+
+function vote(store: Store, guard: VoteGuard, key = alice): Promise<void> {
+  const { id } = genesis.entry.header;
+  const source = { height: guard.sourceHeight, id };
+  const target = { height: guard.targetHeight, id };
+  return store.saveOwnVote(signVote({ chainId: genesis.chainId, source, target }, key.secretKey), guard);
+}
+
+test('a voter moves: the old store casts no vote any more, the new one none that contradicts an old one', async () => {
+  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+  const file = join(folder, 'protection.json');
+  const exported = await grapevine('export', '--data-dir', dirOf('old'), '-o', file);
+  expect(exported).toMatchObject({ status: 0, stdout: expect.stringContaining('source 6, target 7') });
+  expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({
+    chainId: genesis.chainId,
+    voter: formatAddress(alice.address),
+    sourceHeight: '6',
+    targetHeight: '7',
+    moves: 1,
+    disabled: true,
+    checksum: expect.stringMatching(/^[0-9a-f]{64}$/),
+  });
+  await onStore('old', async (store) => {
+    expect(await store.voteGuard(alice.address)).toMatchObject({ disabled: true, moves: 1 });
+    await expect(vote(store, { sourceHeight: 7n, targetHeight: 8n, moves: 1 })).rejects.toThrow('VOTE-8');
+  });
+
+  // The new machine has no store yet, so its chain comes from the genesis.
+  const imported = await grapevine(
+    'import',
+    file,
+    '--data-dir',
+    dirOf('new'),
+    '--genesis',
+    join(folder, 'genesis.json'),
+  );
+  expect(imported).toMatchObject({ status: 0, stdout: expect.stringContaining('source 6, target 7 on') });
+  await onStore('new', async (store) => {
+    expect(await store.load(genesis.chainId)).toBeUndefined(); // still to be begun by the node
+    await expect(vote(store, { sourceHeight: 5n, targetHeight: 8n, moves: 1 })).rejects.toThrow('VOTE-8');
+    await vote(store, { sourceHeight: 7n, targetHeight: 8n, moves: 1 });
+  });
+
+  const again = await grapevine('import', file, '--data-dir', dirOf('old'));
+  expect(again).toMatchObject({ status: 1, stderr: expect.stringContaining('refused: protection/moved-on') });
+
+  // And back: what the new machine exports is taken by the old one.
+  const back = join(folder, 'back.json');
+  expect(
+    await grapevine('export', '--data-dir', dirOf('new'), '-o', back, '--genesis', join(folder, 'genesis.json')),
+  ).toMatchObject({ status: 0 });
+  expect(await grapevine('import', back, '--data-dir', dirOf('old'))).toMatchObject({ status: 0 });
+  await onStore('old', async (store) => {
+    expect(await store.voteGuard(alice.address)).toEqual({
+      sourceHeight: 7n,
+      targetHeight: 8n,
+      disabled: false,
+      moves: 2,
+    });
+    await vote(store, { sourceHeight: 8n, targetHeight: 9n, moves: 2 });
+  });
+}, 60_000);
+
+test('what does not fit is refused, and changes nothing', async () => {
+  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+  await makeVoterStore('bob', { sourceHeight: 1n, targetHeight: 2n }, bob);
+  await makeVoterStore('elsewhere', { sourceHeight: 1n, targetHeight: 2n }, alice, certifiedGenesis());
+  const copy = join(folder, 'copy.json');
+  const kept = await grapevine('export', '--data-dir', dirOf('old'), '-o', copy, '--no-disable');
+  expect(kept).toMatchObject({ status: 0, stderr: expect.stringContaining('goes on voting') });
+  await onStore('old', (store) => vote(store, { sourceHeight: 7n, targetHeight: 8n }));
+  const live = await grapevine('import', copy, '--data-dir', dirOf('old'));
+  expect(live).toMatchObject({ status: 1, stderr: expect.stringContaining('refused: protection/still-voting') });
+
+  const file = join(folder, 'protection.json');
+  expect(await grapevine('export', '--data-dir', dirOf('old'), '-o', file)).toMatchObject({ status: 0 });
+  const refusals = [
+    [['import', file, '--data-dir', dirOf('elsewhere')], 1, 'protection/wrong-chain'],
+    [['import', file, '--data-dir', dirOf('bob')], 1, 'protection/wrong-voter'],
+    [['import', file, '--data-dir', dirOf('old'), '--voter', formatAddress(bob.address)], 1, 'protection/wrong-voter'],
+    [['import', join(folder, 'genesis.json'), '--data-dir', dirOf('bob')], 1, 'protection/malformed'],
+    [['import', file, '--data-dir', dirOf('empty')], 2, 'give --genesis'],
+    [['import', '/nonexistent.json', '--data-dir', dirOf('bob')], 2, 'cannot read'],
+    [['export', '--data-dir', dirOf('nowhere')], 2, 'no store'],
+    [['export', '--data-dir', dirOf('old'), '-o', file], 2, 'exists'],
+  ] as const;
+  for (const [args, status, why] of refusals) {
+    expect(await grapevine(...args), args.join(' ')).toMatchObject({ status, stderr: expect.stringContaining(why) });
+  }
+  await onStore('bob', async (store) => {
+    expect(await store.voteGuard(alice.address)).toBeUndefined();
+    expect(await store.voteGuard(bob.address)).toEqual({ sourceHeight: 1n, targetHeight: 2n });
+  });
+}, 60_000);
+
+test('a store that a node has open is left alone', async () => {
+  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+  await onStore('old', async () => {
+    const run = await grapevine('export', '--data-dir', dirOf('old'));
+    expect(run).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining('refused: store/locked') });
+  });
+}, 30_000);
