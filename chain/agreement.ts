@@ -1,9 +1,28 @@
 import type { Address } from '../crypto/address.ts';
 import type { BlockTree } from './block-tree.ts';
+import {
+  Candidates,
+  type Dynasty,
+  dynastyAfter,
+  dynastyOfPath,
+  type Electorate,
+  type ElectorateRule,
+  Electorates,
+  quorumOf,
+} from './electorate.ts';
 import { makeEvidence, offendersDigest } from './evidence.ts';
+import {
+  areSupermajorities,
+  hasQuorum,
+  type Link,
+  LinkBook,
+  type LinkState,
+  talliesOf,
+  toCertificate,
+} from './link-book.ts';
 import type { EvidenceReason, VoteReason } from './reasons.ts';
 import type { BlockId, Certificate, ChainEntry, Checkpoint, Evidence, Vote } from './types.ts';
-import { isSupermajority } from './validate/vote.ts';
+import { contradiction } from './validate/vote.ts';
 import type { Verdict } from './verdict.ts';
 import { accept, ignore, reject } from './verdict.ts';
 import { VoterLog } from './voter-log.ts';
@@ -26,8 +45,10 @@ export const DEFAULT_AGREEMENT_LIMITS: AgreementLimits = {
 };
 
 export interface AgreementOptions {
-  /** The genesis electorate; equal votes. Duplicates count once. */
+  /** The voters of the genesis: the electorate, or what fills the window of miners at first. Duplicates count once. */
   readonly electorate: readonly Address[];
+  /** Default: the voters of the genesis, for ever. */
+  readonly rule?: ElectorateRule;
   /** Agreed and final from the start. */
   readonly genesis: Checkpoint;
   readonly checkpointInterval: number;
@@ -71,27 +92,27 @@ export interface AgreementSnapshot {
   readonly final: Checkpoint;
   readonly votes: readonly Vote[];
   readonly evidence: readonly Evidence[];
+  /** Electorate `miners`: every block of the tree. */
+  readonly entries?: Iterable<ChainEntry>;
+  /** Electorate `miners`: the links that lead to `final`, lowest first, from far enough below to know its dynasty. */
+  readonly pathToFinal?: readonly Certificate[];
 }
 
 export interface LinkTally {
   readonly source: Checkpoint;
   readonly target: Checkpoint;
   readonly voters: readonly Address[];
-}
-
-/** All votes for one source → target. */
-interface Link {
-  readonly source: Checkpoint;
-  readonly target: Checkpoint;
-  readonly votes: Map<Address, Vote>;
-  /** `waiting`: a block is not in the tree yet. `void`: never counts (VOTE-10). */
-  state: 'waiting' | 'valid' | 'void';
+  /** Of each electorate that the link needs, forward first; undefined while its source is not agreed. */
+  readonly tallies: readonly { readonly weight: number; readonly total: number }[] | undefined;
 }
 
 interface AgreedCheckpoint {
   readonly checkpoint: Checkpoint;
   /** Undefined for genesis, and for a final block restored without its certificate. */
   readonly certificate: Certificate | undefined;
+  /** Of the links that begin here; undefined where the path to here is not known: they never count. */
+  readonly dynasty: Dynasty | undefined;
+  readonly electorates: readonly Electorate[] | undefined;
 }
 
 interface Changes {
@@ -103,34 +124,30 @@ interface Changes {
 
 /**
  * The two-thirds rule over the proof-of-work chain, after Casper the Friendly Finality Gadget (Buterin and
- * Griffith, arXiv:1710.09437), with one equal vote for each elector of the genesis.
+ * Griffith, arXiv:1710.09437), with one equal vote for each elector of the genesis, or, under the rule `miners`, with
+ * the weights and dynasties of `electorate.ts`.
  *
- * Specification: a checkpoint is *agreed* when more than two thirds of the electorate voted one link to it from an
- * agreed ancestor; genesis is agreed. An agreed checkpoint is *final* when its direct child checkpoint is agreed
+ * Specification: a checkpoint is *agreed* when more than two thirds of each electorate in force at its source voted
+ * one link to it from an agreed ancestor; genesis is agreed. An agreed checkpoint is *final* when its direct child checkpoint is agreed
  * from it. Agreed ones never un-agree, the final one only moves up along one chain. Two conflicting final blocks
  * take a third of the electorate breaking VOTE-8, and their votes, brought together, name them.
  *
- * Bounds: votes ≤ electors × `maxVotesPerVoter`, links ≤ votes, evidence ≤ electors, agreed ≤ checkpoints above
- * the final one. Complexity: `addVote` O(log votes of the voter) and an ancestor look-up for the first vote of a
- * link; no call looks at the whole tree or at all votes.
+ * Bounds: votes ≤ candidates × `maxVotesPerVoter`, links ≤ votes, evidence ≤ candidates, agreed ≤ checkpoints above
+ * the final one; candidates are the electors, under `miners` the authors that can be in a window still. Complexity:
+ * `addVote` O(log votes of the voter) and an ancestor look-up for the first vote of a link; under `miners` a new
+ * dynasty costs O(window). No call looks at the whole tree or at all votes.
  *
  * Signatures, chain id and grid are checked before votes get here (`validate/vote.ts`).
  */
 export class Agreement {
-  readonly electorate: readonly Address[];
   readonly checkpointInterval: bigint;
-  /** Fewest votes that agree a checkpoint: ⌊2n/3⌋ + 1. */
-  readonly quorum: number;
-  readonly #electors: ReadonlySet<Address>;
+  readonly #electorates: Electorates;
+  readonly #candidates: Candidates;
   readonly #genesis: Checkpoint;
   readonly #limits: AgreementLimits;
 
   readonly #logs = new Map<Address, VoterLog>();
-  readonly #links = new Map<string, Link>();
-  readonly #linksByTargetHeight = new Map<bigint, Set<Link>>();
-  readonly #linksBySource = new Map<BlockId, Set<Link>>();
-  /** Links in state `waiting`, by target. */
-  readonly #waitingLinks = new Map<BlockId, Set<Link>>();
+  readonly #links = new LinkBook();
   readonly #offenders = new Map<Address, Evidence>();
   #offendersDigest = offendersDigest([]);
 
@@ -143,15 +160,15 @@ export class Agreement {
   #bestAgreed: Checkpoint;
 
   constructor(options: AgreementOptions) {
-    this.#electors = new Set(options.electorate);
-    this.electorate = [...this.#electors];
+    const rule = options.rule ?? { kind: 'genesis' };
+    this.#electorates = new Electorates(rule, options.electorate, options.genesis);
+    this.#candidates = new Candidates(this.#electorates);
     this.checkpointInterval = BigInt(options.checkpointInterval);
-    this.quorum = Math.floor((2 * this.#electors.size) / 3) + 1;
     this.#genesis = options.genesis;
     this.#limits = { ...DEFAULT_AGREEMENT_LIMITS, ...options.limits };
     this.#final = options.genesis;
     this.#bestAgreed = options.genesis;
-    this.#recordAgreed(options.genesis, undefined);
+    this.#recordAgreed(options.genesis, undefined, this.#electorates.firstDynasty, undefined);
   }
 
   /** The last final checkpoint; genesis at first. */
@@ -179,8 +196,45 @@ export class Agreement {
     return this.#offendersDigest;
   }
 
+  get rule(): ElectorateRule {
+    return this.#electorates.rule;
+  }
+
+  /** What a link from the best agreed checkpoint needs more than two thirds of: of each, forward first. */
+  get inForce(): readonly Electorate[] {
+    return this.#inForceAt(this.#bestAgreed.id) ?? this.#inForceAt(this.#final.id) ?? [];
+  }
+
+  /** The members of the forward electorate in force. */
+  get electorate(): readonly Address[] {
+    return Array.from(this.inForce[0]?.weights.keys() ?? []);
+  }
+
+  /** The least weight that is more than two thirds of the forward electorate in force: ⌊2n/3⌋ + 1. */
+  get quorum(): number {
+    return quorumOf(this.inForce[0]?.total ?? 0);
+  }
+
+  /** Whether votes of this address are kept: under `miners` it may be in no electorate in force yet, or any more. */
   isElector(address: Address): boolean {
-    return this.#electors.has(address);
+    return this.#candidates.has(address);
+  }
+
+  /** Whether votes of this address count in links from an agreed checkpoint. */
+  countsFrom(source: BlockId, address: Address): boolean {
+    return this.#inForceAt(source)?.some(({ weights }) => weights.has(address)) === true;
+  }
+
+  /**
+   * Whether votes for one link are more than two thirds of what it needs. Where the source is not agreed here, that is
+   * judged, under `miners`, by the electorates in force at our best agreed checkpoint: a guess, not a proof.
+   */
+  isQuorum(votes: readonly Vote[]): boolean {
+    const [first] = votes;
+    if (first === undefined) return false;
+    const electorates = this.#inForceAt(first.source.id) ?? this.inForce;
+    const voters = new Set(votes.map(({ voter }) => voter));
+    return electorates.length > 0 && areSupermajorities(talliesOf(voters, electorates));
   }
 
   isOffender(address: Address): boolean {
@@ -208,9 +262,14 @@ export class Agreement {
 
   /** Votes per link to targets at one height, most first. Offenders' votes are not counted. */
   votesAt(height: bigint): LinkTally[] {
-    const links = Array.from(this.#linksByTargetHeight.get(height) ?? []);
-    return links
-      .map(({ source, target, votes }) => ({ source, target, voters: Array.from(votes.keys()) }))
+    return this.#links
+      .atTarget(height)
+      .map(({ source, target, votes, tallies }) => ({
+        source,
+        target,
+        voters: Array.from(votes.keys()),
+        tallies: tallies?.map(({ weight, electorate }) => ({ weight, total: electorate.total })),
+      }))
       .sort((a, b) => b.voters.length - a.voters.length);
   }
 
@@ -225,10 +284,11 @@ export class Agreement {
    * foreign votes cost no check. Accepts what has to be looked at; changes nothing.
    */
   screen(vote: Vote): Verdict<Vote, VoteReason> {
-    if (!this.#electors.has(vote.voter)) return reject('vote/not-elector'); // VOTE-3
-    if (this.#offenders.has(vote.voter)) return ignore('vote/offender'); // VOTE-9
     const log = this.#logs.get(vote.voter);
+    if (this.#offenders.has(vote.voter)) return ignore('vote/offender'); // VOTE-9
     if (log?.has(vote) === true) return ignore('vote/known'); // VOTE-6
+    const isCandidate = this.#candidates.has(vote.voter) || log?.contradicting(vote) !== undefined;
+    if (!isCandidate) return this.#notElector('vote/not-elector'); // VOTE-3
     const isOld = vote.target.height < this.#keptFrom() && log?.contradicting(vote) === undefined;
     return isOld ? ignore('vote/too-old') : accept(vote); // VOTE-7, unless it may be evidence
   }
@@ -240,8 +300,9 @@ export class Agreement {
 
   /** VOTE-3 and VOTE-6..VOTE-9. The signature, VOTE-2 and VOTE-4 hold already. VOTE-10 votes are kept, uncounted. */
   addVote(vote: Vote, tree: BlockTree): VoteOutcome {
-    if (!this.#electors.has(vote.voter)) return refused(reject('vote/not-elector')); // VOTE-3: same genesis for all
+    const isCandidate = this.#candidates.has(vote.voter);
     if (this.#offenders.has(vote.voter)) return refused(ignore('vote/offender')); // VOTE-9
+    if (!isCandidate && !this.#logs.has(vote.voter)) return refused(this.#notElector('vote/not-elector')); // VOTE-3
     const log = this.#log(vote.voter);
     if (log.has(vote)) return refused(ignore('vote/known')); // VOTE-6
     const evidence = this.#findEvidence(vote, log); // VOTE-8, before VOTE-7: evidence is evidence at any height
@@ -249,6 +310,7 @@ export class Agreement {
       this.#condemn(evidence);
       return { verdict: accept(vote), evidence, agreed: [] };
     }
+    if (!isCandidate) return refused(this.#notElector('vote/not-elector')); // it was one when it cast the others
     // VOTE-7. What does not fit the voter's log is lower than everything in it.
     if (!log.fits(vote)) return refused(ignore('vote/too-old'));
     if (vote.target.height <= this.#final.height) {
@@ -269,10 +331,8 @@ export class Agreement {
   /** Counts the votes that waited for this block, which is in the tree now. */
   onBlock(entry: ChainEntry, tree: BlockTree): AgreementUpdate {
     const changes = noChanges();
-    const links = this.#waitingLinks.get(entry.header.id);
-    if (links === undefined) return toUpdate(changes);
-    this.#waitingLinks.delete(entry.header.id);
-    for (const link of links) {
+    this.#candidates.onBlock(entry.header);
+    for (const link of this.#links.takeWaiting(entry.header.id)) {
       link.state = linkState(link, tree);
       this.#tryAgree(link, tree, changes);
     }
@@ -302,8 +362,10 @@ export class Agreement {
     }
     const { source, target } = certificate;
     let applied = this.#agreed.has(target.id) || tree.isAncestor(target.id, this.#final.id);
-    const hasQuorum = isSupermajority(certificate.votes.length, this.#electors.size);
-    if (hasQuorum && linkState(certificate, tree) === 'valid') {
+    const electorates = this.#inForceAt(source.id);
+    const voters = certificate.votes.map(({ voter }) => voter);
+    const counts = electorates !== undefined && areSupermajorities(talliesOf(voters, electorates));
+    if (counts && linkState(certificate, tree) === 'valid') {
       if (!this.#agreed.has(source.id)) this.#noteConflict(certificate, tree, changes);
       else if (target.height > this.#final.height) {
         this.#agree(certificate, tree, changes);
@@ -315,7 +377,7 @@ export class Agreement {
 
   /** EVID-3 and EVID-6: what the voter's votes are worth, whatever came first. They need no signature check. */
   checkEvidence(evidence: Evidence): Verdict<Evidence, EvidenceReason> {
-    if (!this.#electors.has(evidence.voter)) return reject('evidence/not-elector'); // EVID-3: same genesis for all
+    if (!this.#candidates.hasBeen(evidence.voter)) return this.#notElector('evidence/not-elector'); // EVID-3
     if (this.#offenders.has(evidence.voter)) return ignore('evidence/known'); // EVID-6
     return accept(evidence);
   }
@@ -332,18 +394,26 @@ export class Agreement {
    * @returns what the votes agree beyond the certificates: not saved yet when the node went down.
    */
   restore(snapshot: AgreementSnapshot, tree: BlockTree): AgreementUpdate {
+    for (const { header } of snapshot.entries ?? []) this.#candidates.onBlock(header);
     this.#final = snapshot.final;
+    const { pathToFinal = [] } = snapshot;
+    const own = snapshot.certificates.find(({ target }) => target.id === snapshot.final.id);
+    const dynasty = dynastyOfPath(pathToFinal, this.checkpointInterval);
+    this.#recordAgreed(snapshot.final, own, dynasty, tree);
     for (const certificate of snapshot.certificates) {
-      if (certificate.target.height < snapshot.final.height) continue;
-      this.#recordAgreed(certificate.target, certificate);
-      if (certificate.source.id === snapshot.final.id && this.#isDirect(certificate)) this.#finalizedBy = certificate;
+      const { source, target } = certificate;
+      if (target.height < snapshot.final.height) continue;
+      this.#recordAgreed(target, certificate, this.#dynastyAfter(certificate), tree);
+      if (source.id === snapshot.final.id && this.#isDirect(certificate)) this.#finalizedBy = certificate;
     }
-    this.#recordAgreed(snapshot.final, undefined);
     this.#setBestAgreed(tree);
-    for (const evidence of snapshot.evidence) this.addEvidence(evidence);
+    for (const evidence of snapshot.evidence) {
+      const { voter, first, second, kind } = evidence;
+      if (!this.#offenders.has(voter) && contradiction(first, second) === kind) this.#condemn(evidence);
+    }
     const changes = noChanges();
     for (const vote of snapshot.votes) {
-      if (!this.#electors.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
+      if (!this.#candidates.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
       const log = this.#log(vote.voter);
       if (log.has(vote) || !log.fits(vote)) continue;
       const evidence = this.#findEvidence(vote, log);
@@ -357,7 +427,7 @@ export class Agreement {
   /** Forgets agreed checkpoints below the final one and votes far below it. Done whenever the final block moves. */
   prune(): void {
     for (const [voter, log] of this.#logs) {
-      for (const vote of log.prune(this.#keptFrom())) this.#uncount(vote);
+      for (const vote of log.prune(this.#keptFrom())) this.#links.remove(vote);
       if (log.votes().length === 0) this.#logs.delete(voter);
     }
     const [genesis, ...others] = this.#agreedByHeight;
@@ -368,6 +438,28 @@ export class Agreement {
     });
     this.#agreedByHeight.length = 0;
     this.#agreedByHeight.push(genesis!, ...kept);
+    const rear = this.#agreed.get(this.#final.id)?.dynasty?.rear;
+    if (rear !== undefined) this.#candidates.advance(rear.height);
+  }
+
+  /**
+   * What a link from here needs; undefined where that is not known, so that it never counts. Under `miners` what lies
+   * below the final block has no say any more: its voters may have nothing left to lose.
+   */
+  #inForceAt(source: BlockId): readonly Electorate[] | undefined {
+    if (this.#electorates.rule.kind === 'genesis') return this.#agreed.get(this.#genesis.id)?.electorates;
+    const agreed = this.#agreed.get(source);
+    return agreed === undefined || agreed.checkpoint.height < this.#final.height ? undefined : agreed.electorates;
+  }
+
+  #dynastyAfter(link: Certificate): Dynasty | undefined {
+    const dynasty = this.#agreed.get(link.source.id)?.dynasty;
+    return dynasty && dynastyAfter(dynasty, link, this.checkpointInterval);
+  }
+
+  /** The genesis is the same for all, so that nobody passes on what it does not allow; blocks may be missing here. */
+  #notElector<R extends string>(reason: R): Verdict<never, R> {
+    return this.#electorates.rule.kind === 'genesis' ? reject(reason) : ignore(reason);
   }
 
   /** Lowest target height of votes that are kept. */
@@ -397,36 +489,14 @@ export class Agreement {
   #condemn(evidence: Evidence): void {
     this.#offenders.set(evidence.voter, evidence);
     this.#offendersDigest = offendersDigest(this.#offenders.keys());
-    for (const vote of this.#logs.get(evidence.voter)?.votes() ?? []) this.#uncount(vote);
+    for (const vote of this.#logs.get(evidence.voter)?.votes() ?? []) this.#links.remove(vote);
     this.#logs.delete(evidence.voter);
   }
 
   #keep(vote: Vote, log: VoterLog, tree: BlockTree): Link {
     const pushedOut = log.add(vote);
-    if (pushedOut !== undefined) this.#uncount(pushedOut);
-    const key = linkKey(vote);
-    let link = this.#links.get(key);
-    if (link === undefined) {
-      link = { source: vote.source, target: vote.target, votes: new Map(), state: linkState(vote, tree) };
-      this.#links.set(key, link);
-      addTo(this.#linksByTargetHeight, link.target.height, link);
-      addTo(this.#linksBySource, link.source.id, link);
-      if (link.state === 'waiting') addTo(this.#waitingLinks, link.target.id, link);
-    }
-    link.votes.set(vote.voter, vote);
-    return link;
-  }
-
-  #uncount(vote: Vote): void {
-    const key = linkKey(vote);
-    const link = this.#links.get(key);
-    if (link === undefined) return;
-    link.votes.delete(vote.voter);
-    if (link.votes.size > 0) return;
-    this.#links.delete(key);
-    removeFrom(this.#linksByTargetHeight, link.target.height, link);
-    removeFrom(this.#linksBySource, link.source.id, link);
-    removeFrom(this.#waitingLinks, link.target.id, link);
+    if (pushedOut !== undefined) this.#links.remove(pushedOut);
+    return this.#links.add(vote, (link) => linkState(link, tree));
   }
 
   /** Agrees the link's target if it has the votes and its source is agreed, and then whatever follows from that. */
@@ -441,16 +511,21 @@ export class Agreement {
   /** The certificate with the votes that count for it. */
   #counted(certificate: Certificate): Certificate {
     const { source, target, votes } = certificate;
+    const electorates = this.#inForceAt(source.id);
     const counted = new Map<Address, Vote>();
     for (const vote of votes) {
       if (!isSameCheckpoint(vote.source, source) || !isSameCheckpoint(vote.target, target)) continue;
-      if (this.#electors.has(vote.voter) && !counted.has(vote.voter)) counted.set(vote.voter, vote);
+      const mayCount =
+        electorates === undefined
+          ? this.#candidates.has(vote.voter) || this.#logs.has(vote.voter)
+          : electorates.some(({ weights }) => weights.has(vote.voter));
+      if (mayCount && !counted.has(vote.voter)) counted.set(vote.voter, vote);
     }
     return counted.size === votes.length ? certificate : { source, target, votes: Array.from(counted.values()) };
   }
 
   #hasVotes(link: Link): boolean {
-    return link.state === 'valid' && isSupermajority(link.votes.size, this.#electors.size);
+    return hasQuorum(link, this.#inForceAt(link.source.id));
   }
 
   /** The source is agreed and an ancestor of the target. */
@@ -460,7 +535,7 @@ export class Agreement {
       const { source, target } = next;
       const isNew = !this.#agreed.has(target.id);
       if (isNew) {
-        this.#recordAgreed(target, next);
+        this.#recordAgreed(target, next, this.#dynastyAfter(next), tree);
         changes.agreed.push(next);
       }
       if (this.#isDirect(next)) this.#finalize(source, next, tree, changes);
@@ -468,7 +543,7 @@ export class Agreement {
       if (target.height > this.#bestAgreed.height && tree.isAncestor(this.#final.id, target.id)) {
         this.#bestAgreed = target;
       }
-      for (const link of this.#linksBySource.get(target.id) ?? []) {
+      for (const link of this.#links.fromSource(target.id)) {
         if (this.#hasVotes(link)) queue.push(toCertificate(link));
       }
     }
@@ -505,9 +580,15 @@ export class Agreement {
     changes.conflict = this.#conflict;
   }
 
-  #recordAgreed(checkpoint: Checkpoint, certificate: Certificate | undefined): void {
+  #recordAgreed(
+    checkpoint: Checkpoint,
+    certificate: Certificate | undefined,
+    dynasty: Dynasty | undefined,
+    tree: BlockTree | undefined,
+  ): void {
     if (this.#agreed.has(checkpoint.id)) return;
-    this.#agreed.set(checkpoint.id, { checkpoint, certificate });
+    const electorates = dynasty && this.#electorates.inForce(dynasty, tree);
+    this.#agreed.set(checkpoint.id, { checkpoint, certificate, dynasty, electorates });
     let index = this.#agreedByHeight.length;
     while (index > 0 && this.#agreedByHeight[index - 1]!.height > checkpoint.height) index -= 1;
     this.#agreedByHeight.splice(index, 0, checkpoint);
@@ -523,35 +604,15 @@ export class Agreement {
  * VOTE-10. With the target its ancestors are in the tree, so that the answer is final once the target is there. A
  * checkpoint whose height is not its block's is none.
  */
-function linkState(link: Pick<Link, 'source' | 'target'>, tree: BlockTree): Link['state'] {
+function linkState(link: Pick<Link, 'source' | 'target'>, tree: BlockTree): LinkState {
   const target = tree.get(link.target.id);
   if (target === undefined) return 'waiting';
   if (target.header.height !== link.target.height) return 'void';
   return tree.ancestorAt(link.target.id, link.source.height)?.header.id === link.source.id ? 'valid' : 'void';
 }
 
-function toCertificate(link: Link): Certificate {
-  const votes = Array.from(link.votes.values()).sort((a, b) => (a.voter < b.voter ? -1 : 1));
-  return { source: link.source, target: link.target, votes };
-}
-
 function isSameCheckpoint(a: Checkpoint, b: Checkpoint): boolean {
   return a.id === b.id && a.height === b.height;
-}
-
-function linkKey(vote: Vote): string {
-  return `${vote.source.height}:${vote.source.id}:${vote.target.height}:${vote.target.id}`;
-}
-
-function addTo<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([value]));
-  else set.add(value);
-}
-
-function removeFrom<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
-  const set = sets.get(key);
-  if (set?.delete(value) === true && set.size === 0) sets.delete(key);
 }
 
 function refused(verdict: Verdict<Vote, VoteReason>): VoteOutcome {

@@ -5,6 +5,7 @@
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import { chainIdOf, makeHeader, ZERO_ADDRESS, ZERO_BLOCK_ID } from './codec.ts';
+import type { ElectorateRule } from './electorate.ts';
 import { type ChainParams, MAX_U64, UNITS_PER_COIN } from './params.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from './target.ts';
 import type { Account, Block, ChainEntry, ChainId } from './types.ts';
@@ -12,6 +13,8 @@ import type { Account, Block, ChainEntry, ChainId } from './types.ts';
 const TAG = 'grapevine/genesis/1';
 const MAX_ALLOC = 10_000;
 const MAX_VOTERS = 1_000;
+/** Blocks in the window of an electorate of miners: drawing it takes a step for each. */
+const MAX_WINDOW = 10_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 const HOUR_MS = 3_600_000;
@@ -33,8 +36,10 @@ export interface GenesisDoc {
     readonly minFee: string;
   };
   readonly alloc: readonly { readonly address: string; readonly balance: string }[];
-  /** The electorate, bech32m addresses. */
+  /** The electorate, bech32m addresses; under `miners` what fills the window until there are so many blocks. */
   readonly voters: readonly string[];
+  /** Absent, or given as `genesis`: the voters above, for ever. The canonical document has it for `miners` only. */
+  readonly electorate?: ElectorateRule;
 }
 
 /** What a net starts from. */
@@ -47,7 +52,9 @@ export interface Genesis {
   readonly entry: ChainEntry;
   readonly params: ChainParams;
   readonly accounts: ReadonlyMap<Address, Account>;
+  /** The voters of the document. */
   readonly electorate: readonly Address[];
+  readonly electorateRule: ElectorateRule;
 }
 
 /** The document is not one; `field` names the place, e.g. `params.blockTimeMs`. */
@@ -67,6 +74,8 @@ export interface GenesisOptions {
   readonly timestampMs: number;
   readonly alloc: Iterable<{ readonly address: Address; readonly balance: bigint }>;
   readonly voters: Iterable<Address>;
+  /** Default: the voters, for ever. */
+  readonly electorate?: ElectorateRule;
   /** Overrides; what is left out follows from `blockTimeMs`. */
   readonly params?: Partial<ChainParams>;
 }
@@ -86,6 +95,7 @@ export function genesisDoc(options: GenesisOptions): GenesisDoc {
       balance: balance.toString(),
     })),
     voters: Array.from(options.voters, formatAddress),
+    ...(options.electorate === undefined ? {} : { electorate: options.electorate }),
   };
   return parseGenesis(doc).doc;
 }
@@ -95,7 +105,7 @@ export function genesisDoc(options: GenesisOptions): GenesisDoc {
  * @throws GenesisError naming the field: unknown, missing, out of range, or given twice.
  */
 export function parseGenesis(json: unknown): Genesis {
-  const root = objectAt(json, '', ['name', 'timestamp', 'params', 'alloc', 'voters']);
+  const root = objectAt(json, '', ['name', 'timestamp', 'params', 'alloc', 'voters'], ['electorate']);
   const name = stringAt(root.name, 'name');
   if (!NAME.test(name)) throw new GenesisError('name', 'must be 1 to 32 lower-case letters, digits or hyphens');
   const timestamp = stringAt(root.timestamp, 'timestamp');
@@ -103,6 +113,7 @@ export function parseGenesis(json: unknown): Genesis {
   const params = parseParams(root.params);
   const accounts = parseAlloc(root.alloc);
   const electorate = parseVoters(root.voters);
+  const electorateRule = parseElectorate(root.electorate, electorate);
   const doc: GenesisDoc = {
     name,
     timestamp,
@@ -112,6 +123,7 @@ export function parseGenesis(json: unknown): Genesis {
       balance: balance.toString(),
     })),
     voters: electorate.map(formatAddress),
+    ...(electorateRule.kind === 'genesis' ? {} : { electorate: electorateRule }),
   };
   // Key order is that of the literals above and in parseParams; every value in `doc` has one spelling only.
   const canonical = new TextEncoder().encode(JSON.stringify(doc));
@@ -133,6 +145,7 @@ export function parseGenesis(json: unknown): Genesis {
     params,
     accounts,
     electorate,
+    electorateRule,
   };
 }
 
@@ -223,24 +236,43 @@ function parseVoters(json: unknown): readonly Address[] {
   return [...voters].sort(compareText);
 }
 
+function parseElectorate(json: unknown, voters: readonly Address[]): ElectorateRule {
+  if (json === undefined) return { kind: 'genesis' };
+  const { kind } = objectAt(json, 'electorate', ['kind'], ['window']);
+  if (kind === 'genesis') {
+    objectAt(json, 'electorate', ['kind']);
+    return { kind };
+  }
+  if (kind !== 'miners') throw new GenesisError('electorate.kind', "must be 'genesis' or 'miners'");
+  const { window } = objectAt(json, 'electorate', ['kind', 'window']);
+  // Somebody has to agree the first blocks.
+  if (voters.length === 0) throw new GenesisError('voters', 'must not be empty with an electorate of miners');
+  return { kind, window: integerAt(window, 'electorate.window', 1, MAX_WINDOW) };
+}
+
 function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-/** An object with exactly these keys. */
-function objectAt<K extends string>(json: unknown, field: string, keys: readonly K[]): Record<K, unknown> {
+/** An object with exactly these keys; the optional ones may be missing. */
+function objectAt<K extends string, O extends string = never>(
+  json: unknown,
+  field: string,
+  keys: readonly K[],
+  optional: readonly O[] = [],
+): Record<K, unknown> & Partial<Record<O, unknown>> {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new GenesisError(field, 'must be an object');
   }
   const prefix = field === '' ? '' : `${field}.`;
   for (const key of Object.keys(json)) {
-    if (!(keys as readonly string[]).includes(key)) throw new GenesisError(`${prefix}${key}`, 'is not known');
+    if (![...keys, ...optional].includes(key as K | O)) throw new GenesisError(`${prefix}${key}`, 'is not known');
   }
   for (const key of keys) {
     if (!Object.hasOwn(json, key)) throw new GenesisError(`${prefix}${key}`, 'is missing');
   }
-  return json as Record<K, unknown>;
+  return json as Record<K, unknown> & Partial<Record<O, unknown>>;
 }
 
 function arrayAt(json: unknown, field: string, maxLength: number): readonly unknown[] {

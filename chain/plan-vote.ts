@@ -1,3 +1,4 @@
+import type { Address } from '../crypto/address.ts';
 import type { Agreement } from './agreement.ts';
 import type { BlockTree } from './block-tree.ts';
 import type { ChainEntry, Checkpoint } from './types.ts';
@@ -16,6 +17,8 @@ export interface VotePlanContext {
   /** Undefined before the first vote. */
   readonly guard: VoteGuardLike | undefined;
   readonly voterIsElector: boolean;
+  /** Where given, and its vote would count for nothing, there is none. */
+  readonly voter?: Address;
 }
 
 export interface VotePlan {
@@ -41,5 +44,6 @@ export function planVote(context: VotePlanContext): VotePlan | undefined {
   if (target === undefined || below === undefined) return undefined;
   const source = agreement.highestAgreed(below.header.id, tree);
   if (guard !== undefined && source.height < guard.sourceHeight) return undefined;
+  if (context.voter !== undefined && !agreement.countsFrom(source.id, context.voter)) return undefined;
   return { source, target: { height: targetHeight, id: target.header.id } };
 }

@@ -8,11 +8,13 @@ import {
   type CertifiedState,
   parseCertificateDocument,
 } from './certificate-document.ts';
+import { type Dynasty, dynastyAfter, Electorates, quorumOf } from './electorate.ts';
 import type { Genesis } from './genesis.ts';
+import { areSupermajorities, type Tally, talliesOf } from './link-book.ts';
 import type { BlockReason } from './reasons.ts';
 import type { BlockId, Certificate, Checkpoint } from './types.ts';
 import { checkHeader } from './validate/header.ts';
-import { isSupermajority, voteSignatureItem } from './validate/vote.ts';
+import { voteSignatureItem } from './validate/vote.ts';
 
 /** What can be wrong with a certificate: a closed list. */
 export const CERTIFICATE_FAULTS = [
@@ -45,13 +47,21 @@ export interface CertificateProof {
   readonly headers: number;
   readonly totalWork: bigint;
   readonly links: number;
-  /** Electors, and the votes a link needs. */
-  readonly n: number;
-  readonly quorum: number;
   /** The link that made the block, or a descendant, agreed; none for genesis. */
-  readonly decidedBy:
-    | { readonly source: Checkpoint; readonly target: Checkpoint; readonly voters: readonly Address[] }
-    | undefined;
+  readonly decidedBy: DecidingLink | undefined;
+}
+
+export interface DecidingLink {
+  readonly source: Checkpoint;
+  readonly target: Checkpoint;
+  readonly voters: readonly Address[];
+  /** What they weigh in each electorate that the link needs, forward first; in the genesis' each voter is 1. */
+  readonly tallies: readonly {
+    readonly asOf: Checkpoint;
+    readonly weight: number;
+    readonly total: number;
+    readonly quorum: number;
+  }[];
 }
 
 export type CertificateVerdict =
@@ -119,20 +129,24 @@ function proofOf(
     );
   }
   const tree = treeOf(parts, genesis);
-  const electorate = new Set(genesis.electorate);
-  const agreed = new Map<BlockId, Certificate | undefined>([[root.id, undefined]]);
+  const electorates = new Electorates(genesis.electorateRule, genesis.electorate, root);
+  const interval = BigInt(genesis.params.checkpointInterval);
+  const agreed = new Map<BlockId, Dynasty>([[root.id, electorates.firstDynasty]]);
   const finals: Checkpoint[] = [root];
+  const tallies: (readonly Tally[])[] = [];
   for (const [i, link] of parts.links.entries()) {
-    checkLink(link, i, { genesis, tree, agreed, electorate, backend });
-    if (!agreed.has(link.target.id)) agreed.set(link.target.id, link);
-    if (link.target.height === link.source.height + BigInt(genesis.params.checkpointInterval)) finals.push(link.source);
+    tallies.push(checkLink(link, i, { genesis, tree, agreed, electorates, backend }));
+    const dynasty = agreed.get(link.source.id)!;
+    if (!agreed.has(link.target.id)) agreed.set(link.target.id, dynastyAfter(dynasty, link, interval));
+    if (link.target.height === link.source.height + interval) finals.push(link.source);
   }
   const { block } = parts;
   if (tree.mainAt(block.height)?.header.id !== block.id) {
     throw new Refusal('certificate/wrong-block', `block ${place(block)} is not among its headers`);
   }
   // The first link that reaches the block decides; for genesis none has to.
-  const decidedBy = parts.links.find(({ target }) => target.height >= block.height);
+  const deciding = parts.links.findIndex(({ target }) => target.height >= block.height);
+  const decidedBy = block.height === 0n ? undefined : parts.links[deciding];
   if (decidedBy === undefined && block.height > 0n) {
     const highest = parts.links.at(-1)?.target ?? root;
     throw new Refusal('certificate/wrong-block', `its links end at ${place(highest)}, below block ${place(block)}`);
@@ -148,12 +162,16 @@ function proofOf(
     headers: parts.headers.length,
     totalWork: tree.tip.totalWork,
     links: parts.links.length,
-    n: electorate.size,
-    quorum: Math.floor((2 * electorate.size) / 3) + 1,
     decidedBy: decidedBy && {
       source: decidedBy.source,
       target: decidedBy.target,
       voters: decidedBy.votes.map(({ voter }) => voter),
+      tallies: tallies[deciding]!.map(({ electorate: { asOf, total }, weight }) => ({
+        asOf,
+        weight,
+        total,
+        quorum: quorumOf(total),
+      })),
     },
   };
 }
@@ -186,25 +204,28 @@ function treeOf(parts: CertificateParts, genesis: Genesis): BlockTree {
 interface LinkContext {
   readonly genesis: Genesis;
   readonly tree: BlockTree;
-  readonly agreed: ReadonlyMap<BlockId, unknown>;
-  readonly electorate: ReadonlySet<Address>;
+  readonly agreed: ReadonlyMap<BlockId, Dynasty>;
+  readonly electorates: Electorates;
   readonly backend: Pick<SignatureBackend, 'verify'>;
 }
 
-function checkLink(link: Certificate, index: number, context: LinkContext): void {
-  const { genesis, tree, agreed, electorate, backend } = context;
+/** Gives what the votes weigh in each electorate that the link needs. */
+function checkLink(link: Certificate, index: number, context: LinkContext): readonly Tally[] {
+  const { genesis, tree, agreed, electorates, backend } = context;
   const { source, target, votes } = link;
   const name = `links[${index}], ${source.height} → ${target.height}`;
   const interval = BigInt(genesis.params.checkpointInterval);
   if (target.height <= source.height || source.height % interval !== 0n || target.height % interval !== 0n) {
     throw new Refusal('certificate/bad-span', `${name}: does not rise, or is off the grid of checkpoints`);
   }
-  if (!agreed.has(source.id) || tree.mainAt(source.height)?.header.id !== source.id) {
+  const dynasty = agreed.get(source.id);
+  if (dynasty === undefined || tree.mainAt(source.height)?.header.id !== source.id) {
     throw new Refusal('certificate/unagreed-source', `${name}: no link before it agrees its source ${place(source)}`);
   }
   if (tree.mainAt(target.height)?.header.id !== target.id) {
     throw new Refusal('certificate/wrong-target', `${name}: its target ${place(target)} is not among the headers`);
   }
+  const inForce = electorates.inForce(dynasty, tree);
   const voters = new Set<Address>();
   for (const vote of votes) {
     const who = `${name}: the vote of ${formatAddress(vote.voter)}`;
@@ -214,13 +235,21 @@ function checkLink(link: Certificate, index: number, context: LinkContext): void
     if (!isSame(vote.source, source) || !isSame(vote.target, target)) {
       throw new Refusal('certificate/vote-other-link', `${who} is for ${place(vote.source)} → ${place(vote.target)}`);
     }
-    if (!electorate.has(vote.voter)) throw new Refusal('certificate/not-elector', `${who}: not in the electorate`);
+    if (!inForce.some(({ weights }) => weights.has(vote.voter))) {
+      throw new Refusal('certificate/not-elector', `${who}: not in the electorate`);
+    }
     if (voters.has(vote.voter)) throw new Refusal('certificate/duplicate-voter', `${who} is there twice`);
     voters.add(vote.voter);
   }
-  if (!isSupermajority(voters.size, electorate.size)) {
-    const detail = `${name}: ${voters.size} votes of ${electorate.size}, not more than two thirds`;
-    throw new Refusal('certificate/too-few-votes', detail);
+  const tallies = talliesOf(voters, inForce);
+  const short = tallies.find((tally) => !areSupermajorities([tally]));
+  if (short !== undefined) {
+    const of = `${short.electorate.total}${inForce.length > 1 ? ` as of ${place(short.electorate.asOf)}` : ''}`;
+    const unit = genesis.electorateRule.kind === 'genesis' ? 'votes' : 'weight';
+    throw new Refusal(
+      'certificate/too-few-votes',
+      `${name}: ${short.weight} ${unit} of ${of}, not more than two thirds`,
+    );
   }
   for (const vote of votes) {
     if (backend.verify(voteSignatureItem(vote))) continue;
@@ -229,6 +258,7 @@ function checkLink(link: Certificate, index: number, context: LinkContext): void
       `${name}: the vote of ${formatAddress(vote.voter)} is not signed by it`,
     );
   }
+  return tallies;
 }
 
 function place({ height, id }: Pick<Checkpoint, 'height' | 'id'>): string {

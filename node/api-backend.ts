@@ -1,6 +1,7 @@
 /** What the API shows and does, over the node's services: reads, and requests passed to their owners. */
 import { blockBytes, decodeTx } from '../chain/codec.ts';
-import type { Block, BlockId, ChainEntry, TxId, Vote } from '../chain/types.ts';
+import { isSupermajority } from '../chain/electorate.ts';
+import type { Block, BlockId, ChainEntry, Checkpoint, TxId, Vote } from '../chain/types.ts';
 import { type Address, formatAddress } from '../crypto/address.ts';
 import { collectCertificate } from './agreement/collect-certificate.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, NodeIdentity, SubmitOutcome } from './api/backend.ts';
@@ -9,6 +10,7 @@ import {
   blockRefDto,
   blockStanding,
   blockSummaryDto,
+  electorateDto,
   entryRefDto,
   evidenceDto,
   historyEntryDto,
@@ -212,21 +214,26 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
 
     async tip(): Promise<TipInfo> {
       const rules = agreement.agreement;
+      // What lies below the final block is forgotten there, and decided.
+      const isKnownAgreed = ({ id, height }: Checkpoint): boolean => rules.isAgreed(id) || height < rules.final.height;
       const tip = chain.tip.header.height;
       const lowest = tip - BigInt(TIP_VOTE_HEIGHTS - 1) > 1n ? tip - BigInt(TIP_VOTE_HEIGHTS - 1) : 1n;
       const votes: TipInfo['votes'] = [];
       for (let height = tip; height >= lowest; height--) {
         const counted = rules.votesAt(height);
         const proof = counted.length === 0 ? await store.certificate(height) : undefined;
-        const links = proof ? [{ ...proof, voters: proof.votes.map((vote) => vote.voter) }] : counted;
+        const links = proof
+          ? [{ ...proof, voters: proof.votes.map((vote) => vote.voter), tallies: undefined }]
+          : counted;
         if (links.length === 0) continue;
         votes.push({
           height: height.toString(),
-          links: links.map(({ source, target, voters }) => ({
+          links: links.map(({ source, target, voters, tallies }) => ({
             source: blockRefDto(source),
             target: blockRefDto(target),
             voters: voters.map(formatAddress),
-            agreed: voters.length >= rules.quorum,
+            agreed: proof !== undefined || (tallies?.every(isQuorum) === true && isKnownAgreed(target)),
+            ...(tallies && { tallies: [...tallies] }),
           })),
         });
       }
@@ -235,8 +242,9 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         agreed: blockRefDto(agreement.agreed),
         final: blockRefDto(agreement.final),
         stalled: isStalled(node),
-        n: rules.electorate.length,
+        n: rules.inForce[0]?.total ?? 0,
         quorum: rules.quorum,
+        electorate: { ...rules.rule, inForce: rules.inForce.map(electorateDto) },
         offenders: rules.evidence.map(({ voter }) => formatAddress(voter)),
         votes,
       };
@@ -372,7 +380,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
             ...blockRefDto(target),
             source: blockRefDto(source),
             votes: votes.length,
-            n: genesis.electorate.length,
+            n: agreement.agreement.electorate.length,
           });
         }),
         events.on('final', ({ checkpoint }) => listener({ type: 'final', ...blockRefDto(checkpoint) })),
@@ -392,6 +400,10 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       };
     },
   };
+}
+
+function isQuorum({ weight, total }: { readonly weight: number; readonly total: number }): boolean {
+  return isSupermajority(weight, total);
 }
 
 /** The chain grows, agreement does not. */

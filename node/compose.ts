@@ -8,6 +8,7 @@ import type { Genesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
 import { AgreementService, type AgreementServiceDeps, type VoterKey } from './agreement/agreement-service.ts';
+import { loadPathToFinal } from './agreement/path-to-final.ts';
 import { ChainService } from './chain-service.ts';
 import { ClockWatch } from './clock-watch.ts';
 import type { MineMode } from './config.ts';
@@ -114,6 +115,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
 
   const agreement = new Agreement({
     electorate: genesis.electorate,
+    rule: genesis.electorateRule,
     genesis: { height: genesis.entry.header.height, id: genesis.entry.header.id },
     checkpointInterval: genesis.params.checkpointInterval,
   });
@@ -129,7 +131,15 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     logger: logger.child({ part: 'chain' }),
     isVerified: (tx) => mempool.isVerified(tx),
   });
-  const restored = agreement.restore(stored, chain.tree);
+  const pathToFinal =
+    agreement.rule.kind === 'miners' ? await loadPathToFinal(stored.final, agreement.checkpointInterval, store) : [];
+  const restored = agreement.restore({ ...stored, pathToFinal }, chain.tree);
+  if (agreement.inForce.length === 0) {
+    logger.error(
+      { final: stored.final.id },
+      'the store lacks the votes that say who may vote now: agreement stands still',
+    );
+  }
   const mempool = new MempoolService(
     {
       chain,

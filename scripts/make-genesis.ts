@@ -32,6 +32,7 @@ interface MakeGenesisOptions {
   readonly name: string;
   readonly blockTime?: number;
   readonly voters: string;
+  readonly minersWindow?: number;
   readonly alloc?: readonly Allocation[];
   readonly initialHashes?: number;
   readonly instant?: boolean;
@@ -47,6 +48,11 @@ export function addMakeGenesisCommand(program: Command): void {
     .option('--name <name>', "'devnet' funds the ten published accounts unless --alloc is given", DEV_NETWORK)
     .option('--block-time <seconds>', 'time between blocks', readNumber(0.01, 3600))
     .requiredOption('--voters <list>', 'addresses, separated by commas; on a devnet a number of published ones')
+    .option(
+      '--miners-window <blocks>',
+      'the authors of the last so many blocks vote; --voters do until there are so many',
+      readInteger(1, 10_000),
+    )
     .option('--alloc <address=coins>', 'who begins with how much; may be repeated', addAllocation)
     .option('--initial-hashes <n>', 'expected hashes of the first block', readInteger(1, 1e15))
     .option('--instant', 'blocks take a few hashes, for ever: for on-demand mining, as on a regtest')
@@ -86,6 +92,9 @@ function makeGenesis(options: MakeGenesisOptions, nowMs: number) {
     timestampMs: options.timestamp ?? Math.floor(nowMs),
     alloc,
     voters: readVoters(options.voters, isDevnet),
+    ...(options.minersWindow === undefined
+      ? {}
+      : { electorate: { kind: 'miners', window: options.minersWindow } as const }),
     params: {
       ...(options.instant === true ? INSTANT : {}),
       ...(options.blockTime === undefined ? {} : { blockTimeMs: Math.round(options.blockTime * 1000) }),

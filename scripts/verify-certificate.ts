@@ -1,7 +1,7 @@
 /** `grapevine verify-certificate`: checks a certificate offline, with nothing but the genesis. */
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { parseGenesis } from '../chain/genesis.ts';
+import { type Genesis, parseGenesis } from '../chain/genesis.ts';
 import { type CertificateProof, verifyCertificate } from '../chain/verify-certificate.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
@@ -28,35 +28,43 @@ Examples:
       if (json === undefined) throw new RefusedError('certificate/malformed', `${file} is not JSON`);
       const verdict = verifyCertificate(json, genesis, nobleBackend);
       if (!verdict.ok) throw new RefusedError(verdict.fault, verdict.detail);
-      const { block, state, n, quorum, headers, links, totalWork, decidedBy } = verdict.proof;
+      const { block, state, headers, links, totalWork, decidedBy } = verdict.proof;
       if (options.json !== true) {
-        printProof(verdict.proof, genesis.chainId);
+        printProof(verdict.proof, genesis);
         return;
       }
       printJson({
         chainId: genesis.chainId,
         block: { height: block.height.toString(), id: block.id },
         state,
-        n,
-        quorum,
+        // Of the forward electorate; the list of the genesis where that is the electorate.
+        n: decidedBy?.tallies[0]?.total ?? 0,
+        quorum: decidedBy?.tallies[0]?.quorum ?? 0,
         headers,
         links,
         totalWork: totalWork.toString(),
         voters: decidedBy?.voters.map(formatAddress) ?? [],
+        tallies: decidedBy?.tallies.map(({ asOf, ...tally }) => ({ ...tally, asOf: asOf.height.toString() })) ?? [],
       });
     });
 }
 
-function printProof(proof: CertificateProof, chainId: string): void {
-  const { block, state, n, quorum, headers, links, totalWork, decidedBy } = proof;
+function printProof(proof: CertificateProof, { chainId, electorateRule }: Genesis): void {
+  const { block, state, headers, links, totalWork, decidedBy } = proof;
   printLine(`block ${block.height} ${block.id} is ${state}`);
   printLine(`on chain ${chainId}`);
   if (decidedBy === undefined) {
     printLine('it is the genesis block, which is agreed and final by itself');
     return;
   }
-  const { source, target, voters } = decidedBy;
-  printLine(`by ${voters.length} votes of ${n} voters, ${quorum} needed, for ${source.height} → ${target.height}:`);
+  const { source, target, voters, tallies } = decidedBy;
+  for (const { asOf, weight, total, quorum } of tallies) {
+    const what =
+      electorateRule.kind === 'genesis'
+        ? `${weight} votes of ${total} voters, ${quorum} needed,`
+        : `votes of weight ${weight} of ${total}, ${quorum} needed, of the miners as of block ${asOf.height},`;
+    printLine(`by ${what} for ${source.height} → ${target.height}:`);
+  }
   for (const voter of voters) printLine(`  ${formatAddress(voter)}`);
   printLine(`checked from genesis: ${links} links, ${headers} headers, total work ${totalWork}`);
 }

@@ -2,6 +2,7 @@
  * Several nodes in one process, built by the same `composeNode` as the real one, on virtual time, seeded randomness
  * and a network in memory. One seed gives one course of events.
  */
+import type { ElectorateRule } from '../chain/electorate.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
 import type { ChainParams } from '../chain/params.ts';
 import { signTx } from '../chain/sign.ts';
@@ -49,6 +50,8 @@ export interface WorldOptions {
   /** The store that the node of that name keeps over its restarts. Called at each start. */
   readonly openStore: (name: string) => Promise<Store>;
   readonly params?: Partial<ChainParams>;
+  /** The authors of the last blocks vote; these nodes do until there are so many. Default: all voters, for ever. */
+  readonly miners?: { readonly window: number; readonly founders: readonly string[] };
   readonly link?: LinkProfile;
   /** Puts something between a node and what checks its signatures. */
   readonly wrapVerifier?: (name: string, verifier: SignatureVerifier) => SignatureVerifier;
@@ -206,8 +209,10 @@ export class World {
       ...(options.link !== undefined && { link: options.link }),
     });
     this.genesis = createWorldGenesis(
-      options.nodes.filter(({ voter }) => voter !== false).map(({ name }) => name),
+      options.miners?.founders ?? options.nodes.filter(({ voter }) => voter !== false).map(({ name }) => name),
       options.params,
+      'simulation',
+      options.miners && { kind: 'miners', window: options.miners.window },
     );
     this.nodes = options.nodes.map((spec) => new SimNode(this, spec));
     this.#totalShare = options.nodes.reduce(
@@ -349,6 +354,7 @@ export function createWorldGenesis(
   voters: readonly string[],
   params: Partial<ChainParams> = {},
   name = 'simulation',
+  electorate: ElectorateRule = { kind: 'genesis' },
 ): Genesis {
   const doc = genesisDoc({
     name,
@@ -358,6 +364,7 @@ export function createWorldGenesis(
       balance: ALLOCATION,
     })),
     voters: voters.map((voter) => simulationKey(voter).address),
+    electorate,
     params: {
       blockTimeMs: BLOCK_TIME_MS,
       powLimitBits: bitsForHashes(EASIEST_HASHES),

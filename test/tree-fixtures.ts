@@ -33,6 +33,7 @@ export interface EntryOptions {
   readonly work?: bigint;
   readonly timestampMs?: bigint;
   readonly arrival?: number;
+  readonly miner?: Address;
 }
 
 export function genesisEntry(timestampMs = 0n): ChainEntry {
@@ -64,7 +65,7 @@ function entryOf(parent: ChainEntry | undefined, options: EntryOptions): ChainEn
     txRoot: new Uint8Array(32),
     timestampMs: options.timestampMs ?? (parent?.header.timestampMs ?? 0n) + 1000n,
     bits: 0x207fffff,
-    miner: addressAt(0),
+    miner: options.miner ?? addressAt(0),
     nonce: BigInt(options.salt ?? 0),
   });
   arrivals += 1;

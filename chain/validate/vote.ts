@@ -1,5 +1,7 @@
 import type { Address } from '../../crypto/address.ts';
 import { voteDigest } from '../codec.ts';
+import type { Electorate } from '../electorate.ts';
+import { areSupermajorities, talliesOf } from '../link-book.ts';
 import type { VoteReason } from '../reasons.ts';
 import type { Certificate, ChainId, Evidence, Vote } from '../types.ts';
 import type { Verdict } from '../verdict.ts';
@@ -33,32 +35,28 @@ export function voteSignatureItem(vote: Vote): {
   return { digest: voteDigest(vote), signature: vote.signature, publicKey: vote.publicKey };
 }
 
-/** True for a majority of strictly more than two thirds: 3·votes > 2·n. */
-export function isSupermajority(votes: number, electors: number): boolean {
-  return 3 * votes > 2 * electors;
-}
-
 /**
  * Checks a certificate offline, all but the signatures: what it says is agreed if its source is.
+ * @param context `electorates`: those in force for a link from its source; each needs more than two thirds
  * @returns what is wrong, or undefined.
  */
 export function checkCertificate(
   certificate: Certificate,
-  context: VoteContext & { readonly electorate: ReadonlySet<Address> },
+  context: VoteContext & { readonly electorates: readonly Electorate[] },
 ): string | undefined {
   const { source, target } = certificate;
+  const { electorates } = context;
   const voters = new Set<Address>();
   for (const vote of certificate.votes) {
     const verdict = checkVoteStateless(vote, context);
     if (verdict.kind !== 'accept') return verdict.reason;
     if (vote.source.id !== source.id || vote.target.id !== target.id) return 'a vote is for another link';
     if (vote.source.height !== source.height || vote.target.height !== target.height) return 'heights differ';
-    if (!context.electorate.has(vote.voter)) return 'vote/not-elector';
+    if (!electorates.some(({ weights }) => weights.has(vote.voter))) return 'vote/not-elector';
     if (voters.has(vote.voter)) return 'a voter appears twice';
     voters.add(vote.voter);
   }
-  if (!isSupermajority(voters.size, context.electorate.size)) return 'not more than two thirds';
-  return undefined;
+  return areSupermajorities(talliesOf(voters, electorates)) ? undefined : 'not more than two thirds';
 }
 
 /**

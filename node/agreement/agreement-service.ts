@@ -130,7 +130,7 @@ export class AgreementService {
    */
   receiveProof(votes: readonly Vote[]): void {
     const [first] = votes;
-    if (first === undefined || votes.length < this.agreement.quorum) return;
+    if (first === undefined || !this.agreement.isQuorum(votes)) return;
     const { source, target } = first;
     const { chain } = this.#deps;
     const outcome = this.agreement.addCertificate({ source, target, votes }, chain.tree);
@@ -194,7 +194,14 @@ export class AgreementService {
     // What the net has heard from this voter binds it too, should the store have lost its guard.
     const heard = agreement.lastVoteOf(voter.address);
     const guard = higherGuard(this.#guard, heard && guardOf(heard));
-    const link = planVote({ tree: chain.tree, agreement, tip: chain.tip, guard, voterIsElector: true });
+    const link = planVote({
+      tree: chain.tree,
+      agreement,
+      tip: chain.tip,
+      guard,
+      voterIsElector: true,
+      voter: voter.address,
+    });
     if (link === undefined) return;
     const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
     const next = { ...this.#guard, ...guardOf(link) };

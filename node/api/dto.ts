@@ -1,5 +1,6 @@
 /** From the chain's types to the API's. */
 import { encodeEvidence } from '../../chain/codec.ts';
+import { type Electorate, quorumOf } from '../../chain/electorate.ts';
 import type { Block, ChainEntry, Checkpoint, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
@@ -7,6 +8,7 @@ import type {
   BlockInfo,
   BlockRef,
   BlockSummary,
+  ElectorateInfo,
   EvidenceInfo,
   HistoryEntry,
   Transaction,
@@ -145,4 +147,10 @@ export function evidenceDto(evidence: Evidence): EvidenceInfo {
     second: voteDto(second),
     bytes: bytesToHex(encodeEvidence(evidence)),
   };
+}
+
+export function electorateDto({ asOf, total, weights }: Electorate): ElectorateInfo {
+  const voters = Array.from(weights, ([address, weight]) => ({ address: formatAddress(address), weight }));
+  voters.sort((a, b) => b.weight - a.weight || (a.address < b.address ? -1 : 1));
+  return { asOf: blockRefDto(asOf), total, quorum: quorumOf(total), voters };
 }

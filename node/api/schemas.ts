@@ -260,11 +260,31 @@ export const VoteLink = Type.Object(
     source: BlockRef,
     target: BlockRef,
     voters: Type.Array(AddressText),
-    agreed: Type.Boolean({ description: '3·votes > 2·n, from an agreed source' }),
+    agreed: Type.Boolean({
+      description: 'More than two thirds of every electorate that it needs, from an agreed source',
+    }),
+    tallies: Type.Optional(
+      Type.Array(Type.Object({ weight: Type.Integer(), total: Type.Integer() }), {
+        description: 'What the voters weigh in each electorate that the link needs; absent until its source is agreed',
+      }),
+    ),
   },
   { title: 'VoteLink', description: 'All votes for one source → target' },
 );
 export type VoteLink = Static<typeof VoteLink>;
+
+export const ElectorateInfo = Type.Object(
+  {
+    asOf: BlockRef,
+    total: Type.Integer({ description: 'Of all weights' }),
+    quorum: Type.Integer({ description: 'The smallest weight with 3·weight > 2·total' }),
+    voters: Type.Array(Type.Object({ address: AddressText, weight: Type.Integer() }), {
+      description: 'Heaviest first',
+    }),
+  },
+  { title: 'Electorate', description: 'Who votes, and with what weight, as of a block' },
+);
+export type ElectorateInfo = Static<typeof ElectorateInfo>;
 
 export const TipInfo = Type.Object(
   {
@@ -272,8 +292,18 @@ export const TipInfo = Type.Object(
     agreed: BlockRef,
     final: BlockRef,
     stalled: Type.Boolean({ description: 'The chain grows, agreement does not' }),
-    n: Type.Integer({ description: 'Voters in the electorate' }),
+    n: Type.Integer({ description: 'Voters in the electorate; of miners, the weight of all' }),
     quorum: Type.Integer({ description: 'Votes it takes: the smallest number with 3·votes > 2·n' }),
+    electorate: Type.Object(
+      {
+        kind: Type.Enum(['genesis', 'miners']),
+        window: Type.Optional(Type.Integer({ description: 'miners: blocks whose authors vote' })),
+        inForce: Type.Array(ElectorateInfo, {
+          description: 'A link from the highest agreed checkpoint needs more than two thirds of each; forward first',
+        }),
+      },
+      { description: 'Who votes now' },
+    ),
     offenders: Type.Array(AddressText, { description: 'Voters with evidence against them; they count for nothing' }),
     votes: Type.Array(Type.Object({ height: UInt64, links: Type.Array(VoteLink) }), {
       description: 'By target height, highest first; recent heights only',

@@ -1,6 +1,7 @@
 /** Examines what the node knows of the agreement: certificates, the final block, votes, guards, evidence. */
 
 import type { BlockTree } from '../../chain/block-tree.ts';
+import { type Dynasty, dynastyAfter, Electorates } from '../../chain/electorate.ts';
 import type { Genesis } from '../../chain/genesis.ts';
 import type { BlockId, Certificate, Checkpoint, Vote } from '../../chain/types.ts';
 import { checkCertificate, checkVoteStateless, contradiction, voteSignatureItem } from '../../chain/validate/vote.ts';
@@ -48,10 +49,14 @@ export async function examineAgreement(exam: Examination, context: AgreementCont
 class AgreementExaminer {
   readonly #exam: Examination;
   readonly #context: AgreementContext;
-  readonly #electorate: ReadonlySet<Address>;
+  readonly #electorates: Electorates;
+  /** Whoever can have voted: the list of the genesis, and under `miners` the authors of blocks. */
+  readonly #electors: ReadonlySet<Address>;
+  readonly #interval: bigint;
   readonly #rules: { readonly chainId: Genesis['chainId']; readonly checkpointInterval: number };
   /** Good certificates by target. */
   readonly #agreed = new Map<BlockId, Certificate | undefined>();
+  readonly #dynasties = new Map<BlockId, Dynasty>();
   /** Encodings of votes whose signature is good: most stand twice, alone and in a certificate. */
   readonly #verified = new Set<string>();
   /** The highest each voter is seen to have voted for. */
@@ -61,7 +66,12 @@ class AgreementExaminer {
     const { genesis } = context;
     this.#exam = exam;
     this.#context = context;
-    this.#electorate = new Set(genesis.electorate);
+    const root = { height: genesis.entry.header.height, id: genesis.entry.header.id };
+    this.#electorates = new Electorates(genesis.electorateRule, genesis.electorate, root);
+    this.#dynasties.set(root.id, this.#electorates.firstDynasty);
+    const authors = genesis.electorateRule.kind === 'miners' ? authorsOf(context.tree) : [];
+    this.#electors = new Set([...genesis.electorate, ...authors]);
+    this.#interval = BigInt(genesis.params.checkpointInterval);
     this.#rules = { chainId: genesis.chainId, checkpointInterval: genesis.params.checkpointInterval };
     this.#agreed.set(genesis.entry.header.id, undefined);
   }
@@ -76,7 +86,7 @@ class AgreementExaminer {
       const name = `certificate of height ${target.height} (${target.id})`;
       for (const vote of votes) this.#note(vote);
       const wrong = equalBytes(keys.certificateKey(target), key)
-        ? (checkCertificate(value, { ...this.#rules, electorate: this.#electorate }) ?? (await this.#unsigned(votes)))
+        ? await this.#whyNotACertificate(value)
         : 'stands under the key of another';
       if (wrong !== undefined) {
         exam.fault('certificate-invalid', `${name}: ${wrong}`);
@@ -90,6 +100,8 @@ class AgreementExaminer {
         continue;
       }
       this.#agreed.set(target.id, value);
+      const dynasty = this.#dynasties.get(source.id);
+      if (dynasty !== undefined) this.#dynasties.set(target.id, dynastyAfter(dynasty, value, this.#interval));
       count += 1;
       if (count % 64 === 0) this.#progress('certificates', count, target.height);
     }
@@ -170,7 +182,7 @@ class AgreementExaminer {
   async examineGuards(): Promise<ExaminedAgreement['raised']> {
     const exam = this.#exam;
     const guards = new Map<Address, VoteGuard>();
-    const voters = new Set<Address>([...this.#electorate, ...this.#highest.keys()]);
+    const voters = new Set<Address>([...this.#electors, ...this.#highest.keys()]);
     for await (const key of exam.keys('guard')) voters.add(keys.addressOfKey(key));
     for await (const { key, value } of exam.records('guard', records.decodeGuard)) {
       const voter = keys.addressOfKey(key);
@@ -221,7 +233,16 @@ class AgreementExaminer {
   #whyNotAVote(vote: Vote): string | undefined {
     const verdict = checkVoteStateless(vote, this.#rules);
     if (verdict.kind !== 'accept') return verdict.reason;
-    return this.#electorate.has(vote.voter) ? undefined : 'vote/not-elector';
+    return this.#electors.has(vote.voter) ? undefined : 'vote/not-elector';
+  }
+
+  /** Which electorates it needs follows from its source; where that is not agreed, that is what is wrong, later. */
+  async #whyNotACertificate(certificate: Certificate): Promise<string | undefined> {
+    const dynasty = this.#dynasties.get(certificate.source.id);
+    const isFixed = this.#electorates.rule.kind === 'genesis';
+    if (dynasty === undefined && !isFixed) return this.#unsigned(certificate.votes);
+    const inForce = this.#electorates.inForce(dynasty ?? this.#electorates.firstDynasty, this.#context.tree);
+    return checkCertificate(certificate, { ...this.#rules, electorates: inForce }) ?? this.#unsigned(certificate.votes);
   }
 
   async #unsigned(votes: readonly Vote[]): Promise<string | undefined> {
@@ -250,4 +271,21 @@ function whyNotOnTree({ source, target }: Certificate, tree: BlockTree): string 
 
 function nameOf(vote: Vote): string {
   return `vote ${vote.id} of ${vote.voter} for height ${vote.target.height}`;
+}
+
+/** Authors of the blocks of a tree, on all its branches. */
+function authorsOf(tree: BlockTree): ReadonlySet<Address> {
+  const authors = new Set<Address>();
+  const seen = new Set<BlockId>();
+  for (const leaf of tree.leaves()) {
+    let { id, height, miner, parent } = leaf.header;
+    while (height > 0n && !seen.has(id)) {
+      seen.add(id);
+      authors.add(miner);
+      const entry = tree.get(parent);
+      if (entry === undefined) break;
+      ({ id, height, miner, parent } = entry.header);
+    }
+  }
+  return authors;
 }

@@ -321,8 +321,7 @@ export class SyncService {
     const votes = await checkVotes(encoded);
     if (typeof votes === 'string') throw new PeerFault('invalid', `votes: ${votes}`);
     for (const link of groupByLink(votes)) {
-      const voters = new Set(link.map(({ voter }) => voter));
-      if (voters.size >= rules.quorum && ids.has(link[0]!.target.id)) return true;
+      if (rules.isQuorum(link) && ids.has(link[0]!.target.id)) return true;
     }
     return false;
   }

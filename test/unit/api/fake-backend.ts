@@ -159,6 +159,12 @@ export class FakeBackend implements ApiBackend {
       stalled: false,
       n: 5,
       quorum: 4,
+      electorate: {
+        kind: 'genesis' as const,
+        inForce: [
+          { asOf: { height: '0', id: CHAIN_ID }, total: 5, quorum: 4, voters: [{ address: ADDRESS, weight: 1 }] },
+        ],
+      },
       offenders: [],
       votes: [{ height: '5', links: [{ source, target: ref, voters: [ADDRESS, OTHER], agreed: false }] }],
     };

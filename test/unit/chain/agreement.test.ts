@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { AgreementLimits } from '../../../chain/agreement.ts';
 import { Agreement } from '../../../chain/agreement.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
+import { isSupermajority } from '../../../chain/electorate.ts';
 import { makeEvidence } from '../../../chain/evidence.ts';
 import { signVote } from '../../../chain/sign.ts';
 import type { Certificate, ChainEntry, Checkpoint, Vote } from '../../../chain/types.ts';
@@ -9,7 +10,6 @@ import {
   checkCertificate,
   checkVoteStateless,
   contradiction,
-  isSupermajority,
   voteSignatureItem,
 } from '../../../chain/validate/vote.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
@@ -174,8 +174,18 @@ describe('the two-thirds rule', () => {
     voteAll(agreement, tree, [0], a[0]!, b[1]!);
     voteAll(agreement, tree, [1, 2], a[0]!, a[1]!);
     expect(agreement.votesAt(1n)).toEqual([
-      { source: checkpointOf(a[0]!), target: checkpointOf(a[1]!), voters: [1, 2].map(senderAt) },
-      { source: checkpointOf(a[0]!), target: checkpointOf(b[1]!), voters: [senderAt(0)] },
+      {
+        source: checkpointOf(a[0]!),
+        target: checkpointOf(a[1]!),
+        voters: [1, 2].map(senderAt),
+        tallies: [{ weight: 2, total: 4 }],
+      },
+      {
+        source: checkpointOf(a[0]!),
+        target: checkpointOf(b[1]!),
+        voters: [senderAt(0)],
+        tallies: [{ weight: 1, total: 4 }],
+      },
     ]);
     expect(agreement.votesAt(2n)).toEqual([]);
     expect(agreement.bestAgreed.height).toBe(0n);
@@ -289,7 +299,12 @@ describe('Agreement.addVote', () => {
     voteAll(agreement, tree, [0, 1], a[1]!, a[2]!);
     expect(agreement.addVote(voteOf(0, a[0]!, b[1]!), tree).evidence?.kind).toBe('double');
     expect(agreement.votesAt(2n)).toEqual([
-      { source: checkpointOf(a[1]!), target: checkpointOf(a[2]!), voters: [senderAt(1)] },
+      {
+        source: checkpointOf(a[1]!),
+        target: checkpointOf(a[2]!),
+        voters: [senderAt(1)],
+        tallies: [{ weight: 1, total: 4 }],
+      },
     ]);
     expect(agreement.isAgreed(a[1]!.header.id)).toBe(true);
     expect(agreement.quorum).toBe(3);
@@ -455,7 +470,7 @@ describe('certificates', () => {
     const context = {
       chainId: good.votes[0]!.chainId,
       checkpointInterval: 1,
-      electorate: new Set([0, 1, 2, 3].map(senderAt)),
+      electorates: newAgreement(a[0]!).inForce,
     };
     const withVotes = (...votes: Vote[]) => checkCertificate({ ...good, votes }, context);
     const [v, w, x] = good.votes as [Vote, Vote, Vote];

@@ -17,6 +17,7 @@ const doc = genesisDoc(options);
 function withField(path: readonly (string | number)[], value: unknown): unknown {
   const copy = structuredClone(doc) as unknown as Record<string | number, unknown>;
   let place = copy;
+  if (path[0] === 'electorate') copy.electorate = { kind: 'miners', window: 10 };
   for (const key of path.slice(0, -1)) place = place[key] as Record<string | number, unknown>;
   const last = path[path.length - 1]!;
   if (value === undefined) delete place[last];
@@ -143,6 +144,10 @@ describe('genesis documents', () => {
     ['alloc.0.address', 'gv1nonsense'],
     ['voters', 'all'],
     ['voters.1', null],
+    ['electorate', 'miners'],
+    ['electorate.kind', 'stakers'],
+    ['electorate.window', 0],
+    ['electorate.window', 10_001],
   ])('are refused with %s = %j', (path, value) => {
     expect(faultOf(withField(path.split('.'), value)).replaceAll(/\[(\d+)\]/g, '.$1')).toBe(path);
   });
@@ -179,5 +184,32 @@ describe('genesis documents', () => {
   it('are refused with too many accounts or voters, before looking at them', () => {
     expect(faultOf({ ...doc, alloc: new Array(10_001).fill(null) })).toBe('alloc');
     expect(faultOf({ ...doc, voters: new Array(1_001).fill(null) })).toBe('voters');
+  });
+});
+
+describe('electorates', () => {
+  const miners = { kind: 'miners', window: 100 } as const;
+
+  it('are the voters where nothing is said, and saying so changes no chain id', () => {
+    const said = parseGenesis({ ...doc, electorate: { kind: 'genesis' } });
+    expect(said.electorateRule).toEqual({ kind: 'genesis' });
+    expect(said.chainId).toBe(parseGenesis(doc).chainId);
+    expect(said.doc).toEqual(doc);
+  });
+
+  it('of miners make another chain, for each window', () => {
+    const ids = [doc, { ...doc, electorate: miners }, { ...doc, electorate: { ...miners, window: 101 } }].map(
+      (each) => parseGenesis(each).chainId,
+    );
+    expect(new Set(ids).size).toBe(3);
+    const parsed = parseGenesis(genesisDoc({ ...options, electorate: miners }));
+    expect(parsed).toMatchObject({ electorateRule: miners, doc: { electorate: miners } });
+    expect(parseGenesis(JSON.parse(JSON.stringify(parsed.doc))).chainId).toBe(parsed.chainId);
+  });
+
+  it('of miners need somebody who agrees the first blocks', () => {
+    expect(faultOf({ ...doc, voters: [], electorate: miners })).toBe('voters');
+    expect(faultOf({ ...doc, electorate: { kind: 'genesis', window: 5 } })).toBe('electorate.window');
+    expect(faultOf({ ...doc, electorate: { kind: 'miners' } })).toBe('electorate.window');
   });
 });

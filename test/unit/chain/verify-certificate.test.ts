@@ -48,12 +48,11 @@ describe('a certificate that holds', () => {
         headers: 5,
         totalWork: chain[5]!.totalWork,
         links: 4,
-        n: 4,
-        quorum: 3,
         decidedBy: {
           source: checkpointOf(chain[2]!),
           target: checkpointOf(chain[4]!),
           voters: VOTERS.slice(0, 3).map(({ address }) => address),
+          tallies: [{ asOf: checkpointOf(chain[0]!), weight: 3, total: 4, quorum: 3 }],
         },
       },
     });
