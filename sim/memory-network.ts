@@ -2,19 +2,17 @@
  * The network in memory: a hub of links, and one `Network` port per node.
  *
  * Model. Every two nodes with a link hold one connection while both run, the link is not cut and neither bans the
- * other. All connected peers are in each other's mesh. A gossip message is marked seen by its content's hash before
- * it is handed in, and forwarded only when its verdict is `accept`. What travels over a connection arrives in order,
- * after the link's latency and a jitter; a message, not a stream frame, may be lost. A connection that ends takes
- * what is under way with it.
+ * other. Gossip goes its way by {@link GossipRouter}. What travels over a connection arrives in order, on a whole
+ * millisecond, after the time sending takes and its bytes take, the link's latency and a jitter; a gossip message, not a control
+ * message or a stream frame, may be lost. A connection that ends takes what is under way with it. Where a link is cut
+ * one way, what is sent that way waits, as TCP would go on sending it, until the cut is healed or the connection's
+ * pings have timed out.
  *
  * Bounds are those of the real network: unsettled messages per peer, own messages kept while nobody is there,
  * penalty points (the same {@link PeerScore}).
  */
 
-import { bytesToHex } from '../crypto/bytes.ts';
-import { sha256 } from '../crypto/hash.ts';
 import { PeerScore } from '../node/net/peer-score.ts';
-import { SeenCache } from '../node/pipeline/seen-cache.ts';
 import type {
   Clock,
   FrameStream,
@@ -27,7 +25,12 @@ import type {
   TopicKind,
 } from '../node/ports.ts';
 import { TOPIC_KINDS } from '../node/ports.ts';
+import { DeliveryQueue } from './delivery-queue.ts';
+import { DEVNET_GOSSIP, type GossipParams } from './gossip-params.ts';
+import { type Gossip, GossipPeer, GossipRouter } from './gossip-router.ts';
+import { type Delivery, GossipStats, type Publication } from './gossip-stats.ts';
 import { createStreamPair, type StreamEnd } from './memory-stream.ts';
+import { type GossipItem, ITEM, MessageTable } from './message-table.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { Trace } from './trace.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -39,6 +42,8 @@ export interface LinkProfile {
   readonly jitterMs: number;
   /** Share of gossip messages that get lost. */
   readonly loss: number;
+  /** Each way; what is sent waits until what was sent before is on the wire. Default: no limit. */
+  readonly bytesPerSecond?: number;
 }
 
 export const DEFAULT_LINK: LinkProfile = { latencyMs: [5, 60], jitterMs: 5, loss: 0 };
@@ -48,54 +53,108 @@ export interface HubOptions {
   readonly rng: SeededRng;
   readonly trace: Trace;
   readonly link?: LinkProfile;
+  /** Default: what a devnet's nodes use. */
+  readonly gossip?: GossipParams;
+  /** What a node needs to put one message on the wire: its messages leave one after another. Default 0. */
+  readonly sendMs?: number;
+  /** Arrivals are on multiples of this; default 1. The finer, the slower. */
+  readonly resolutionMs?: number;
+  /** How long a connection lasts that is cut one way; default 20 s, the node's pings and their timeout. */
+  readonly pingTimeoutMs?: number;
 }
 
 const REDIAL_MS = [200, 1000] as const;
-const SEEN_MESSAGES = 65_536;
-/** As `PUBLIC_NETWORK` and `DEVNET_NETWORK` have them. */
-const MAX_UNSETTLED_PER_PEER = 1_024;
-const MAX_QUEUED = 1_024;
-const MESSAGE_TTL_MS = 10_000;
+const PING_TIMEOUT_MS = 20_000;
 const REJECT_POINTS = 10;
 const OVERLONG_POINTS = 20;
 const MAX_MESSAGE_BYTES = 2_000_000;
+/** What waits at one end of a link that is cut one way; the oldest gossip message makes room. */
+const MAX_HELD = 4_096;
 const PEER_SCORE = { banPoints: 100, halfLifeMs: 300_000, banMs: 120_000, maxPeers: 4_096 } as const;
 
+/** A stream's frame: calls `arrive` at the other end. */
+const FRAME = -1;
+interface Frame {
+  readonly tag: typeof FRAME;
+  readonly arrive: () => void;
+}
+
+type Payload = Gossip | Frame;
+
 interface Link {
-  readonly ends: readonly [PeerKey, PeerKey];
-  readonly profile: LinkProfile;
-  readonly latencyMs: number;
+  readonly ends: readonly [dialler: PeerKey, other: PeerKey];
+  profile: LinkProfile;
+  latencyMs: number;
   isCut: boolean;
+  /** Nodes from which nothing gets through. */
+  readonly mutedFrom: Set<PeerKey>;
   connection: Connection | undefined;
   isDialling: boolean;
 }
 
 interface Connection {
   readonly link: Link;
-  readonly dialler: PeerKey;
   readonly sinceMs: number;
-  /** Earliest arrival of what is sent next to that end: keeps the order. */
-  readonly arrivals: Map<PeerKey, number>;
+  readonly ends: readonly [LinkEnd, LinkEnd];
   readonly streams: Set<StreamEnd>;
-  isOpen: boolean;
+}
+
+/** One node's end of a connection. What is sent to it comes to `port`. */
+class LinkEnd extends GossipPeer {
+  readonly port: MemoryNetwork;
+  readonly link: Link;
+  /** The other node's end of the same connection. */
+  other: LinkEnd;
+  isOpen = true;
+  /** Earliest arrival of what is sent next to this end: keeps the order. */
+  nextArrivalMs = 0;
+  /** Until when what was sent to this end is being put on the wire. */
+  wireBusyUntilMs = 0;
+  held: { readonly payload: Payload; readonly bytes: number }[] | undefined;
+
+  constructor(port: MemoryNetwork, peer: PeerKey, isOutbound: boolean, link: Link) {
+    super(peer, isOutbound);
+    this.port = port;
+    this.link = link;
+    this.other = this; // until it is paired
+  }
 }
 
 /** Counts over all nodes since the beginning. */
 export interface GossipCounts {
-  sent: number;
-  delivered: number;
-  duplicates: number;
-  lost: number;
+  readonly sent: number;
+  readonly delivered: number;
+  readonly duplicates: number;
+  readonly lost: number;
 }
 
 export class MemoryHub {
-  readonly counts: GossipCounts = { sent: 0, delivered: 0, duplicates: 0, lost: 0 };
+  readonly stats = new GossipStats();
+  readonly gossip: GossipParams;
+  readonly messages: MessageTable;
   readonly #options: HubOptions;
   readonly #links = new Map<string, Link>();
+  readonly #linksOf = new Map<PeerKey, Link[]>();
   readonly #ports = new Map<PeerKey, MemoryNetwork>();
+  readonly #queue: DeliveryQueue<LinkEnd, Payload>;
+  readonly #onDelivery = new Set<(delivery: Delivery) => void>();
+  readonly #onPublication = new Set<(publication: Publication) => void>();
+  readonly #sendMs: number;
+  readonly #resolutionMs: number;
+  #portCount = 0;
 
   constructor(options: HubOptions) {
     this.#options = options;
+    this.#sendMs = options.sendMs ?? 0;
+    this.#resolutionMs = options.resolutionMs ?? 1;
+    this.gossip = options.gossip ?? DEVNET_GOSSIP;
+    this.messages = new MessageTable(this.gossip.seenTtlMs);
+    this.#queue = new DeliveryQueue(options.clock, (end, payload) => {
+      if (!end.isOpen) return false;
+      if (payload.tag !== FRAME) return end.port.receiveGossip(end, payload);
+      payload.arrive();
+      return true;
+    });
   }
 
   get clock(): VirtualClock {
@@ -106,23 +165,64 @@ export class MemoryHub {
     return this.#options.trace;
   }
 
+  get counts(): GossipCounts {
+    const { sent, first, duplicates, lost } = this.stats.sum();
+    return { sent, delivered: first, duplicates, lost };
+  }
+
+  /** Tells of each first copy at each node, before the node itself hears of it. Returns a disposer. */
+  onDelivery(listener: (delivery: Delivery) => void): () => void {
+    this.#onDelivery.add(listener);
+    return () => this.#onDelivery.delete(listener);
+  }
+
+  /** Tells of each publication; one that waits for a peer is told when it is asked for, with 0 recipients. */
+  onPublication(listener: (publication: Publication) => void): () => void {
+    this.#onPublication.add(listener);
+    return () => this.#onPublication.delete(listener);
+  }
+
   /** A port for a node that starts; it replaces the one an earlier life of that node had. */
   createPort(self: PeerKey, clock: Clock): MemoryNetwork {
     this.#ports.get(self)?.kill();
-    const port = new MemoryNetwork(this, self, clock);
+    this.#portCount += 1;
+    const port = new MemoryNetwork(this, self, clock, this.#options.rng.fork(`gossip ${self} ${this.#portCount}`));
     this.#ports.set(self, port);
     return port;
   }
 
-  /** Lets two nodes connect. */
+  /** Lets two nodes connect; `a` dials. */
   link(a: PeerKey, b: PeerKey, profile: LinkProfile = this.#options.link ?? DEFAULT_LINK): void {
     if (a === b || this.#links.has(linkKey(a, b))) return;
-    const [min, max] = profile.latencyMs;
-    const latencyMs = this.#options.rng.fork(`link ${linkKey(a, b)}`).between(min, max);
-    const ends = a < b ? ([a, b] as const) : ([b, a] as const);
-    const link: Link = { ends, profile, latencyMs, isCut: false, connection: undefined, isDialling: false };
+    const link: Link = {
+      ends: [a, b],
+      profile,
+      latencyMs: this.#drawLatency(a, b, profile),
+      isCut: false,
+      mutedFrom: new Set(),
+      connection: undefined,
+      isDialling: false,
+    };
     this.#links.set(linkKey(a, b), link);
+    for (const end of link.ends) {
+      const links = this.#linksOf.get(end);
+      if (links === undefined) this.#linksOf.set(end, [link]);
+      else links.push(link);
+    }
     this.#dial(link);
+  }
+
+  /** Another profile from now on; what is under way is not affected. */
+  reshape(a: PeerKey, b: PeerKey, profile: LinkProfile): void {
+    const link = this.#links.get(linkKey(a, b));
+    if (link === undefined) return;
+    link.profile = profile;
+    link.latencyMs = this.#drawLatency(a, b, profile);
+  }
+
+  /** All pairs with a link, the one who dials first. */
+  links(): readonly (readonly [dialler: PeerKey, other: PeerKey])[] {
+    return [...this.#links.values()].map(({ ends }) => ends);
   }
 
   /** Cuts the link: the connection is gone at once, and none comes until it is healed. */
@@ -133,17 +233,45 @@ export class MemoryHub {
     this.#hangUp(link, 'link cut');
   }
 
+  /**
+   * Cuts the link one way. What `from` sends waits; when the cut is still there after the pings' timeout, the
+   * connection ends, and none comes until it is healed.
+   */
+  cutOneWay(from: PeerKey, to: PeerKey): void {
+    const link = this.#links.get(linkKey(from, to));
+    if (link === undefined || link.mutedFrom.has(from)) return;
+    link.mutedFrom.add(from);
+    this.trace.add(from, 'muted', to);
+    const { connection } = link;
+    if (connection === undefined) return;
+    this.clock.after(this.#options.pingTimeoutMs ?? PING_TIMEOUT_MS, () => {
+      if (link.mutedFrom.has(from) && link.connection === connection) this.#hangUp(link, 'ping timeout');
+    });
+  }
+
+  /** Mends the link, both ways. */
   heal(a: PeerKey, b: PeerKey): void {
     const link = this.#links.get(linkKey(a, b));
-    if (link === undefined || !link.isCut) return;
+    if (link === undefined || (!link.isCut && link.mutedFrom.size === 0)) return;
     link.isCut = false;
-    this.#dial(link);
+    link.mutedFrom.clear();
+    if (link.connection === undefined) {
+      this.#dial(link);
+      return;
+    }
+    for (const end of link.connection.ends) {
+      const held = end.held ?? [];
+      end.held = undefined;
+      for (const { payload, bytes } of held) this.#transmit(end, payload, bytes);
+    }
   }
 
   /** Cuts every link between two of the groups. Nodes in no group keep their links. */
   partition(groups: readonly (readonly PeerKey[])[]): void {
-    for (const [at, group] of groups.entries()) {
-      for (const other of groups.slice(at + 1)) for (const a of group) for (const b of other) this.cut(a, b);
+    const groupOf = new Map(groups.flatMap((group, index) => group.map((peer) => [peer, index] as const)));
+    for (const { ends } of this.#links.values()) {
+      const [a, b] = [groupOf.get(ends[0]), groupOf.get(ends[1])];
+      if (a !== undefined && b !== undefined && a !== b) this.cut(...ends);
     }
   }
 
@@ -155,25 +283,13 @@ export class MemoryHub {
     return this.#ports.get(peer);
   }
 
-  connectionsOf(peer: PeerKey): Connection[] {
-    const connections: Connection[] = [];
-    for (const { ends, connection } of this.#links.values()) {
-      if (connection !== undefined && ends.includes(peer)) connections.push(connection);
-    }
-    return connections;
-  }
-
-  connectionBetween(a: PeerKey, b: PeerKey): Connection | undefined {
-    return this.#links.get(linkKey(a, b))?.connection;
-  }
-
   /** The node listens now: whoever has a link to it connects. */
   onPortStarted(peer: PeerKey): void {
-    for (const link of this.#links.values()) if (link.ends.includes(peer)) this.#dial(link);
+    for (const link of this.#linksOf.get(peer) ?? []) this.#dial(link);
   }
 
   onPortGone(peer: PeerKey): void {
-    for (const link of this.#links.values()) if (link.ends.includes(peer)) this.#hangUp(link, 'peer gone');
+    for (const link of this.#linksOf.get(peer) ?? []) this.#hangUp(link, 'peer gone');
   }
 
   disconnect(a: PeerKey, b: PeerKey, reason: string): void {
@@ -181,21 +297,84 @@ export class MemoryHub {
     if (link !== undefined) this.#hangUp(link, reason);
   }
 
-  /** Brings something to the other end of the connection, in order, unless the connection ends first. */
-  carry(connection: Connection, to: PeerKey, arrive: () => void): void {
-    const { clock } = this;
-    const { latencyMs, profile } = connection.link;
-    const jitterMs = profile.jitterMs === 0 ? 0 : this.#options.rng.unit() * profile.jitterMs;
-    const atMs = Math.max(clock.monotonicMs() + latencyMs + jitterMs, connection.arrivals.get(to) ?? 0);
-    connection.arrivals.set(to, atMs);
-    clock.after(atMs - clock.monotonicMs(), () => {
-      if (connection.isOpen) arrive();
-    });
+  /** Brings a frame to the other end, in order, unless the connection ends first. */
+  carry(from: LinkEnd, bytes: number, arrive: () => void): void {
+    this.send(from, { tag: FRAME, arrive }, bytes);
   }
 
-  isLost(connection: Connection): boolean {
-    const { loss } = connection.link.profile;
-    return loss > 0 && this.#options.rng.unit() < loss;
+  /** Sends to the other end of the connection whose one end is `from`. */
+  send(from: LinkEnd, payload: Payload, bytes: number): void {
+    if (!from.isOpen) return;
+    const { link } = from;
+    if (payload.tag === ITEM && link.profile.loss > 0 && this.#options.rng.unit() < link.profile.loss) {
+      from.port.countLost((payload as GossipItem).kind);
+      return;
+    }
+    if (link.mutedFrom.size > 0 && link.mutedFrom.has(from.port.self)) this.#hold(from, payload, bytes);
+    else this.#transmit(from, payload, bytes);
+  }
+
+  #transmit(from: LinkEnd, payload: Payload, bytes: number): void {
+    const to = from.other;
+    const { latencyMs, profile } = from.link;
+    let atMs = this.clock.monotonicMs();
+    if (this.#sendMs > 0) {
+      const { port } = from;
+      if (payload.tag <= ITEM) {
+        atMs = Math.max(atMs, port.busyUntilMs) + this.#sendMs;
+        port.busyUntilMs = atMs;
+      } else {
+        // A control message is small and delays nothing: what goes to several peers leaves with their next messages.
+        atMs = Math.max(atMs, port.busyUntilMs, port.controlUntilMs) + this.#sendMs;
+        port.controlUntilMs = atMs;
+      }
+    }
+    if (profile.bytesPerSecond !== undefined) {
+      atMs = Math.max(atMs, to.wireBusyUntilMs) + (bytes / profile.bytesPerSecond) * 1000;
+      to.wireBusyUntilMs = atMs;
+    }
+    atMs += latencyMs;
+    if (profile.jitterMs > 0) atMs += this.#options.rng.unit() * profile.jitterMs;
+    atMs = Math.max(Math.ceil(atMs / this.#resolutionMs) * this.#resolutionMs, to.nextArrivalMs);
+    to.nextArrivalMs = atMs;
+    this.#queue.push(atMs, to, payload);
+  }
+
+  #hold(from: LinkEnd, payload: Payload, bytes: number): void {
+    from.held ??= [];
+    from.held.push({ payload, bytes });
+    if (from.held.length <= MAX_HELD) return;
+    const oldest = from.held.findIndex((each) => each.payload.tag === ITEM);
+    if (oldest === -1) return;
+    from.port.countLost((from.held[oldest]!.payload as GossipItem).kind);
+    from.held.splice(oldest, 1);
+  }
+
+  tellDelivery(item: GossipItem, node: PeerKey, from: PeerKey, hop: number): void {
+    if (this.#onDelivery.size === 0) return;
+    const delivery: Delivery = {
+      messageId: item.id,
+      kind: item.kind,
+      node,
+      from,
+      atMs: this.clock.monotonicMs(),
+      publishedAtMs: item.publishedAtMs,
+      hop,
+      bytes: item.data.byteLength,
+    };
+    for (const listener of this.#onDelivery) listener(delivery);
+  }
+
+  tellPublication(publication: Omit<Publication, 'atMs'>): void {
+    for (const listener of this.#onPublication) listener({ ...publication, atMs: this.clock.monotonicMs() });
+  }
+
+  get isWatched(): boolean {
+    return this.#onPublication.size > 0;
+  }
+
+  #drawLatency(a: PeerKey, b: PeerKey, { latencyMs: [min, max] }: LinkProfile): number {
+    return this.#options.rng.fork(`link ${linkKey(a, b)}`).between(min, max);
   }
 
   #dial(link: Link): void {
@@ -212,43 +391,48 @@ export class MemoryHub {
     const [a, b] = link.ends;
     const portA = this.#ports.get(a);
     const portB = this.#ports.get(b);
-    if (link.connection !== undefined || link.isCut) return;
+    if (link.connection !== undefined || link.isCut || link.mutedFrom.size > 0) return;
     if (portA?.isRunning !== true || portB?.isRunning !== true) return;
     if (portA.isRefused(b) || portB.isRefused(a)) {
       this.clock.after(PEER_SCORE.banMs / 10, () => this.#dial(link));
       return;
     }
-    const connection: Connection = {
-      link,
-      dialler: this.#options.rng.unit() < 0.5 ? a : b,
-      sinceMs: this.clock.nowMs(),
-      arrivals: new Map(),
-      streams: new Set(),
-      isOpen: true,
-    };
-    link.connection = connection;
+    const endA = new LinkEnd(portA, b, true, link);
+    const endB = new LinkEnd(portB, a, false, link);
+    endA.other = endB;
+    endB.other = endA;
+    link.connection = { link, sinceMs: this.clock.nowMs(), ends: [endA, endB], streams: new Set() };
     this.trace.add(a, 'connected', b);
-    portA.onConnected(b);
-    portB.onConnected(a);
+    portA.onConnected(endA);
+    if (endB.isOpen) portB.onConnected(endB);
   }
 
   #hangUp(link: Link, reason: string): void {
     const { connection } = link;
     if (connection === undefined) return;
     const [a, b] = link.ends;
-    connection.isOpen = false;
+    const [endA, endB] = connection.ends;
+    endA.isOpen = false;
+    endB.isOpen = false;
     link.connection = undefined;
     this.trace.add(a, 'disconnected', `${b}: ${reason}`);
     for (const stream of [...connection.streams]) stream.fail(new Error(`connection closed: ${reason}`));
-    this.#ports.get(a)?.onDisconnected(b);
-    this.#ports.get(b)?.onDisconnected(a);
+    endA.port.onDisconnected(endA);
+    endB.port.onDisconnected(endB);
     this.#dial(link);
+  }
+
+  connectionBetween(a: PeerKey, b: PeerKey): Connection | undefined {
+    return this.#links.get(linkKey(a, b))?.connection;
   }
 }
 
 /** One node's `Network` port. */
 export class MemoryNetwork implements Network {
   readonly self: PeerKey;
+  /** Until when it puts on the wire what it has sent. The hub's. */
+  busyUntilMs = 0;
+  controlUntilMs = 0;
   readonly #hub: MemoryHub;
   readonly #clock: Clock;
   readonly #score = new PeerScore(PEER_SCORE);
@@ -256,17 +440,35 @@ export class MemoryNetwork implements Network {
     string,
     { readonly protocol: StreamProtocol; readonly handler: (stream: FrameStream) => Promise<void> }
   >();
-  readonly #seen = new SeenCache<string>(SEEN_MESSAGES);
-  readonly #unsettled = new Map<PeerKey, number>();
+  readonly #ends = new Map<PeerKey, LinkEnd>();
   readonly #inboundStreams = new Map<string, number>();
   readonly #accepted = new Set<StreamEnd>();
-  #queued: { readonly kind: TopicKind; readonly data: Uint8Array; readonly id: string; readonly atMs: number }[] = [];
+  readonly #router: GossipRouter<LinkEnd>;
+  readonly #rng: SeededRng;
   #handlers: NetworkHandlers | undefined;
+  #hasPenalties = false;
 
-  constructor(hub: MemoryHub, self: PeerKey, clock: Clock) {
+  constructor(hub: MemoryHub, self: PeerKey, clock: Clock, rng: SeededRng) {
     this.#hub = hub;
     this.self = self;
     this.#clock = clock;
+    this.#rng = rng;
+    this.#router = new GossipRouter<LinkEnd>({
+      params: hub.gossip,
+      table: hub.messages,
+      rng,
+      counts: hub.stats.of(self),
+      nowMs: () => hub.clock.monotonicMs(),
+      send: (to, gossip, bytes) => hub.send(to, gossip, bytes),
+      onMessage: (message) => this.#handlers?.onGossip(message),
+      onNew: (item, from, hop) => hub.tellDelivery(item, self, from.peer, hop),
+      onSettled: (item, from, outcome) => {
+        hub.trace.add(self, outcome, `${item.kind} ${item.id.slice(0, 16)} from ${from.peer}`);
+        if (outcome === 'reject') this.penalize(from.peer, REJECT_POINTS, `invalid ${item.kind}`);
+      },
+      hasPenalties: () => this.#hasPenalties,
+      penaltyPoints: (peer) => this.#score.points(peer, this.#clock.monotonicMs()),
+    });
   }
 
   get isRunning(): boolean {
@@ -274,12 +476,14 @@ export class MemoryNetwork implements Network {
   }
 
   isRefused(peer: PeerKey): boolean {
-    return this.#score.isBanned(peer, this.#clock.monotonicMs());
+    return this.#hasPenalties && this.#score.isBanned(peer, this.#clock.monotonicMs());
   }
 
   async start(handlers: NetworkHandlers): Promise<void> {
     this.#handlers = handlers;
     this.#hub.onPortStarted(this.self);
+    const { heartbeatIntervalMs } = this.#hub.gossip;
+    this.#beatAt(this.#hub.clock.monotonicMs() + this.#rng.unit() * heartbeatIntervalMs);
   }
 
   async stop(): Promise<void> {
@@ -291,6 +495,7 @@ export class MemoryNetwork implements Network {
     if (this.#handlers === undefined) return;
     this.#handlers = undefined;
     this.#hub.onPortGone(this.self);
+    this.#router.stop();
   }
 
   addresses(): readonly string[] {
@@ -298,36 +503,38 @@ export class MemoryNetwork implements Network {
   }
 
   async publish(kind: TopicKind, data: Uint8Array): Promise<PublishOutcome> {
-    const id = contentId(kind, data);
-    this.#seen.add(id);
-    const connections = this.#connections();
-    if (connections.length === 0) {
-      this.#queued.push({ kind, data, id, atMs: this.#clock.monotonicMs() });
-      if (this.#queued.length > MAX_QUEUED) this.#queued.shift();
-      return { kind: 'queued' };
+    if (!this.isRunning) return { kind: 'queued' };
+    const outcome = this.#router.publish(kind, data);
+    if (this.#hub.isWatched) {
+      const nowMs = this.#hub.clock.monotonicMs();
+      const { id } = this.#hub.messages.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
+      const recipients = outcome.kind === 'sent' ? outcome.recipients : 0;
+      this.#hub.tellPublication({ messageId: id, kind, node: this.self, bytes: data.byteLength, recipients });
     }
-    for (const connection of connections) this.#sendGossip(connection, kind, data, id);
-    return { kind: 'sent', recipients: connections.length };
+    return outcome;
+  }
+
+  /** Mesh peers on one topic. */
+  meshSize(kind: TopicKind): number {
+    return this.#router.meshSize(kind);
   }
 
   peers(): readonly PeerView[] {
-    return this.#connections().map((connection) => {
-      const peer = this.#otherEnd(connection);
-      return {
-        peer,
-        address: `/memory/${peer}`,
-        direction: connection.dialler === this.self ? 'outbound' : 'inbound',
-        connectedAtMs: connection.sinceMs,
-        mesh: TOPIC_KINDS,
-        score: -this.#score.points(peer, this.#clock.monotonicMs()),
-      };
-    });
+    return [...this.#ends.values()].map((end) => ({
+      peer: end.peer,
+      address: `/memory/${end.peer}`,
+      direction: end.isOutbound ? 'outbound' : 'inbound',
+      connectedAtMs: this.#hub.connectionBetween(this.self, end.peer)?.sinceMs ?? 0,
+      mesh: this.#router.meshOf(end),
+      score: -this.#score.points(end.peer, this.#clock.monotonicMs()),
+    }));
   }
 
   async open(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<FrameStream> {
     signal.throwIfAborted();
     const connection = this.#hub.connectionBetween(this.self, peer);
-    if (connection === undefined || !this.isRunning) throw new Error(`not connected to ${peer}`);
+    const end = this.#ends.get(peer);
+    if (connection === undefined || end === undefined || !this.isRunning) throw new Error(`not connected to ${peer}`);
     this.#hub.trace.add(this.self, 'open', `${peer} ${protocol.name}`);
     return new Promise((resolve, reject) => {
       const settle = (): void => signal.removeEventListener('abort', onAbort);
@@ -335,7 +542,7 @@ export class MemoryNetwork implements Network {
         {
           peer,
           maxFrameBytes: protocol.maxFrameBytes,
-          carry: (_bytes, arrive) => this.#hub.carry(connection, peer, arrive),
+          carry: (bytes, arrive) => this.#hub.carry(end, bytes, arrive),
           onClosed: () => {
             connection.streams.delete(own);
             settle();
@@ -345,7 +552,7 @@ export class MemoryNetwork implements Network {
         {
           peer: this.self,
           maxFrameBytes: this.#hub.portOf(peer)?.maxFrameBytes(protocol.name) ?? 0,
-          carry: (_bytes, arrive) => this.#hub.carry(connection, this.self, arrive),
+          carry: (bytes, arrive) => this.#hub.carry(end.other, bytes, arrive),
           onClosed: () => {
             connection.streams.delete(theirs);
             this.#hub.portOf(peer)?.onInboundClosed(this.self, protocol.name, theirs);
@@ -359,10 +566,10 @@ export class MemoryNetwork implements Network {
       signal.addEventListener('abort', onAbort, { once: true });
       connection.streams.add(own);
       connection.streams.add(theirs);
-      this.#hub.carry(connection, peer, () => {
+      this.#hub.carry(end, OPEN_BYTES, () => {
         const accepted = this.#hub.portOf(peer)?.acceptStream(protocol.name, theirs) ?? false;
         if (!accepted) theirs.fail(new Error('refused'));
-        this.#hub.carry(connection, this.self, () => {
+        this.#hub.carry(end.other, OPEN_BYTES, () => {
           settle();
           if (accepted) resolve(own);
           else own.fail(new Error('refused'));
@@ -378,6 +585,7 @@ export class MemoryNetwork implements Network {
 
   penalize(peer: PeerKey, points: number, reason: string): void {
     if (this.isRefused(peer)) return; // for what it sent before the connection ended
+    this.#hasPenalties = true;
     this.#hub.trace.add(this.self, 'penalized', `${peer} ${points} ${reason}`);
     if (this.#score.penalize(peer, points, this.#clock.monotonicMs()) === 'kept') return;
     this.#hub.trace.add(this.self, 'banned', `${peer} ${reason}`);
@@ -400,19 +608,17 @@ export class MemoryNetwork implements Network {
     return this.#protocols.get(protocol)?.protocol.maxFrameBytes;
   }
 
-  onConnected(peer: PeerKey): void {
-    const queued = this.#queued;
-    this.#queued = [];
-    const connection = this.#hub.connectionBetween(this.self, peer);
-    const oldestMs = this.#clock.monotonicMs() - MESSAGE_TTL_MS;
-    for (const { kind, data, id, atMs } of queued) {
-      if (connection !== undefined && atMs >= oldestMs) this.#sendGossip(connection, kind, data, id);
-    }
-    this.#handlers?.onPeerConnected(peer);
+  onConnected(end: LinkEnd): void {
+    this.#ends.set(end.peer, end);
+    this.#router.addPeer(end);
+    this.#handlers?.onPeerConnected(end.peer);
   }
 
-  onDisconnected(peer: PeerKey): void {
-    this.#handlers?.onPeerDisconnected(peer);
+  onDisconnected(end: LinkEnd): void {
+    if (this.#ends.get(end.peer) !== end) return;
+    this.#ends.delete(end.peer);
+    this.#router.removePeer(end);
+    this.#handlers?.onPeerDisconnected(end.peer);
   }
 
   acceptStream(name: string, stream: StreamEnd): boolean {
@@ -435,67 +641,40 @@ export class MemoryNetwork implements Network {
     this.#inboundStreams.set(key, (this.#inboundStreams.get(key) ?? 1) - 1);
   }
 
-  receiveGossip(from: PeerKey, kind: TopicKind, data: Uint8Array, id: string): void {
-    if (this.#handlers === undefined || this.isRefused(from)) return;
-    const { counts } = this.#hub;
-    if (data.byteLength > MAX_MESSAGE_BYTES) {
-      this.penalize(from, OVERLONG_POINTS, 'broken gossip stream');
-      this.#hub.disconnect(this.self, from, 'broken gossip stream');
-      return;
+  /** @returns whether the node's own code ran */
+  receiveGossip(end: LinkEnd, gossip: Gossip): boolean {
+    if (this.#handlers === undefined) return false;
+    if (gossip.tag !== ITEM) return this.#router.receive(end, gossip, 0);
+    const item = gossip as GossipItem;
+    if (item.data.byteLength > MAX_MESSAGE_BYTES) {
+      this.penalize(end.peer, OVERLONG_POINTS, 'broken gossip stream');
+      this.#hub.disconnect(this.self, end.peer, 'broken gossip stream');
+      return true;
     }
-    if (this.#seen.has(id)) {
-      counts.duplicates += 1;
-      return;
-    }
-    this.#seen.add(id);
-    counts.delivered += 1;
-    const waiting = this.#unsettled.get(from) ?? 0;
-    if (waiting >= MAX_UNSETTLED_PER_PEER) return;
-    this.#unsettled.set(from, waiting + 1);
-    let isSettled = false;
-    this.#handlers.onGossip({
-      kind,
-      from,
-      data,
-      settle: (outcome) => {
-        if (isSettled) throw new Error(`${kind} message ${id} settled twice`);
-        isSettled = true;
-        this.#unsettled.set(from, (this.#unsettled.get(from) ?? 1) - 1);
-        this.#hub.trace.add(this.self, outcome, `${kind} ${id.slice(0, 16)} from ${from}`);
-        if (outcome === 'reject') this.penalize(from, REJECT_POINTS, `invalid ${kind}`);
-        if (outcome !== 'accept' || !this.isRunning) return;
-        for (const connection of this.#connections()) {
-          if (this.#otherEnd(connection) !== from) this.#sendGossip(connection, kind, data, id);
-        }
-      },
+    return this.#router.receive(end, item, end.other.port.hopOf(item));
+  }
+
+  hopOf(item: GossipItem): number {
+    return this.#router.hopOf(item);
+  }
+
+  countLost(kind: TopicKind): void {
+    this.#hub.stats.of(this.self).kinds[kind].lost += 1;
+  }
+
+  #beatAt(atMs: number): void {
+    this.#hub.clock.atQuietly(atMs, () => {
+      if (!this.isRunning) return false;
+      this.#router.heartbeat();
+      this.#beatAt(atMs + this.#hub.gossip.heartbeatIntervalMs);
+      return false;
     });
   }
-
-  #sendGossip(connection: Connection, kind: TopicKind, data: Uint8Array, id: string): void {
-    const peer = this.#otherEnd(connection);
-    this.#hub.counts.sent += 1;
-    if (this.#hub.isLost(connection)) {
-      this.#hub.counts.lost += 1;
-      return;
-    }
-    this.#hub.carry(connection, peer, () => this.#hub.portOf(peer)?.receiveGossip(this.self, kind, data, id));
-  }
-
-  #connections(): Connection[] {
-    return this.isRunning ? this.#hub.connectionsOf(this.self) : [];
-  }
-
-  #otherEnd(connection: Connection): PeerKey {
-    const [a, b] = connection.link.ends;
-    return a === this.self ? b : a;
-  }
 }
+
+/** What negotiating a stream's protocol takes each way. */
+const OPEN_BYTES = 64;
 
 function linkKey(a: PeerKey, b: PeerKey): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
-}
-
-/** As the real network: the topic is part of what identifies a message. */
-function contentId(kind: TopicKind, data: Uint8Array): string {
-  return `${kind}:${bytesToHex(sha256(data))}`;
 }

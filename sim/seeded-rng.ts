@@ -18,7 +18,10 @@ export function createSeededRng(seed: string): SeededRng {
   const state = Uint32Array.from([0, 4, 8, 12], (at) => view.getUint32(at));
 
   const next = (): number => {
-    const [s0, s1, s2, s3] = state as unknown as [number, number, number, number];
+    const s0 = state[0]!;
+    const s1 = state[1]!;
+    const s2 = state[2]!;
+    const s3 = state[3]!;
     const result = Math.imul(rotateLeft(Math.imul(s1, 5), 7), 9) >>> 0;
     const t2 = s2 ^ s0;
     const t3 = s3 ^ s1;

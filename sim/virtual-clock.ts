@@ -1,22 +1,30 @@
 /**
  * Time that moves only when told: a queue of timers, run in order of (time, order of creation).
  *
- * Services await promises between timers. After each timer the event loop gets one turn, in which Node runs
- * microtasks and `process.nextTick` callbacks until none is left: nothing that awaits only promises, the memory
- * store included, is still on its way when the next timer runs. So one seed gives one order of events.
+ * Services await promises between timers. After each round, in which every node has at most one timer, the event
+ * loop gets one turn, in which Node runs microtasks and `process.nextTick` callbacks until none is left: nothing that
+ * awaits only promises, the memory store included, is still on its way when the node's next timer runs or time moves
+ * on. So one seed gives one order of events.
  *
- * O(log n) per timer. Cancelled timers stay in the queue until their time has come.
+ * O(log n) per timer, O(1) for one without delay. Cancelled timers stay in the queue until their time has come.
  */
 import type { Clock } from '../node/ports.ts';
 
 interface Timer {
   readonly atMs: number;
   readonly order: number;
-  fn: (() => void) | undefined;
+  fn: (() => unknown) | undefined;
+  /** Whose timer it is; undefined: the simulation's own, see `atQuietly`. */
+  readonly owner: Owner | undefined;
 }
 
-/** Timers in a row at one instant: more mean that something calls itself without time passing. */
-const MAX_TIMERS_PER_INSTANT = 200_000;
+/** Two timers of one owner never fire in one round. */
+interface Owner {
+  lastRound: number;
+}
+
+/** Rounds of timers at one instant: more mean that something calls itself without time passing. */
+const MAX_ROUNDS_PER_INSTANT = 200_000;
 
 /** A node's view of the clock. */
 export interface NodeClock extends Clock {
@@ -27,9 +35,14 @@ export interface NodeClock extends Clock {
 export class VirtualClock implements Clock {
   readonly #epochMs: number;
   readonly #heap: Timer[] = [];
+  /** Timers for this very instant, made in it: they come after those of the heap. In order, from `#nowHead`. */
+  readonly #now: Timer[] = [];
+  #nowHead = 0;
+  readonly #owner: Owner = { lastRound: 0 };
   #elapsedMs = 0;
   #created = 0;
   #fired = 0;
+  #round = 0;
 
   /** @param epochMs wall-clock time at the beginning */
   constructor(epochMs: number) {
@@ -51,12 +64,28 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, fn: () => void): () => void {
-    const timer: Timer = { atMs: this.#elapsedMs + Math.max(0, delayMs), order: this.#created, fn };
+    return this.#after(delayMs, fn, this.#owner);
+  }
+
+  #after(delayMs: number, fn: () => void, owner: Owner): () => void {
+    const timer: Timer = { atMs: this.#elapsedMs + Math.max(0, delayMs), order: this.#created, fn, owner };
     this.#created += 1;
-    this.#push(timer);
+    if (delayMs > 0) this.#push(timer);
+    else this.#now.push(timer);
     return () => {
       timer.fn = undefined;
     };
+  }
+
+  /**
+   * For the simulation's own doings: calls `fn` at that time, no earlier than now. Where it returns false, no code of
+   * a node has run, and time goes on at once.
+   */
+  atQuietly(atMs: number, fn: () => boolean): void {
+    const timer: Timer = { atMs: Math.max(atMs, this.#elapsedMs), order: this.#created, fn, owner: undefined };
+    this.#created += 1;
+    if (atMs > this.#elapsedMs) this.#push(timer);
+    else this.#now.push(timer);
   }
 
   sleep(delayMs: number, signal: AbortSignal): Promise<void> {
@@ -66,13 +95,18 @@ export class VirtualClock implements Clock {
   /** The clock as one node sees it: its wall clock is off by `offsetMs`, and it can die. */
   forNode(offsetMs: number): NodeClock {
     let isDead = false;
+    const owner: Owner = { lastRound: 0 };
     const clock: NodeClock = {
       nowMs: () => this.nowMs() + offsetMs,
       monotonicMs: () => this.monotonicMs(),
       after: (delayMs, fn) =>
-        this.after(delayMs, () => {
-          if (!isDead) fn();
-        }),
+        this.#after(
+          delayMs,
+          () => {
+            if (!isDead) fn();
+          },
+          owner,
+        ),
       sleep: (delayMs, signal) => sleepOn(clock, delayMs, signal),
       kill: () => {
         isDead = true;
@@ -87,7 +121,7 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Runs until the condition holds, looked at after each timer.
+   * Runs until the condition holds, looked at after the timers of each instant.
    * @returns whether it held within `withinMs`
    */
   runUntil(condition: () => boolean, withinMs: number): Promise<boolean> {
@@ -111,23 +145,66 @@ export class VirtualClock implements Clock {
     let instant = this.#elapsedMs;
     let atInstant = 0;
     await settleMicrotasks();
+    if (condition()) return true;
     for (;;) {
-      if (condition()) return true;
-      const next = this.#heap[0];
+      const next = this.#next();
       if (next === undefined || next.atMs > untilMs) break;
-      this.#pop();
-      const { fn } = next;
-      if (fn === undefined) continue;
-      this.#elapsedMs = next.atMs;
       atInstant = next.atMs === instant ? atInstant + 1 : 0;
       instant = next.atMs;
-      if (atInstant > MAX_TIMERS_PER_INSTANT) throw new Error(`virtual time stands still at ${instant} ms`);
-      this.#fired += 1;
-      fn();
+      if (atInstant > MAX_ROUNDS_PER_INSTANT) throw new Error(`virtual time stands still at ${instant} ms`);
+      if (!this.#runDue(instant)) continue;
       await settleMicrotasks();
+      if (condition()) return true;
     }
     this.#elapsedMs = untilMs;
     return condition();
+  }
+
+  /**
+   * One round: runs the timers of one instant, until one is met that a timer of this round has made, or whose owner
+   * has had its turn.
+   * @returns whether promises may wait for theirs
+   */
+  #runDue(instant: number): boolean {
+    const made = this.#created;
+    let mayWait = false;
+    this.#round += 1;
+    for (;;) {
+      const next = this.#next();
+      if (next === undefined || next.atMs !== instant || next.order >= made) return mayWait;
+      const { fn, owner } = next;
+      if (fn !== undefined && owner !== undefined) {
+        if (owner.lastRound === this.#round) return mayWait;
+        owner.lastRound = this.#round;
+      }
+      this.#shift(next);
+      if (fn === undefined) continue;
+      this.#elapsedMs = instant;
+      this.#fired += 1;
+      if (owner !== undefined) {
+        fn();
+        mayWait = true;
+      } else if (fn() !== false) mayWait = true;
+    }
+  }
+
+  /** Whatever is first: a timer of the heap, if it is not for later than those made for this instant. */
+  #next(): Timer | undefined {
+    const made = this.#now[this.#nowHead];
+    const waiting = this.#heap[0];
+    if (made === undefined) return waiting;
+    return waiting !== undefined && isBefore(waiting, made) ? waiting : made;
+  }
+
+  #shift(next: Timer): void {
+    if (next !== this.#now[this.#nowHead]) {
+      this.#pop();
+      return;
+    }
+    this.#nowHead += 1;
+    if (this.#nowHead < this.#now.length) return;
+    this.#now.length = 0;
+    this.#nowHead = 0;
   }
 
   #push(timer: Timer): void {

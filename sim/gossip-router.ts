@@ -1,0 +1,684 @@
+/**
+ * One node's gossipsub, as `node/net/gossip.ts` sets it up and `@libp2p/gossipsub` 17 carries it out.
+ *
+ * Specification. Per topic a mesh of D peers (Dlo, Dhi, Dout), kept at a heartbeat whose phase is drawn per node;
+ * GRAFT, PRUNE and the back-off after it; a peer that subscribes is grafted at once below Dlo. What arrives is marked
+ * seen, then handed in, and forwarded to the mesh after `settle('accept')`, except to those who have sent it or said
+ * IDONTWANT. IHAVE names, at the heartbeat, what was accepted lately to peers outside the mesh; IWANT is answered
+ * with what was accepted. Own messages go to the mesh, or with flood publishing to all peers; while there is none
+ * they wait.
+ *
+ * Left out: the score (peers with penalty points go below zero and leave the mesh, time in the mesh counts, the rest
+ * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises.
+ *
+ * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
+ */
+import { type GossipMessage, type PeerKey, type PublishOutcome, TOPIC_KINDS, type TopicKind } from '../node/ports.ts';
+import type { GossipParams } from './gossip-params.ts';
+import type { KindCounts, NodeCounts } from './gossip-stats.ts';
+import { type GossipItem, ITEM, type MessageTable, type SlotOwner } from './message-table.ts';
+import type { SeededRng } from './seeded-rng.ts';
+import { shuffle } from './topology.ts';
+
+const SUBSCRIBE = 1;
+const GRAFT = 2;
+const PRUNE = 3;
+const IHAVE = 4;
+const IWANT = 5;
+const IDONTWANT = 6;
+type ControlTag = 1 | 2 | 3 | 4 | 5 | 6;
+
+/** A control message. `topics` are indices; `items` what IHAVE, IWANT and IDONTWANT name. */
+export class Control {
+  readonly tag: ControlTag;
+  readonly topics: readonly number[];
+  readonly items: readonly GossipItem[];
+
+  constructor(tag: ControlTag, topics: readonly number[], items: readonly GossipItem[]) {
+    this.tag = tag;
+    this.topics = topics;
+    this.items = items;
+  }
+}
+
+export type Gossip = GossipItem | Control;
+
+const ALL_TOPIC_INDICES: readonly number[] = TOPIC_KINDS.map((_, index) => index);
+
+/** `/grapevine/<64 hex>/<kind>/1`, about. */
+const TOPIC_BYTES = 83;
+/** Tags and lengths of the RPC, the message, its data and its topic. */
+const MESSAGE_FRAMING_BYTES = 14;
+/** 20 bytes, tag and length. */
+const ID_BYTES = 22;
+/** Tags and lengths of the RPC and of the control message. */
+const CONTROL_FRAMING_BYTES = 8;
+
+const MAX_IHAVE_IDS = 5_000;
+const MAX_IHAVES_PER_HEARTBEAT = 10;
+const MAX_IDONTWANTS = 512;
+const MAX_QUEUED = 1_024;
+const BACKOFF_TICKS = 15;
+const GOSSIP_THRESHOLD = -20;
+const POINTS_WEIGHT = 0.2;
+const MESH_SECONDS_WEIGHT = 0.01;
+const MESH_SECONDS_CAP = 300;
+
+/** What a node knows of a message. Gone: rejected, ignored, or out of the message cache. */
+const UNKNOWN = 0;
+const PENDING = 1;
+const VALID = 2;
+const GONE = 3;
+
+const NOT_IN_MESH = -1;
+
+/** A peer as a router sees it, for as long as the connection lasts. */
+export class GossipPeer {
+  readonly peer: PeerKey;
+  readonly isOutbound: boolean;
+  isSubscribed = false;
+  /** Per topic: since when, or NOT_IN_MESH. */
+  readonly meshSinceMs = TOPIC_KINDS.map(() => NOT_IN_MESH);
+  /** Per topic; 0: none. Outlives the connection. */
+  backoffUntilMs = TOPIC_KINDS.map(() => 0);
+  /** What it does not want, and the heartbeat at which it said so. */
+  idontwant: Map<GossipItem, number> | undefined;
+  unsettled = 0;
+  ihaves = 0;
+  asked = 0;
+  idontwants = 0;
+  /** IHAVE to go out with this heartbeat. */
+  gossipItems: GossipItem[] | undefined;
+  gossipTopics = 0;
+
+  constructor(peer: PeerKey, isOutbound: boolean) {
+    this.peer = peer;
+    this.isOutbound = isOutbound;
+  }
+}
+
+export interface RouterDeps<P extends GossipPeer> {
+  readonly params: GossipParams;
+  readonly table: MessageTable;
+  readonly rng: SeededRng;
+  readonly counts: NodeCounts;
+  readonly nowMs: () => number;
+  readonly send: (to: P, gossip: Gossip, bytes: number) => void;
+  readonly onMessage: (message: GossipMessage) => void;
+  readonly onNew: (item: GossipItem, from: P, hop: number) => void;
+  readonly onSettled: (item: GossipItem, from: P, outcome: 'accept' | 'ignore' | 'reject') => void;
+  /** False until there has been a penalty: no score is below zero then. */
+  readonly hasPenalties: () => boolean;
+  readonly penaltyPoints: (peer: PeerKey) => number;
+}
+
+export class GossipRouter<P extends GossipPeer> implements SlotOwner {
+  readonly #deps: RouterDeps<P>;
+  readonly #kindCounts: readonly KindCounts[];
+  readonly #peers = new Set<P>();
+  readonly #mesh: readonly P[][] = TOPIC_KINDS.map(() => []);
+  readonly #backoffs = new Map<PeerKey, number[]>();
+  readonly #pending = new Map<GossipItem, PendingMessage<P>>();
+  /** Newest first; one entry per heartbeat. */
+  readonly #history: GossipItem[][];
+  #queued: { readonly item: GossipItem; readonly atMs: number }[] = [];
+  #seenAt: Uint32Array;
+  #state: Uint8Array;
+  #hop: Uint8Array;
+  #mask: number;
+  #ticks = 0;
+  #isStopped = false;
+
+  constructor(deps: RouterDeps<P>) {
+    this.#deps = deps;
+    const { table, params, counts } = deps;
+    this.#kindCounts = TOPIC_KINDS.map((kind) => counts.kinds[kind]);
+    this.#history = Array.from({ length: params.mcacheLength }, () => []);
+    this.#seenAt = new Uint32Array(table.slots);
+    this.#state = new Uint8Array(table.slots);
+    this.#hop = new Uint8Array(table.slots);
+    this.#mask = table.slots - 1;
+    table.addOwner(this);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#pending.clear();
+    this.#deps.table.deleteOwner(this);
+  }
+
+  addPeer(peer: P): void {
+    let backoff = this.#backoffs.get(peer.peer);
+    if (backoff === undefined) {
+      backoff = TOPIC_KINDS.map(() => 0);
+      this.#backoffs.set(peer.peer, backoff);
+    }
+    peer.backoffUntilMs = backoff;
+    this.#peers.add(peer);
+    this.#control(peer, SUBSCRIBE, ALL_TOPIC_INDICES, NO_ITEMS);
+  }
+
+  removePeer(peer: P): void {
+    this.#peers.delete(peer);
+    for (const topic of ALL_TOPIC_INDICES) this.#removeFromMesh(peer, topic);
+  }
+
+  meshOf(peer: P): TopicKind[] {
+    return TOPIC_KINDS.filter((_, topic) => peer.meshSinceMs[topic] !== NOT_IN_MESH);
+  }
+
+  meshSize(kind: TopicKind): number {
+    return this.#mesh[TOPIC_KINDS.indexOf(kind)]!.length;
+  }
+
+  /** Steps from the publisher to here, 0 at the publisher. */
+  hopOf(item: GossipItem): number {
+    return this.#hop[item.seq & this.#mask]!;
+  }
+
+  publish(kind: TopicKind, data: Uint8Array): PublishOutcome {
+    const nowMs = this.#deps.nowMs();
+    const item = this.#deps.table.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
+    if (!this.#hasSubscriber()) {
+      this.#queued.push({ item, atMs: nowMs });
+      if (this.#queued.length > MAX_QUEUED) this.#queued.shift();
+      return { kind: 'queued' };
+    }
+    return { kind: 'sent', recipients: this.#publish(item, nowMs) };
+  }
+
+  /** @returns whether the node was told something: its promises have to run before time goes on */
+  receive(from: P, gossip: Gossip, hopOfSender: number): boolean {
+    if (gossip.tag === ITEM) return this.#receiveItem(from, gossip as GossipItem, hopOfSender + 1);
+    const { tag, topics, items } = gossip as Control;
+    switch (tag) {
+      case SUBSCRIBE:
+        this.#onSubscribe(from);
+        break;
+      case GRAFT:
+        this.#onGraft(from, topics);
+        break;
+      case PRUNE:
+        this.#onPrune(from, topics);
+        break;
+      case IHAVE:
+        this.#onIhave(from, items);
+        break;
+      case IWANT:
+        this.#onIwant(from, items);
+        break;
+      default:
+        this.#onIdontwant(from, items);
+    }
+    return false;
+  }
+
+  heartbeat(): void {
+    const { params, nowMs } = this.#deps;
+    const now = nowMs();
+    this.#ticks += 1;
+    for (const peer of this.#peers) {
+      peer.ihaves = 0;
+      peer.asked = 0;
+      peer.idontwants = 0;
+      if (peer.idontwant !== undefined) {
+        for (const [item, tick] of peer.idontwant) {
+          if (this.#ticks - tick < params.mcacheLength) break; // in order of ticks
+          peer.idontwant.delete(item);
+        }
+        if (peer.idontwant.size === 0) peer.idontwant = undefined;
+      }
+    }
+    if (this.#ticks % BACKOFF_TICKS === 0) this.#clearBackoffs(now);
+    const grafts = new Map<P, number[]>();
+    const prunes = new Map<P, number[]>();
+    for (const topic of ALL_TOPIC_INDICES) this.#keepMesh(topic, now, grafts, prunes);
+    this.#emitGossip();
+    for (const [peer, topics] of grafts) this.#control(peer, GRAFT, topics, NO_ITEMS);
+    for (const [peer, topics] of prunes) this.#control(peer, PRUNE, topics, NO_ITEMS);
+    this.#shift();
+    this.#expirePending(now);
+    this.#flushQueued(now);
+  }
+
+  /** Called by a message that is settled. */
+  settled(pending: PendingMessage<P>, outcome: 'accept' | 'ignore' | 'reject'): void {
+    const { item, sender, sources } = pending;
+    const wasPending = this.#pending.get(item) === pending;
+    if (wasPending) this.#release(pending);
+    this.#deps.onSettled(item, sender, outcome);
+    if (!wasPending || this.#isStopped) return;
+    this.#state[item.seq & this.#mask] = outcome === 'accept' ? VALID : GONE;
+    if (outcome !== 'accept') return;
+    for (const peer of this.#mesh[item.topic]!) {
+      if (peer === sender || sources?.includes(peer) === true) continue;
+      if (peer.idontwant?.has(item) === true) this.#kindCounts[item.topic]!.spared += 1;
+      else this.#sendItem(peer, item);
+    }
+  }
+
+  // Slots.
+
+  resizeSlots(slots: number, items: Iterable<GossipItem>): void {
+    const [seenAt, state, hop, mask] = [this.#seenAt, this.#state, this.#hop, this.#mask];
+    this.#seenAt = new Uint32Array(slots);
+    this.#state = new Uint8Array(slots);
+    this.#hop = new Uint8Array(slots);
+    this.#mask = slots - 1;
+    for (const { seq } of items) {
+      this.#seenAt[seq & this.#mask] = seenAt[seq & mask]!;
+      this.#state[seq & this.#mask] = state[seq & mask]!;
+      this.#hop[seq & this.#mask] = hop[seq & mask]!;
+    }
+  }
+
+  clearSlot(slot: number): void {
+    this.#seenAt[slot] = 0;
+    this.#state[slot] = UNKNOWN;
+    this.#hop[slot] = 0;
+  }
+
+  #isSeen(item: GossipItem, nowMs: number): boolean {
+    const seenAt = this.#seenAt[item.seq & this.#mask]!;
+    return seenAt !== 0 && nowMs - seenAt < this.#deps.params.seenTtlMs;
+  }
+
+  #markSeen(item: GossipItem, state: number, hop: number, nowMs: number): void {
+    const slot = item.seq & this.#mask;
+    this.#seenAt[slot] = Math.floor(nowMs) + 1; // 0 is never
+    this.#state[slot] = state;
+    this.#hop[slot] = Math.min(hop, 255);
+    item.lastNewMs = nowMs;
+    this.#history[0]!.push(item);
+  }
+
+  // Messages.
+
+  #publish(item: GossipItem, nowMs: number): number {
+    if (this.#isSeen(item, nowMs)) return 0; // gossipsub publishes nothing twice
+    this.#markSeen(item, VALID, 0, nowMs);
+    this.#kindCounts[item.topic]!.published += 1;
+    const { params, rng } = this.#deps;
+    const mesh = this.#mesh[item.topic]!;
+    let recipients: readonly P[] = mesh;
+    if (params.floodPublish) {
+      recipients = this.#subscribers();
+    } else if (mesh.length < params.D) {
+      const others = this.#subscribers().filter((peer) => peer.meshSinceMs[item.topic] === NOT_IN_MESH);
+      recipients = [...mesh, ...shuffle(others, rng).slice(0, params.D - mesh.length)];
+    }
+    for (const peer of recipients) this.#sendItem(peer, item);
+    return recipients.length;
+  }
+
+  #receiveItem(from: P, item: GossipItem, hop: number): boolean {
+    const counts = this.#kindCounts[item.topic]!;
+    const nowMs = this.#deps.nowMs();
+    counts.received += 1;
+    if (this.#isSeen(item, nowMs)) {
+      counts.duplicates += 1;
+      if (this.#state[item.seq & this.#mask] === PENDING) {
+        const pending = this.#pending.get(item);
+        if (pending !== undefined) pending.sources = [...(pending.sources ?? []), from];
+      }
+      return false;
+    }
+    counts.first += 1;
+    const { params } = this.#deps;
+    this.#markSeen(item, PENDING, hop, nowMs);
+    this.#deps.onNew(item, from, hop);
+    if (item.data.byteLength >= params.idontwantMinBytes) {
+      const only = [item];
+      for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
+    }
+    if (from.unsettled >= params.maxUnsettledPerPeer || this.#pending.size >= params.maxUnsettled) {
+      this.#state[item.seq & this.#mask] = GONE;
+      return false;
+    }
+    from.unsettled += 1;
+    const message = new PendingMessage(this, item, from, nowMs);
+    this.#pending.set(item, message);
+    this.#deps.onMessage(message);
+    return true;
+  }
+
+  #sendItem(peer: P, item: GossipItem): void {
+    const counts = this.#kindCounts[item.topic]!;
+    const bytes = item.data.byteLength + TOPIC_BYTES + MESSAGE_FRAMING_BYTES;
+    counts.sent += 1;
+    counts.payloadBytes += item.data.byteLength;
+    counts.wireBytes += bytes;
+    this.#deps.send(peer, item, bytes);
+  }
+
+  #release(pending: PendingMessage<P>): void {
+    this.#pending.delete(pending.item);
+    pending.sender.unsettled -= 1;
+  }
+
+  #expirePending(nowMs: number): void {
+    const expiredMs = nowMs - this.#deps.params.messageTtlMs;
+    for (const pending of this.#pending.values()) {
+      if (pending.sinceMs > expiredMs) break;
+      this.#release(pending);
+      this.#state[pending.item.seq & this.#mask] = GONE;
+    }
+  }
+
+  #shift(): void {
+    const history = this.#history;
+    const oldest = history.pop()!;
+    for (const item of oldest) {
+      const slot = item.seq & this.#mask;
+      // The slot may belong to another message by now, where the TTL is shorter than the history.
+      if (this.#state[slot] === VALID && this.#seenAt[slot] !== 0) this.#state[slot] = GONE;
+    }
+    oldest.length = 0;
+    history.unshift(oldest);
+  }
+
+  #hasSubscriber(): boolean {
+    for (const peer of this.#peers) if (peer.isSubscribed) return true;
+    return false;
+  }
+
+  #subscribers(): P[] {
+    return [...this.#peers].filter((peer) => peer.isSubscribed);
+  }
+
+  #flushQueued(nowMs: number): void {
+    if (this.#queued.length === 0 || !this.#hasSubscriber()) return;
+    for (const { item } of this.#queued.splice(0)) this.#publish(item, nowMs);
+  }
+
+  // Control messages.
+
+  #control(peer: P, tag: ControlTag, topics: readonly number[], items: readonly GossipItem[]): void {
+    const { counts, send } = this.#deps;
+    const bytes = CONTROL_FRAMING_BYTES + topics.length * (TOPIC_BYTES + 4) + items.length * ID_BYTES;
+    counts.control[CONTROL_NAMES[tag]!] += 1;
+    counts.controlBytes += bytes;
+    send(peer, new Control(tag, topics, items), bytes);
+  }
+
+  #onSubscribe(from: P): void {
+    from.isSubscribed = true;
+    if (this.#deps.params.graftOnSubscribe) {
+      const now = this.#deps.nowMs();
+      const grafted: number[] = [];
+      for (const topic of ALL_TOPIC_INDICES) {
+        const mesh = this.#mesh[topic]!;
+        if (mesh.length >= this.#deps.params.Dlo || from.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+        if (from.backoffUntilMs[topic] !== 0 || this.#isBelow(0, from, now)) continue;
+        this.#addToMesh(from, topic, now);
+        grafted.push(topic);
+      }
+      if (grafted.length > 0) this.#control(from, GRAFT, grafted, NO_ITEMS);
+    }
+    this.#flushQueued(this.#deps.nowMs());
+  }
+
+  #onGraft(from: P, topics: readonly number[]): void {
+    const { params, nowMs } = this.#deps;
+    const now = nowMs();
+    const pruned: number[] = [];
+    for (const topic of topics) {
+      if (from.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+      const isBackedOff = now < from.backoffUntilMs[topic]!;
+      const isFull = this.#mesh[topic]!.length >= params.Dhi && !from.isOutbound;
+      if (isBackedOff || isFull || this.#isBelow(0, from, now)) {
+        this.#backOff(from, topic, now);
+        pruned.push(topic);
+      } else {
+        this.#addToMesh(from, topic, now);
+      }
+    }
+    if (pruned.length > 0) this.#control(from, PRUNE, pruned, NO_ITEMS);
+  }
+
+  #onPrune(from: P, topics: readonly number[]): void {
+    const now = this.#deps.nowMs();
+    for (const topic of topics) {
+      this.#removeFromMesh(from, topic);
+      this.#backOff(from, topic, now);
+    }
+  }
+
+  #onIhave(from: P, items: readonly GossipItem[]): void {
+    const now = this.#deps.nowMs();
+    from.ihaves += 1;
+    if (from.ihaves > MAX_IHAVES_PER_HEARTBEAT || this.#isBelow(GOSSIP_THRESHOLD, from, now)) return;
+    let wanted: GossipItem[] | undefined;
+    for (const item of items) {
+      if (this.#isSeen(item, now)) continue;
+      wanted ??= [];
+      wanted.push(item);
+    }
+    if (wanted === undefined) return;
+    if (wanted.length + from.asked > MAX_IHAVE_IDS) {
+      wanted = shuffle(wanted, this.#deps.rng).slice(0, MAX_IHAVE_IDS - from.asked);
+    }
+    from.asked += wanted.length;
+    if (wanted.length > 0) this.#control(from, IWANT, NO_TOPICS, wanted);
+  }
+
+  #onIwant(from: P, items: readonly GossipItem[]): void {
+    if (this.#isBelow(GOSSIP_THRESHOLD, from, this.#deps.nowMs())) return;
+    for (const item of items) {
+      if (this.#state[item.seq & this.#mask] !== VALID) continue; // only what was accepted, as `sendOnlySettled`
+      if (from.idontwant?.has(item) === true) continue;
+      this.#kindCounts[item.topic]!.iwantSent += 1;
+      this.#sendItem(from, item);
+    }
+  }
+
+  #onIdontwant(from: P, items: readonly GossipItem[]): void {
+    from.idontwant ??= new Map();
+    for (const item of items) {
+      if (from.idontwants >= MAX_IDONTWANTS) return;
+      from.idontwants += 1;
+      from.idontwant.delete(item); // so that the map stays in order of ticks
+      from.idontwant.set(item, this.#ticks);
+    }
+  }
+
+  // The mesh.
+
+  #isBelow(threshold: number, peer: P, nowMs: number): boolean {
+    return this.#deps.hasPenalties() && this.#score(peer, nowMs) < threshold;
+  }
+
+  #score(peer: P, nowMs: number): number {
+    const points = this.#deps.penaltyPoints(peer.peer);
+    let score = -POINTS_WEIGHT * points;
+    for (const sinceMs of peer.meshSinceMs) {
+      if (sinceMs !== NOT_IN_MESH)
+        score += MESH_SECONDS_WEIGHT * Math.min(MESH_SECONDS_CAP, Math.floor((nowMs - sinceMs) / 1000));
+    }
+    return score;
+  }
+
+  #addToMesh(peer: P, topic: number, nowMs: number): void {
+    peer.meshSinceMs[topic] = nowMs;
+    this.#mesh[topic]!.push(peer);
+  }
+
+  #removeFromMesh(peer: P, topic: number): void {
+    if (peer.meshSinceMs[topic] === NOT_IN_MESH) return;
+    peer.meshSinceMs[topic] = NOT_IN_MESH;
+    const mesh = this.#mesh[topic]!;
+    mesh.splice(mesh.indexOf(peer), 1);
+  }
+
+  #backOff(peer: P, topic: number, nowMs: number): void {
+    peer.backoffUntilMs[topic] = Math.max(peer.backoffUntilMs[topic]!, nowMs + this.#deps.params.pruneBackoffMs);
+  }
+
+  #clearBackoffs(nowMs: number): void {
+    const slackMs = this.#deps.params.heartbeatIntervalMs;
+    for (const backoff of this.#backoffs.values()) {
+      for (const topic of ALL_TOPIC_INDICES) if (backoff[topic]! + slackMs < nowMs) backoff[topic] = 0;
+    }
+  }
+
+  #keepMesh(topic: number, nowMs: number, grafts: Map<P, number[]>, prunes: Map<P, number[]>): void {
+    const { D, Dlo, Dhi, Dout } = this.#deps.params;
+    const mesh = this.#mesh[topic]!;
+    if (mesh.length >= Dlo && mesh.length <= Dhi && !this.#deps.hasPenalties()) {
+      let outbound = 0;
+      for (const peer of mesh) if (peer.isOutbound) outbound += 1;
+      if (outbound >= Dout) return; // nothing to do, as nearly always
+    }
+    const prune = (peer: P): void => {
+      this.#backOff(peer, topic, nowMs);
+      this.#removeFromMesh(peer, topic);
+      pushTo(prunes, peer, topic);
+    };
+    const graft = (peer: P): void => {
+      this.#addToMesh(peer, topic, nowMs);
+      pushTo(grafts, peer, topic);
+    };
+    if (this.#deps.hasPenalties()) for (const peer of [...mesh]) if (this.#score(peer, nowMs) < 0) prune(peer);
+
+    let candidates: P[] | undefined;
+    const candidatesNow = (): P[] => {
+      candidates ??= shuffle(
+        [...this.#peers].filter(
+          (peer) =>
+            peer.isSubscribed &&
+            peer.meshSinceMs[topic] === NOT_IN_MESH &&
+            peer.backoffUntilMs[topic] === 0 &&
+            !this.#isBelow(0, peer, nowMs),
+        ),
+        this.#deps.rng,
+      );
+      return candidates;
+    };
+    if (mesh.length < Dlo) for (const peer of candidatesNow().splice(0, D - mesh.length)) graft(peer);
+    if (mesh.length > Dhi) for (const peer of this.#excess(mesh, nowMs)) prune(peer);
+    if (mesh.length >= Dlo) {
+      const outbound = mesh.reduce((count, peer) => (peer.isOutbound ? count + 1 : count), 0);
+      if (outbound < Dout) {
+        const found = candidatesNow().filter((peer) => peer.isOutbound);
+        for (const peer of found.slice(0, Dout - outbound)) graft(peer);
+      }
+    }
+  }
+
+  /** Whom to prune: Dscore are kept by score, the others up to D at random, Dout of them ones we dialled. */
+  #excess(mesh: readonly P[], nowMs: number): P[] {
+    const { D, Dscore, Dout } = this.#deps.params;
+    const byScore = mesh
+      .map((peer) => ({ peer, score: this.#score(peer, nowMs) }))
+      .sort((a, b) => b.score - a.score)
+      .map(({ peer }) => peer);
+    const ordered = [...byScore.slice(0, Dscore), ...shuffle(byScore.slice(Dscore), this.#deps.rng)];
+    const outbound = ordered.slice(0, D).filter(({ isOutbound }) => isOutbound).length;
+    if (outbound < Dout) {
+      // Gossipsub moves D − outbound of them, not Dout − outbound, to the front: so do we.
+      const kept = ordered.slice(0, D).filter(({ isOutbound }) => isOutbound);
+      const moved = ordered.slice(D).filter(({ isOutbound }) => isOutbound);
+      const first = [...moved.slice(0, D - outbound).reverse(), ...kept];
+      return [...first, ...ordered.filter((peer) => !first.includes(peer))].slice(D);
+    }
+    return ordered.slice(D);
+  }
+
+  // Lazy gossip.
+
+  #emitGossip(): void {
+    const { mcacheGossip, Dlazy, gossipFactor } = this.#deps.params;
+    const items: GossipItem[][] = TOPIC_KINDS.map(() => []);
+    for (let at = 0; at < mcacheGossip; at++) {
+      for (const item of this.#history[at]!) {
+        if (this.#state[item.seq & this.#mask] === VALID) items[item.topic]!.push(item);
+      }
+    }
+    const receivers: P[] = [];
+    for (const topic of ALL_TOPIC_INDICES) {
+      const named = items[topic]!;
+      if (named.length === 0) continue;
+      const candidates: P[] = [];
+      const now = this.#deps.nowMs();
+      for (const peer of this.#peers) {
+        if (!peer.isSubscribed || peer.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+        if (!this.#isBelow(GOSSIP_THRESHOLD, peer, now)) candidates.push(peer);
+      }
+      const target = Math.floor(Math.max(Dlazy, gossipFactor * candidates.length));
+      const chosen = target >= candidates.length ? candidates : pick(candidates, target, this.#deps.rng);
+      for (const peer of chosen) {
+        if (peer.gossipItems === undefined) {
+          peer.gossipItems = named;
+          receivers.push(peer);
+        } else {
+          peer.gossipItems = [...peer.gossipItems, ...named];
+        }
+        peer.gossipTopics += 1;
+      }
+    }
+    for (const peer of receivers) {
+      const topics = ALL_TOPIC_INDICES.slice(0, peer.gossipTopics);
+      this.#control(peer, IHAVE, topics, peer.gossipItems!.slice(0, MAX_IHAVE_IDS));
+      peer.gossipItems = undefined;
+      peer.gossipTopics = 0;
+    }
+  }
+}
+
+const NO_ITEMS: readonly GossipItem[] = [];
+const NO_TOPICS: readonly number[] = [];
+const CONTROL_NAMES = ['subscribe', 'subscribe', 'graft', 'prune', 'ihave', 'iwant', 'idontwant'] as const;
+
+function pushTo<K>(map: Map<K, number[]>, key: K, value: number): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+/** `count` of them at random, by the first steps of a Fisher–Yates shuffle; reorders `items`. */
+function pick<T>(items: T[], count: number, rng: SeededRng): T[] {
+  for (let at = 0; at < count; at++) {
+    const other = at + Math.floor(rng.unit() * (items.length - at));
+    const item = items[at]!;
+    items[at] = items[other]!;
+    items[other] = item;
+  }
+  items.length = count;
+  return items;
+}
+
+/** A message that awaits its verdict. */
+class PendingMessage<P extends GossipPeer> implements GossipMessage {
+  readonly item: GossipItem;
+  readonly sender: P;
+  readonly sinceMs: number;
+  /** Who sent it too, while it waited. */
+  sources: P[] | undefined;
+  readonly #router: GossipRouter<P>;
+  #isSettled = false;
+
+  constructor(router: GossipRouter<P>, item: GossipItem, sender: P, sinceMs: number) {
+    this.#router = router;
+    this.item = item;
+    this.sender = sender;
+    this.sinceMs = sinceMs;
+  }
+
+  get kind(): TopicKind {
+    return this.item.kind;
+  }
+
+  get from(): PeerKey {
+    return this.sender.peer;
+  }
+
+  get data(): Uint8Array {
+    return this.item.data;
+  }
+
+  settle(outcome: 'accept' | 'ignore' | 'reject'): void {
+    if (this.#isSettled) throw new Error(`${this.kind} message ${this.item.id} settled twice`);
+    this.#isSettled = true;
+    this.#router.settled(this, outcome);
+  }
+}
