@@ -11,14 +11,13 @@ import type { Genesis } from '../chain/genesis.ts';
 import type { BlockReason } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
 import type { Account, AccountView, Block, BlockDelta, BlockId, ChainEntry, Checkpoint, Tx } from '../chain/types.ts';
-import { checkBlockBody } from '../chain/validate/block-body.ts';
 import { checkHeader, checkHeaderWork } from '../chain/validate/header.ts';
-import { txSignatureItem } from '../chain/validate/tx-stateless.ts';
 import { accept, ignore, reject, type Verdict } from '../chain/verdict.ts';
 import type { Address } from '../crypto/address.ts';
 import type { BlockOrigin, EventBus } from './events.ts';
 import { Lru } from './lru.ts';
 import type { Metrics } from './metrics.ts';
+import type { ObjectCodec } from './object-codec.ts';
 import type { Clock, Logger, SignatureVerifier } from './ports.ts';
 import { Serial } from './serial.ts';
 import { type ChainCommit, type Store, type StoredBlock, type StoredChain, StoreError } from './store/store.ts';
@@ -35,6 +34,7 @@ export interface ChainServiceDeps {
   readonly store: Store;
   readonly agreement: AgreementView;
   readonly verifier: SignatureVerifier;
+  readonly codec: ObjectCodec;
   readonly clock: Clock;
   readonly events: EventBus;
   readonly metrics: Metrics;
@@ -178,7 +178,7 @@ export class ChainService {
   async #check(
     block: Block,
   ): Promise<Verdict<{ readonly entry: ChainEntry; readonly delta: BlockDelta }, BlockReason>> {
-    const { genesis, agreement, clock, verifier, isVerified } = this.#deps;
+    const { genesis, agreement, clock, verifier, codec, isVerified } = this.#deps;
     const { header } = block;
     if (this.tree.get(header.id) !== undefined) return ignore('block/known');
     const parent = this.tree.get(header.parent);
@@ -186,7 +186,7 @@ export class ChainService {
       // What will be parked has at least its work done and the body its header names.
       const work = checkHeaderWork(header, genesis.params);
       if (work.kind !== 'accept') return work;
-      const body = checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+      const body = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
       return body.kind === 'accept' ? ignore('block/unknown-parent') : body; // BLK-16
     }
     if (!this.tree.isAncestor(agreement.final.id, header.parent)) return ignore('block/conflicts-final'); // FORK-1
@@ -198,10 +198,10 @@ export class ChainService {
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
     });
     if (headerVerdict.kind !== 'accept') return headerVerdict;
-    const bodyVerdict = checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    const bodyVerdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
     if (bodyVerdict.kind !== 'accept') return bodyVerdict;
     const unverified = block.txs.filter((tx) => !isVerified(tx));
-    const good = await verifier.verify(unverified.map(txSignatureItem));
+    const good = await verifier.verify(unverified.map(codec.txSignatureItem));
     if (good.includes(false)) return reject('block/bad-signature'); // BLK-12
     const connected = connectBlock(await this.#viewAt(parent), block, genesis.params);
     if (!connected.ok) return reject(connected.reason);

@@ -17,6 +17,7 @@ import { Lifecycle, type Part } from './lifecycle.ts';
 import { MempoolService } from './mempool-service.ts';
 import { type Metrics, registerGauges } from './metrics.ts';
 import { MiningService } from './mining/mining-service.ts';
+import { OBJECT_CODEC, type ObjectCodec } from './object-codec.ts';
 import { Ingest } from './pipeline/ingest.ts';
 import {
   type Clock,
@@ -40,6 +41,8 @@ export interface NodePorts {
   readonly verifier: SignatureVerifier;
   readonly solver: PowSolver;
   readonly metrics: Metrics;
+  /** Default: each node for itself. */
+  readonly codec?: ObjectCodec;
 }
 
 export interface NodeSettings {
@@ -84,8 +87,8 @@ export interface GrapevineNode {
  */
 export async function composeNode(settings: NodeSettings, ports: NodePorts): Promise<GrapevineNode> {
   const { genesis } = settings;
-  const { clock, rng, logger, network, store, solver, metrics } = ports;
-  const verifier = createRememberingVerifier(ports.verifier);
+  const { clock, rng, logger, network, store, solver, metrics, codec = OBJECT_CODEC } = ports;
+  const verifier = ports.verifier.remembers === true ? ports.verifier : createRememberingVerifier(ports.verifier);
 
   const onFailure = (error: unknown): void => {
     if (error instanceof StoreError) {
@@ -125,6 +128,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     store,
     agreement,
     verifier,
+    codec,
     clock,
     events,
     metrics,
@@ -193,6 +197,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     mempool,
     agreement: agreementService,
     verifier,
+    codec,
     network,
     clock,
     events,

@@ -119,6 +119,8 @@ export type VerifyPriority = 'urgent' | 'bulk';
 export interface SignatureVerifier {
   /** `priority` is `urgent` where it is not given. Rejects with VerifierBusyError where a bulk request is refused. */
   verify(items: readonly SignatureItem[], priority?: VerifyPriority): Promise<readonly boolean[]>;
+  /** It remembers good signatures itself: the node need not. Default false. */
+  readonly remembers?: boolean;
 }
 
 export interface PowSolution {

@@ -12,6 +12,7 @@ import { type Address, addressOf } from '../crypto/address.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
+import type { SignatureBackend } from '../crypto/signature.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import type { MineMode } from '../node/config.ts';
 import type { Part } from '../node/lifecycle.ts';
@@ -19,9 +20,11 @@ import { createMetrics, type Metrics } from '../node/metrics.ts';
 import type { Logger, SignatureVerifier } from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
 import { createDrawnSolver } from './drawn-solver.ts';
+import type { GossipParams } from './gossip-params.ts';
 import { type LinkProfile, MemoryHub, type MemoryNetwork } from './memory-network.ts';
 import { createMortalStore } from './mortal-store.ts';
 import { createSeededRng, type SeededRng } from './seeded-rng.ts';
+import { createSharedCodec } from './shared-codec.ts';
 import { createSharedVerifier } from './shared-verifier.ts';
 import { Trace } from './trace.ts';
 import { type NodeClock, VirtualClock } from './virtual-clock.ts';
@@ -53,6 +56,10 @@ export interface WorldOptions {
   /** The authors of the last blocks vote; these nodes do until there are so many. Default: all voters, for ever. */
   readonly miners?: { readonly window: number; readonly founders: readonly string[] };
   readonly link?: LinkProfile;
+  /** Default: what a devnet's nodes use. */
+  readonly gossip?: GossipParams;
+  /** What checks signatures; default the reference, which is slow. */
+  readonly signatures?: SignatureBackend;
   /** Puts something between a node and what checks its signatures. */
   readonly wrapVerifier?: (name: string, verifier: SignatureVerifier) => SignatureVerifier;
   /** What stands in front of a node as the API does: started last and stopped first. */
@@ -81,9 +88,17 @@ const START_MS = 10_000;
 
 /** The funded accounts' keys, and voters' keys by node name. Known to everybody: simulation only. */
 export function simulationKey(name: string): { readonly secretKey: Uint8Array; readonly address: Address } {
-  const secretKey = sha256(new TextEncoder().encode(`grapevine simulation key ${name}`));
-  return { secretKey, address: addressOf(publicKeyOf(secretKey)) };
+  let key = simulationKeys.get(name);
+  if (key === undefined) {
+    const secretKey = sha256(new TextEncoder().encode(`grapevine simulation key ${name}`));
+    key = { secretKey, address: addressOf(publicKeyOf(secretKey)) };
+    simulationKeys.set(name, key);
+  }
+  return key;
 }
+
+/** A few per world; finding the public key is what costs. */
+const simulationKeys = new Map<string, { readonly secretKey: Uint8Array; readonly address: Address }>();
 
 /** One node of a world: over its restarts the same key, place and clock. */
 export class SimNode {
@@ -195,18 +210,20 @@ export class World {
   readonly #options: WorldOptions;
   readonly #rng: SeededRng;
   readonly #verifier: SignatureVerifier;
+  readonly #codec = createSharedCodec();
   readonly #nonces = new Map<number, bigint>();
   readonly #totalShare: number;
 
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#rng = createSeededRng(options.seed);
-    this.#verifier = createSharedVerifier(nobleBackend);
+    this.#verifier = createSharedVerifier(options.signatures ?? nobleBackend);
     this.hub = new MemoryHub({
       clock: this.clock,
       rng: this.#rng.fork('network'),
       trace: this.trace,
       ...(options.link !== undefined && { link: options.link }),
+      ...(options.gossip !== undefined && { gossip: options.gossip }),
     });
     this.genesis = createWorldGenesis(
       options.miners?.founders ?? options.nodes.filter(({ voter }) => voter !== false).map(({ name }) => name),
@@ -308,6 +325,7 @@ export class World {
         logger: createLogCollector(this.clock, sim.log),
         network,
         store: mortal.store,
+        codec: this.#codec,
         verifier: this.#options.wrapVerifier?.(name, this.#verifier) ?? this.#verifier,
         solver: createDrawnSolver({
           clock,

@@ -8,19 +8,20 @@
  * another lane, so a flood of transactions holds up no block. Within a lane verdicts take effect in the order of
  * arrival, whichever batch was checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
-import { decodeBlock, decodeEvidence, decodeTx, decodeVote, encodeEvidence } from '../../chain/codec.ts';
+import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
 import type { ChainParams } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
 import type { Block, ChainId, Evidence, Header, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
-import { checkTxStateless, txSignatureItem } from '../../chain/validate/tx-stateless.ts';
-import { checkVoteStateless, voteSignatureItem } from '../../chain/validate/vote.ts';
+import { checkTxStateless } from '../../chain/validate/tx-stateless.ts';
+import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { BlockOrigin, EventBus } from '../events.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
+import type { ObjectCodec } from '../object-codec.ts';
 import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
 import { StoreError } from '../store/store.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
@@ -35,6 +36,7 @@ export interface IngestDeps {
   readonly mempool: MempoolService;
   readonly agreement: AgreementService;
   readonly verifier: SignatureVerifier;
+  readonly codec: ObjectCodec;
   readonly network: Network;
   readonly clock: Clock;
   readonly events: EventBus;
@@ -126,7 +128,7 @@ export class Ingest {
 
   /** Takes an encoded transaction from the API and, when it is good, publishes it. */
   submitTx(bytes: Uint8Array): Promise<TxAnswer> {
-    const decoded = decodeTx(bytes);
+    const decoded = this.#deps.codec.decodeTx(bytes);
     if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
     return new Promise((resolve) => {
       this.#enqueue('api', {
@@ -185,10 +187,10 @@ export class Ingest {
 
   /** Votes of electors with good signatures, or what is wrong with the first that is none. Nothing is taken. */
   async checkVotes(encoded: readonly Uint8Array[]): Promise<readonly Vote[] | Reason> {
-    const { chainId, params, verifier, agreement } = this.#deps;
+    const { chainId, params, verifier, codec, agreement } = this.#deps;
     const votes: Vote[] = [];
     for (const bytes of encoded) {
-      const decoded = decodeVote(bytes);
+      const decoded = codec.decodeVote(bytes);
       if (!decoded.ok) return 'vote/malformed'; // VOTE-1
       const verdict = checkVoteStateless(decoded.value, { chainId, checkpointInterval: params.checkpointInterval });
       if (verdict.kind === 'reject') return verdict.reason;
@@ -197,7 +199,7 @@ export class Ingest {
       if (!isElector && rule.kind === 'genesis') return 'vote/not-elector'; // VOTE-3
       if (isElector) votes.push(decoded.value); // else by a miner of blocks that we lack, or that have grown old
     }
-    const good = await verifier.verify(votes.map(voteSignatureItem));
+    const good = await verifier.verify(votes.map(codec.voteSignatureItem));
     return good.includes(false) ? 'vote/bad-signature' : votes; // VOTE-5
   }
 
@@ -275,10 +277,10 @@ export class Ingest {
   }
 
   async #serveTxs(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
-    const { chainId, params, verifier, mempool } = this.#deps;
+    const { chainId, params, verifier, codec, mempool } = this.#deps;
     const waiting: { readonly item: Item; readonly tx: Tx }[] = [];
     for (const item of items) {
-      const decoded = decodeTx(item.bytes);
+      const decoded = codec.decodeTx(item.bytes);
       if (!decoded.ok) {
         answer(item, reject('tx/malformed')); // TX-1
         continue;
@@ -295,7 +297,7 @@ export class Ingest {
       else answer(item, ignore(reason));
     }
     const good = await verifier.verify(
-      waiting.map(({ tx }) => txSignatureItem(tx)),
+      waiting.map(({ tx }) => codec.txSignatureItem(tx)),
       'bulk',
     );
     await before;
@@ -357,11 +359,11 @@ export class Ingest {
     items: readonly { readonly bytes: Uint8Array }[],
     before: Promise<void>,
   ): Promise<readonly Verdict<Vote, Reason>[]> {
-    const { chainId, params, verifier, agreement } = this.#deps;
+    const { chainId, params, verifier, codec, agreement } = this.#deps;
     const verdicts: Verdict<Vote, Reason>[] = [];
     const waiting: { readonly index: number; readonly vote: Vote }[] = [];
     for (const [index, { bytes }] of items.entries()) {
-      const decoded = decodeVote(bytes);
+      const decoded = codec.decodeVote(bytes);
       if (!decoded.ok) {
         verdicts[index] = reject('vote/malformed'); // VOTE-1
         continue;
@@ -373,7 +375,7 @@ export class Ingest {
       verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
     }
-    const good = await verifier.verify(waiting.map(({ vote }) => voteSignatureItem(vote)));
+    const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
     await before;
     for (const [position, { index, vote }] of waiting.entries()) {
       if (good[position] !== true) {
@@ -388,7 +390,7 @@ export class Ingest {
   }
 
   async #serveBlock(item: Item, answer: (verdict: OutcomeVerdict) => void): Promise<void> {
-    const decoded = decodeBlock(item.bytes);
+    const decoded = this.#deps.codec.decodeBlock(item.bytes);
     if (!decoded.ok) {
       answer(reject('block/malformed')); // BLK-1
       return;

@@ -9,6 +9,7 @@ import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { AgreementService } from '../../../node/agreement/agreement-service.ts';
 import { EventBus } from '../../../node/events.ts';
 import { createMetrics } from '../../../node/metrics.ts';
+import { OBJECT_CODEC } from '../../../node/object-codec.ts';
 import { Ingest } from '../../../node/pipeline/ingest.ts';
 import type { SignatureItem, TopicKind } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
@@ -81,6 +82,7 @@ function openNode() {
         return items.map((item) => nobleBackend.verify(item));
       },
     },
+    codec: OBJECT_CODEC,
     network: {
       isRefused: () => false,
       publish: async (kind: TopicKind, data: Uint8Array) => {

@@ -3,6 +3,7 @@ import { makeEvidence } from '../../../chain/evidence.ts';
 import type { Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import type { Store, StoredBlock, VoteProtectionStore } from '../../../node/store/store.ts';
+import { MapDatabase, openMapStore } from '../../../sim/map-store.ts';
 import {
   addressOfWallet,
   checkpointOf,
@@ -31,11 +32,21 @@ async function saveChain(store: Store, chain: readonly TestBlock[] = blocks): Pr
   for (const block of chain.slice(1)) await store.commit(makeCommit([block], block.parent!, block));
 }
 
-/** Runs on memory and on LevelDB; on LevelDB `reopen` really closes and opens. */
+/** Runs on memory, on the simulation's maps, and on LevelDB; on the last two `reopen` really closes and opens. */
 function onBoth(name: string, body: (store: Store, reopen: () => Promise<Store>) => Promise<void>): void {
   test(`${name}, in memory`, async () => {
     const store = await openMemoryStore();
     await body(store, async () => store);
+    await store.close();
+  });
+  test(`${name}, as objects`, async () => {
+    const db = new MapDatabase();
+    let store = openMapStore(db);
+    await body(store, async () => {
+      await store.close();
+      store = openMapStore(db);
+      return store;
+    });
     await store.close();
   });
   test(`${name}, on disk`, () =>

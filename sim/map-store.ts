@@ -1,0 +1,242 @@
+/**
+ * A store that keeps objects as they are: what a world of many nodes can afford. Same promises as the store on a
+ * database, less the bytes: nothing is encoded, so nothing can be damaged. It outlives its node: a restart opens a
+ * new store on the same {@link MapDatabase}.
+ */
+import type {
+  Account,
+  Block,
+  BlockDelta,
+  BlockId,
+  Certificate,
+  ChainEntry,
+  ChainId,
+  Checkpoint,
+  Evidence,
+  Tx,
+  TxId,
+  Vote,
+} from '../chain/types.ts';
+import type { Address } from '../crypto/address.ts';
+import {
+  type ChainCommit,
+  type HistoryItem,
+  type HistoryPlace,
+  type Store,
+  type StoredBlock,
+  type StoredChain,
+  StoreError,
+  type TxLocation,
+  type VoteGuard,
+  type VoteProtectionStore,
+} from '../node/store/store.ts';
+
+/** What is "on disk". */
+export class MapDatabase {
+  chainId: ChainId | undefined;
+  tip: BlockId | undefined;
+  final: Checkpoint | undefined;
+  readonly blocks = new Map<BlockId, StoredBlock>();
+  readonly accounts = new Map<Address, Account>();
+  /** Main-chain blocks by transaction. */
+  readonly located = new Map<TxId, TxLocation>();
+  readonly certificates = new Map<bigint, Certificate[]>();
+  readonly votes = new Map<string, Vote>();
+  readonly evidence = new Map<string, Evidence>();
+  readonly mempool = new Map<TxId, Tx>();
+  readonly guards = new Map<Address, VoteGuard>();
+  peers: ReadonlyMap<string, number> = new Map();
+}
+
+const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+
+export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
+  let isClosed = false;
+  const guard = async <T>(work: () => T): Promise<T> => {
+    if (isClosed) throw new StoreError('closed', 'the store in memory is closed');
+    return work();
+  };
+  const putBlocks = (added: readonly StoredBlock[]): void => {
+    for (const stored of added) db.blocks.set(stored.entry.header.id, stored);
+  };
+  const putAccounts = (accounts: ReadonlyMap<Address, Account | undefined>): void => {
+    for (const [address, account] of accounts) {
+      if (account === undefined || (account.balance === 0n && account.nonce === 0n)) db.accounts.delete(address);
+      else db.accounts.set(address, account);
+    }
+  };
+  return {
+    load: (chainId) =>
+      guard((): StoredChain | undefined => {
+        const { tip, final } = db;
+        if (db.chainId === undefined || tip === undefined || final === undefined) return undefined;
+        if (db.chainId !== chainId) throw wrongChain(db.chainId, chainId);
+        return {
+          chainId,
+          bodiesFrom: 0n,
+          entries: entriesOf(db),
+          tip,
+          accounts: new Map(db.accounts),
+          certificates: [...db.certificates]
+            .filter(([height]) => height >= final.height)
+            .sort(([a], [b]) => ascending(a, b))
+            .flatMap(([, certificates]) => certificates),
+          final,
+          votes: [...db.votes.values()]
+            .filter(({ target }) => target.height > final.height)
+            .sort((a, b) => ascending(a.target.height, b.target.height)),
+          evidence: [...db.evidence.values()],
+          mempool: [...db.mempool.values()].sort((a, b) => ascending(a.nonce, b.nonce)),
+        };
+      }),
+    initialize: (genesis, accounts) =>
+      guard(() => {
+        if (db.chainId !== undefined) throw new Error('the store holds a chain');
+        const { id, height } = genesis.entry.header;
+        db.chainId = id as string as ChainId;
+        db.tip = id;
+        db.final = { id, height };
+        putBlocks([genesis]);
+        putAccounts(accounts);
+      }),
+    commit: ({ added, move }: ChainCommit) =>
+      guard(() => {
+        if (move === undefined) {
+          putBlocks(added);
+          return;
+        }
+        const { tip, disconnected, connected, accounts } = move;
+        const last = connected.at(-1);
+        if (last !== undefined && last.header.id !== tip) throw new Error('the tip is not the last block connected');
+        putBlocks(added);
+        for (const block of disconnected) for (const tx of block.txs) db.located.delete(tx.id);
+        for (const block of connected) {
+          for (const [index, tx] of block.txs.entries()) db.located.set(tx.id, { block: block.header.id, index });
+        }
+        putAccounts(accounts);
+        db.tip = tip;
+      }),
+    block: (id) => guard((): Block | undefined => db.blocks.get(id)?.block),
+    delta: (id) => guard((): BlockDelta | undefined => db.blocks.get(id)?.delta),
+    txLocation: (id) => guard(() => db.located.get(id)),
+    history: (address, limit, before) => guard(() => historyOf(db, address, limit, before)),
+    saveVotes: (votes) =>
+      guard(() => {
+        for (const vote of votes) db.votes.set(vote.id, vote);
+      }),
+    saveAgreement: (certificates, final) =>
+      guard(() => {
+        for (const certificate of certificates) putCertificate(db, certificate);
+        if (final !== undefined) db.final = { id: final.id, height: final.height };
+      }),
+    saveEvidence: (evidence) =>
+      guard(() => {
+        db.evidence.set(evidenceKey(evidence), evidence);
+      }),
+    certificate: (targetHeight) => guard(() => db.certificates.get(targetHeight)?.[0]),
+    saveOwnVote: (vote, next) =>
+      guard(() => {
+        const last = checkGuard(db, vote.voter, next);
+        if (last?.disabled === true || next.disabled === true) {
+          throw new RangeError(`VOTE-8: ${vote.voter} votes from another store`);
+        }
+        db.votes.set(vote.id, vote);
+        db.guards.set(vote.voter, fullGuard(next));
+      }),
+    saveVoteGuard: (voter, next) =>
+      guard(() => {
+        checkGuard(db, voter, next);
+        db.guards.set(voter, fullGuard(next));
+      }),
+    voteGuards: () => guard(() => new Map(db.guards)),
+    chainId: () => guard(() => db.chainId),
+    voteGuard: (voter) => guard(() => db.guards.get(voter)),
+    saveMempool: (added, removed) =>
+      guard(() => {
+        for (const id of removed) db.mempool.delete(id);
+        for (const tx of added) db.mempool.set(tx.id, tx);
+      }),
+    savePeers: (peers) =>
+      guard(() => {
+        db.peers = new Map(peers);
+      }),
+    loadPeers: () => guard(() => db.peers),
+    async close() {
+      isClosed = true;
+    },
+  };
+}
+
+function fullGuard({ sourceHeight, targetHeight, disabled = false, moves = 0 }: VoteGuard): VoteGuard {
+  return { sourceHeight, targetHeight, disabled, moves };
+}
+
+/** The guard there was. Throws where the new one would go back (VOTE-8). */
+function checkGuard(db: MapDatabase, voter: Address, next: VoteGuard): VoteGuard | undefined {
+  const last = db.guards.get(voter);
+  if (last === undefined) return undefined;
+  if (next.sourceHeight < last.sourceHeight || next.targetHeight < last.targetHeight) {
+    throw new RangeError(
+      `VOTE-8: the guard of ${voter} would go back from ${last.sourceHeight} -> ${last.targetHeight} ` +
+        `to ${next.sourceHeight} -> ${next.targetHeight}`,
+    );
+  }
+  if ((next.moves ?? 0) < (last.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
+  return last;
+}
+
+function wrongChain(found: ChainId, expected: ChainId): StoreError {
+  return new StoreError(
+    'wrong-chain',
+    `the store in memory belongs to chain ${found}, the genesis given makes chain ${expected}. ` +
+      'Give the genesis file of that chain, or another --data-dir.',
+  );
+}
+
+/** Parents before children: as they were added, since no block enters the tree before its parent. */
+function entriesOf(db: MapDatabase): ChainEntry[] {
+  return Array.from(db.blocks.values(), ({ entry }) => entry);
+}
+
+/** Newest first: walks the main chain down, for there is no index. O(blocks · transactions). */
+function historyOf(
+  db: MapDatabase,
+  address: Address,
+  limit: number,
+  before: HistoryPlace | undefined,
+): readonly HistoryItem[] {
+  const items: HistoryItem[] = [];
+  for (let at = db.tip; at !== undefined && items.length < limit; ) {
+    const stored: StoredBlock | undefined = db.blocks.get(at);
+    if (stored === undefined) break;
+    const { header } = stored.entry;
+    for (const [index, tx] of [...stored.block.txs.entries()].reverse()) {
+      if (items.length >= limit) break;
+      if (before !== undefined && !isBefore(header.height, index, before)) continue;
+      if (tx.from === address || tx.to === address) {
+        items.push({ height: header.height, block: header.id, index, txId: tx.id });
+      }
+    }
+    at = header.parent;
+  }
+  return items;
+}
+
+function isBefore(height: bigint, index: number, place: HistoryPlace): boolean {
+  if (height !== place.height) return height < place.height;
+  return place.index !== undefined && index < place.index;
+}
+
+/** Two at one height exist only where a third of the voters broke VOTE-8; the one with the lower id stands first. */
+function putCertificate(db: MapDatabase, certificate: Certificate): void {
+  const { height, id } = certificate.target;
+  const others = (db.certificates.get(height) ?? []).filter(({ target }) => target.id !== id);
+  db.certificates.set(
+    height,
+    [...others, certificate].sort((a, b) => (a.target.id < b.target.id ? -1 : 1)),
+  );
+}
+
+function evidenceKey(evidence: Evidence): string {
+  return `${evidence.voter} ${evidence.kind} ${evidence.first.id} ${evidence.second.id}`;
+}
