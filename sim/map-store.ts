@@ -167,8 +167,9 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
   };
 }
 
+/** As the level store gives it back: what says that the voter has moved is there only once it has. */
 function fullGuard({ sourceHeight, targetHeight, disabled = false, moves = 0 }: VoteGuard): VoteGuard {
-  return { sourceHeight, targetHeight, disabled, moves };
+  return disabled || moves > 0 ? { sourceHeight, targetHeight, disabled, moves } : { sourceHeight, targetHeight };
 }
 
 /** The guard there was. Throws where the new one would go back (VOTE-8). */

@@ -41,7 +41,15 @@ test('agreement goes on while miners come, go, and come back after a restart', a
   await world.untilFinal(WINDOW, 120_000);
   for (const name of ['e', 'f']) await world.node(name).start();
   await world.until('e has a say', () => weightOf(world.node('a'), 'e') > 0, 120_000);
-  // One leaves: less than a third of the weight, whatever it has mined lately.
+  // One leaves, when it has less than a third of the last blocks and of each electorate in force.
+  const share = (sim: SimNode): number => {
+    const { tree, tip } = sim.node.chain;
+    const miner = simulationKey('b').address;
+    const recent = Array.from({ length: WINDOW }, (_, at) => tree.mainAt(tip.header.height - BigInt(at)));
+    const mined = recent.filter((entry) => entry?.header.miner === miner).length / WINDOW;
+    return Math.max(mined, ...inForce(sim).map(({ weights, total }) => (weights.get(miner) ?? 0) / total));
+  };
+  await world.until('b has little weight', () => world.running.every((each) => share(each) <= 1 / 4), 240_000);
   await world.node('b').stop();
   const before = world.node('a').finalHeight;
   await world.until('final without it', () => world.node('a').finalHeight > before + 2 * WINDOW, 240_000);
