@@ -48,6 +48,11 @@ const COMMANDS: readonly CommandEntry[] = [
     add: async (program) => (await import('./mine.ts')).addMineCommand(program),
   },
   {
+    name: 'sim',
+    description: 'run a scenario file on virtual time',
+    add: async (program) => (await import('./sim.ts')).addSimCommand(program),
+  },
+  {
     name: 'keygen',
     description: 'make a key',
     add: async (program) => (await import('./keygen.ts')).addKeygenCommand(program),
@@ -153,5 +158,5 @@ function isClientError(error: unknown): error is Error & { readonly code: string
 function isUsageFault(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (isClientError(error)) return error.code === 'client/bad-argument';
-  return ['KeystoreError', 'KeystoreFileError', 'GenesisError', 'ConfigError'].includes(error.name);
+  return ['KeystoreError', 'KeystoreFileError', 'GenesisError', 'ConfigError', 'ScenarioError'].includes(error.name);
 }

@@ -9,6 +9,8 @@ const KEPT_LINES = 20_000;
 const PIECE = 65_536;
 
 export class Trace {
+  /** Hears each entry as it is added. */
+  onEntry: (node: string, kind: string, detail: string) => void = () => {};
   readonly #clock: Clock;
   readonly #hash: Hash = createHash('sha256');
   #lines: string[] = [];
@@ -22,6 +24,7 @@ export class Trace {
   }
 
   add(node: string, kind: string, detail: string): void {
+    this.onEntry(node, kind, detail);
     const nowMs = this.#clock.monotonicMs();
     if (nowMs !== this.#timeMs) {
       this.#timeMs = nowMs;

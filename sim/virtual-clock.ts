@@ -92,12 +92,12 @@ export class VirtualClock implements Clock {
     return sleepOn(this, delayMs, signal);
   }
 
-  /** The clock as one node sees it: its wall clock is off by `offsetMs`, and it can die. */
-  forNode(offsetMs: number): NodeClock {
+  /** The clock as one node sees it: its wall clock is off by that much, and it can die. */
+  forNode(offsetMs: () => number): NodeClock {
     let isDead = false;
     const owner: Owner = { lastRound: 0 };
     const clock: NodeClock = {
-      nowMs: () => this.nowMs() + offsetMs,
+      nowMs: () => this.nowMs() + offsetMs(),
       monotonicMs: () => this.monotonicMs(),
       after: (delayMs, fn) =>
         this.#after(

@@ -6,7 +6,7 @@ import type { ElectorateRule } from '../chain/electorate.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
 import type { ChainParams } from '../chain/params.ts';
 import { signTx } from '../chain/sign.ts';
-import { bitsForHashes } from '../chain/target.ts';
+import { bitsForHashes, bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type { BlockId, Tx } from '../chain/types.ts';
 import { type Address, addressOf } from '../crypto/address.ts';
 import { sha256 } from '../crypto/hash.ts';
@@ -17,7 +17,7 @@ import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import type { MineMode } from '../node/config.ts';
 import type { Part } from '../node/lifecycle.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
-import type { Logger, SignatureVerifier } from '../node/ports.ts';
+import type { Logger, Network, SignatureVerifier } from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
 import { createDrawnSolver } from './drawn-solver.ts';
 import type { GossipParams } from './gossip-params.ts';
@@ -31,8 +31,12 @@ import { type NodeClock, VirtualClock } from './virtual-clock.ts';
 
 export interface NodeSpec {
   readonly name: string;
-  /** Votes, with a key in the electorate; default true. */
+  /** Has a key in the electorate; default true. */
   readonly voter?: boolean;
+  /** Votes by itself; default: as `voter`. False leaves the key to whoever else holds it. */
+  readonly votes?: boolean;
+  /** Whose key it has; default its own name. Of two nodes with one key the second is no further elector. */
+  readonly keyOf?: string;
   /** Default `continuous`. */
   readonly mine?: MineMode;
   readonly mineIntervalMs?: number;
@@ -66,6 +70,14 @@ export interface WorldOptions {
   readonly front?: (name: string) => Part | undefined;
   /** Who has a link with whom; default: everybody with everybody. */
   readonly links?: readonly (readonly [string, string])[];
+  /** How long before the world begins its chain did; default 0. */
+  readonly chainAgeMs?: number;
+  /** Puts something between a node and its network: what a liar says is not what it knows. */
+  readonly wrapNetwork?: (sim: SimNode, network: Network) => Network;
+  /** Hears each line of a node's log. */
+  readonly onLog?: (sim: SimNode, line: LogLine) => void;
+  /** Called with each life of a node, before it starts. */
+  readonly onComposed?: (sim: SimNode, node: GrapevineNode) => void;
 }
 
 export interface LogLine {
@@ -104,12 +116,17 @@ const simulationKeys = new Map<string, { readonly secretKey: Uint8Array; readonl
 export class SimNode {
   readonly spec: NodeSpec;
   readonly log: LogLine[] = [];
+  /** How far its wall clock is ahead, from now on. */
+  clockOffsetMs: number;
+  /** Its hash rate is this many times what its share makes it, from the next search on. */
+  hashFactor = 1;
   readonly #world: World;
   #life: Life | undefined;
 
   constructor(world: World, spec: NodeSpec) {
     this.#world = world;
     this.spec = spec;
+    this.clockOffsetMs = spec.clockOffsetMs ?? 0;
   }
 
   get name(): string {
@@ -118,6 +135,11 @@ export class SimNode {
 
   get isRunning(): boolean {
     return this.#life !== undefined;
+  }
+
+  /** What it signs votes with and is paid at. */
+  get key(): ReturnType<typeof simulationKey> {
+    return simulationKey(this.spec.keyOf ?? this.name);
   }
 
   /** The running node. Throws when it is stopped. */
@@ -161,7 +183,7 @@ export class SimNode {
 
   async start(): Promise<void> {
     if (this.#life !== undefined) throw new Error(`${this.name} runs already`);
-    const clock = this.#world.clock.forNode(this.spec.clockOffsetMs ?? 0);
+    const clock = this.#world.clock.forNode(() => this.clockOffsetMs);
     const life = this.#world.compose(this, clock);
     this.#life = await this.#world.clock.runUntilSettled(life, START_MS);
   }
@@ -226,10 +248,13 @@ export class World {
       ...(options.gossip !== undefined && { gossip: options.gossip }),
     });
     this.genesis = createWorldGenesis(
-      options.miners?.founders ?? options.nodes.filter(({ voter }) => voter !== false).map(({ name }) => name),
+      options.miners?.founders ?? [
+        ...new Set(options.nodes.filter(({ voter }) => voter !== false).map(({ name, keyOf }) => keyOf ?? name)),
+      ],
       options.params,
       'simulation',
       options.miners && { kind: 'miners', window: options.miners.window },
+      options.chainAgeMs,
     );
     this.nodes = options.nodes.map((spec) => new SimNode(this, spec));
     this.#totalShare = options.nodes.reduce(
@@ -277,10 +302,15 @@ export class World {
   transfer(account: number, amount = 1n): Tx {
     const nonce = this.#nonces.get(account) ?? 0n;
     this.#nonces.set(account, nonce + 1n);
+    return this.transferOnce(account, Number(nonce), amount);
+  }
+
+  /** A transfer with that nonce, which stays free for others. */
+  transferOnce(account: number, nonce: number, amount = 1n): Tx {
     return signTx(
       {
         chainId: this.genesis.chainId,
-        nonce,
+        nonce: BigInt(nonce),
         to: simulationKey(`account ${(account + 1) % FUNDED}`).address,
         amount,
         fee: this.genesis.params.minFee + 1_000n,
@@ -294,7 +324,8 @@ export class World {
   async compose(sim: SimNode, clock: NodeClock): Promise<Life> {
     const {
       name,
-      voter,
+      voter = true,
+      votes = voter,
       mine = 'continuous',
       mineIntervalMs = 1_000,
       hashShare = 1,
@@ -306,13 +337,14 @@ export class World {
     const network = this.hub.createPort(name, clock);
     const metrics = createMetrics({ processMetrics: false });
     const { params } = this.genesis;
-    const netHashRate = (Number(INITIAL_HASHES) / params.blockTimeMs) * 1000;
-    const key = simulationKey(name);
+    const initialHashes = Number(workOfTarget(bitsToTarget(params.initialBits)!));
+    const netHashRate = (initialHashes / params.blockTimeMs) * 1000;
+    const { key } = sim;
     const node = await composeNode(
       {
         genesis: genesis ?? this.genesis,
         software: 'grapevine/sim',
-        voter: voter === false ? undefined : key,
+        voter: votes ? key : undefined,
         mine,
         mineIntervalMs,
         minerAddress: key.address,
@@ -322,20 +354,25 @@ export class World {
       {
         clock,
         rng,
-        logger: createLogCollector(this.clock, sim.log),
-        network,
+        logger: createLogCollector(this.clock, (line) => {
+          sim.log.push(line);
+          if (sim.log.length > KEPT_LOG_LINES) sim.log.shift();
+          this.#options.onLog?.(sim, line);
+        }),
+        network: this.#options.wrapNetwork?.(sim, network) ?? network,
         store: mortal.store,
         codec: this.#codec,
         verifier: this.#options.wrapVerifier?.(name, this.#verifier) ?? this.#verifier,
         solver: createDrawnSolver({
           clock,
           rng: rng.fork('solver'),
-          hashRate: () => (netHashRate * hashShare) / Math.max(this.#totalShare, Number.EPSILON),
+          hashRate: () => (netHashRate * hashShare * sim.hashFactor) / Math.max(this.#totalShare, Number.EPSILON),
         }),
         metrics,
       },
     );
     this.#traceEvents(name, node);
+    this.#options.onComposed?.(sim, node);
     await node.start(this.#options.front?.(name));
     return {
       node,
@@ -373,10 +410,11 @@ export function createWorldGenesis(
   params: Partial<ChainParams> = {},
   name = 'simulation',
   electorate: ElectorateRule = { kind: 'genesis' },
+  chainAgeMs = 0,
 ): Genesis {
   const doc = genesisDoc({
     name,
-    timestampMs: EPOCH_MS,
+    timestampMs: EPOCH_MS - chainAgeMs,
     alloc: Array.from({ length: FUNDED }, (_, index) => ({
       address: simulationKey(`account ${index}`).address,
       balance: ALLOCATION,
@@ -397,18 +435,20 @@ function pairsOf(names: readonly string[]): (readonly [string, string])[] {
   return names.flatMap((a, at) => names.slice(at + 1).map((b) => [a, b] as const));
 }
 
-function createLogCollector(clock: VirtualClock, lines: LogLine[], bindings: Record<string, unknown> = {}): Logger {
+function createLogCollector(
+  clock: VirtualClock,
+  onLine: (line: LogLine) => void,
+  bindings: Record<string, unknown> = {},
+): Logger {
   const write =
     (level: LogLine['level']) =>
-    (fields: object, message: string): void => {
-      lines.push({ atMs: clock.monotonicMs(), level, fields: { ...bindings, ...fields }, message });
-      if (lines.length > KEPT_LOG_LINES) lines.shift();
-    };
+    (fields: object, message: string): void =>
+      onLine({ atMs: clock.monotonicMs(), level, fields: { ...bindings, ...fields }, message });
   return {
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
-    child: (more) => createLogCollector(clock, lines, { ...bindings, ...more }),
+    child: (more) => createLogCollector(clock, onLine, { ...bindings, ...more }),
   };
 }

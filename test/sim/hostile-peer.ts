@@ -19,7 +19,10 @@ export interface HostilePeerOptions {
 
 export async function startHostilePeer(world: World, options: HostilePeerOptions): Promise<Network> {
   const { name, links, onGossip = (message) => message.settle('ignore'), answers = new Map() } = options;
-  const port = world.hub.createPort(name, world.clock.forNode(0));
+  const port = world.hub.createPort(
+    name,
+    world.clock.forNode(() => 0),
+  );
   for (const [protocol, answer] of answers) {
     port.handle(protocol, async (stream) => {
       for await (const request of stream.frames) await answer(request, stream);

@@ -60,7 +60,7 @@ test('runUntil stops at the condition, or at the deadline', async () => {
 
 test('a dead node’s timers do not fire; its clock is off by its offset', async () => {
   const clock = new VirtualClock(5_000);
-  const node = clock.forNode(-2_000);
+  const node = clock.forNode(() => -2_000);
   const fired: string[] = [];
   node.after(10, () => fired.push('before'));
   node.after(30, () => fired.push('after'));

@@ -1,0 +1,209 @@
+/** What a scenario expects at its end, checked against what happened. */
+import type { RunLog } from './run-log.ts';
+import { type Expectations, parseDuration, type Scenario } from './scenario.ts';
+import type { ScenarioNodes } from './scenario-nodes.ts';
+import type { World } from './world.ts';
+
+export interface ExpectationResult {
+  readonly name: string;
+  readonly passed: boolean;
+  /** What was found. */
+  readonly detail: string;
+}
+
+export interface RunFacts {
+  readonly scenario: Scenario;
+  readonly world: World;
+  readonly nodes: ScenarioNodes;
+  readonly log: RunLog;
+  readonly coverage: number;
+  /** Transactions the nodes took, and how many of them are final. */
+  readonly txs: { readonly accepted: number; readonly final: number };
+}
+
+/** Blocks by which final heights may differ at the end: votes under way. */
+const FINAL_LAG = 4;
+/** Held in every scenario that does not say otherwise. */
+const ALWAYS: Expectations = {
+  noConflictingFinal: true,
+  noInternalErrors: true,
+  honestNotAccused: true,
+  honestNotPenalized: true,
+  supplyConserved: true,
+  nothingForgotten: true,
+};
+
+type Check<K extends keyof Expectations> = (
+  wanted: NonNullable<Expectations[K]>,
+  facts: RunFacts,
+) => readonly (Omit<ExpectationResult, 'name'> & { readonly name?: string })[];
+
+const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
+  sameFinal: (_wanted, facts) => {
+    const nodes = honestRunning(facts);
+    const heights = nodes.map((each) => each.finalHeight);
+    const highest = nodes.toSorted((a, b) => b.finalHeight - a.finalHeight)[0];
+    const isOneChain = nodes.every((each) => {
+      const { final } = each.node.agreement;
+      const top = highest!.node;
+      return top.chain.tree.ancestorAt(top.agreement.final.id, final.height)?.header.id === final.id;
+    });
+    const isClose = Math.max(...heights) - Math.min(...heights) <= FINAL_LAG;
+    return one(isOneChain && isClose && nodes.length > 0, `final heights ${[...new Set(heights)].join(', ')}`);
+  },
+  sameTip: (_wanted, facts) => {
+    const nodes = honestRunning(facts);
+    const highest = nodes.toSorted((a, b) => b.height - a.height)[0];
+    // A block may be under way at the end.
+    const behind = nodes.filter((each) => {
+      const { height, id } = each.node.chain.tip.header;
+      const there = highest!.node.chain.tree.ancestorAt(highest!.tipId, height);
+      return there?.header.id !== id || highest!.height - each.height > 2;
+    });
+    return one(behind.length === 0, behind.length === 0 ? `height ${highest?.height}` : `not at ${behind[0]!.name}`);
+  },
+  noConflictingFinal: (wanted, { log }) =>
+    wanted ? one(log.conflicts.length === 0, log.conflicts.join('; ') || 'none') : [],
+  conflictReported: (wanted, { log }) => {
+    const said = log.lines.filter(({ message }) => message.startsWith('two conflicting checkpoints are final'));
+    const who = new Set(said.map(({ node }) => node));
+    return one(who.size > 0 === wanted, who.size === 0 ? 'nobody said so' : `said by ${[...who].join(', ')}`);
+  },
+  agreementStalls: (wanted, { log, nodes }) =>
+    wanted.map(({ between, nodes: selector }) => {
+      const [from, to] = between.map(parseDuration) as [number, number];
+      const names = new Set(nodes.select(selector));
+      const found = log.agreed.find(({ node, atMs }) => names.has(node) && atMs > from && atMs < to);
+      return {
+        passed: found === undefined,
+        detail: found === undefined ? 'stalled' : `${found.node} agreed ${found.height} at ${found.atMs.toFixed(0)} ms`,
+      };
+    }),
+  resumesWithin: (wanted, facts) => checkResumes(wanted, facts),
+  finalHeightAtLeast: (wanted, facts) => {
+    const lowest = Math.min(...honestRunning(facts).map((each) => each.finalHeight));
+    return one(lowest >= wanted, `lowest is ${lowest}`);
+  },
+  growsBetween: (wanted, { log, nodes }) =>
+    wanted.map(({ between, nodes: selector, by }) => {
+      const [from, to] = between.map(parseDuration) as [number, number];
+      const within = log.samples.filter(({ atMs }) => atMs >= from && atMs <= to);
+      const grown = nodes.select(selector).map((name) => {
+        const heights = within.flatMap(({ tip }) => tip.get(name) ?? []);
+        return heights.length === 0 ? 0 : heights.at(-1)! - heights[0]!;
+      });
+      return { passed: Math.min(...grown) >= by, detail: `by ${Math.min(...grown)} at least` };
+    }),
+  delivered: (wanted, { coverage }) => one(coverage >= wanted, `${(100 * coverage).toFixed(2)} %`),
+  txsFinal: (wanted, { txs }) =>
+    one(txs.accepted > 0 && txs.final >= wanted * txs.accepted, `${txs.final} of ${txs.accepted}`),
+  reorgDepth: ({ atMost, atLeast }, { log }) =>
+    one(
+      log.deepestReorg <= (atMost ?? Number.POSITIVE_INFINITY) && log.deepestReorg >= (atLeast ?? 0),
+      `deepest ${log.deepestReorg} of ${log.reorgs}`,
+    ),
+  evidenceAtLeast: (wanted, facts) => {
+    const counts = honestRunning(facts).map((each) => each.node.agreement.agreement.evidence.length);
+    return one(Math.min(...counts) >= wanted, `against ${Math.min(...counts)} voters, at each honest node`);
+  },
+  evidenceAtMost: (wanted, { log }) => {
+    const most = Math.max(0, ...[...log.offenders.values()].map((voters) => voters.size));
+    return one(most <= wanted, `against ${most} voters`);
+  },
+  noInternalErrors: (wanted, { log }) =>
+    wanted ? one(log.internalErrors.length === 0, log.internalErrors.slice(0, 3).join('; ') || 'none') : [],
+  honestNotAccused: (wanted, { log }) => {
+    if (!wanted) return [];
+    const faults = [...log.contradictions, ...[...log.accusedHonest].map((name) => `evidence against ${name}`)];
+    return one(faults.length === 0, faults.slice(0, 3).join('; ') || 'none');
+  },
+  honestNotPenalized: (wanted, { log }) => {
+    if (!wanted) return [];
+    // Slowness is no lie: a peer on the other side of a fault may be found slow.
+    const faults = log.penalties.filter((line) => !/no answer in time|stalled/.test(line));
+    return one(faults.length === 0, faults.slice(0, 3).join('; ') || 'none');
+  },
+  supplyConserved: (wanted, facts) => {
+    if (!wanted) return [];
+    const { genesis } = facts.world;
+    const start = [...genesis.accounts.values()].reduce((sum, { balance }) => sum + balance, 0n);
+    const wrong = honestRunning(facts).filter(
+      (each) => each.node.chain.accounts.totalSupply() !== start + genesis.params.blockReward * BigInt(each.height),
+    );
+    return one(wrong.length === 0, wrong.length === 0 ? 'yes' : `not at ${wrong.map(({ name }) => name).join(', ')}`);
+  },
+  nothingForgotten: (wanted, { log }) =>
+    wanted ? one(log.forgotten.length === 0, log.forgotten.join('; ') || 'nothing') : [],
+  refused: (wanted, { log, nodes }) => {
+    const missing = nodes.select(wanted).filter((name) => !log.banned.has(name));
+    return one(missing.length === 0, missing.length === 0 ? 'all' : `not ${missing.join(', ')}`);
+  },
+  says: (wanted, { log, nodes }) =>
+    wanted.map(({ nodes: selector, line }) => {
+      const silent = nodes
+        .select(selector)
+        .filter((name) => !log.lines.some(({ node, message }) => node === name && message.includes(line)));
+      const passed = silent.length === 0;
+      return { name: `says "${line}"`, passed, detail: passed ? 'all' : `not ${silent.join(', ')}` };
+    }),
+  blockInterval: (wanted, facts) => checkInterval(wanted, facts),
+  invalidStaysAtFirstHop: (_wanted, { log }) =>
+    one(log.spreadInvalid.length === 0, log.spreadInvalid.slice(0, 3).join('; ') || 'yes'),
+};
+
+/** Checks all that the scenario expects, and what always holds. */
+export function checkExpectations(facts: RunFacts): readonly ExpectationResult[] {
+  const wanted: Expectations = { ...ALWAYS, ...facts.scenario.expect };
+  return (Object.keys(CHECKS) as (keyof Expectations)[]).flatMap((name) => {
+    const value = wanted[name];
+    if (value === undefined) return [];
+    const check = CHECKS[name] as Check<typeof name>;
+    return check(value as never, facts).map((result) => ({ name, ...result }));
+  });
+}
+
+function one(passed: boolean, detail: string): readonly { readonly passed: boolean; readonly detail: string }[] {
+  return [{ passed, detail }];
+}
+
+function honestRunning({ world, nodes }: RunFacts) {
+  const names = new Set(nodes.honest.map(({ name }) => name));
+  return world.running.filter(({ name }) => names.has(name));
+}
+
+/** From when all have one tip again, how many blocks it took until something was agreed. */
+function checkResumes(
+  { after, heights, time, nodes: selector }: NonNullable<Expectations['resumesWithin']>,
+  { log, nodes, scenario }: RunFacts,
+) {
+  const afterMs = parseDuration(after);
+  const limitMs = afterMs + parseDuration(time ?? scenario.duration);
+  const names = new Set(selector === undefined ? nodes.honest.map(({ name }) => name) : nodes.select(selector));
+  const healed = log.samples.find(({ atMs, tip }) => {
+    const tips = [...tip].filter(([name]) => names.has(name)).map(([, height]) => height);
+    return atMs >= afterMs && tips.length > 0 && Math.max(...tips) - Math.min(...tips) <= 1;
+  });
+  const first = log.agreed.find(({ node, atMs }) => names.has(node) && atMs >= afterMs);
+  if (healed === undefined) return one(false, 'the heights never met');
+  const met = Math.max(...[...healed.tip].filter(([name]) => names.has(name)).map(([, height]) => height));
+  if (first === undefined || first.atMs > limitMs) return one(false, 'nothing was agreed');
+  return one(
+    first.height <= met + heights,
+    `agreed ${first.height} at ${(first.atMs / 1000).toFixed(1)} s; all were at ${met}`,
+  );
+}
+
+function checkInterval({ within, after }: NonNullable<Expectations['blockInterval']>, facts: RunFacts) {
+  const { genesis } = facts.world;
+  const best = honestRunning(facts).toSorted((a, b) => b.height - a.height)[0];
+  const samples = facts.log.samples.filter(({ atMs }) => atMs >= parseDuration(after));
+  const [first, last] = [samples[0], samples.at(-1)];
+  if (best === undefined || first === undefined || last === undefined) return one(false, 'no blocks');
+  const blocks = Math.max(...last.tip.values()) - Math.max(...first.tip.values());
+  const intervalMs = (last.atMs - first.atMs) / blocks;
+  const percent = 100 * (intervalMs / genesis.params.blockTimeMs - 1);
+  return one(
+    Math.abs(percent) <= within,
+    `${intervalMs.toFixed(0)} ms over ${blocks} blocks, ${percent >= 0 ? '+' : ''}${percent.toFixed(1)} %`,
+  );
+}

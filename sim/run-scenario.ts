@@ -1,0 +1,381 @@
+/** Runs a scenario with a seed: builds its world, does what the timeline says, and reports. */
+import type { ChainParams } from '../chain/params.ts';
+import { bitsForHashes } from '../chain/target.ts';
+import type { TxId } from '../chain/types.ts';
+import type { SignatureBackend } from '../crypto/signature.ts';
+import { openStoreOn } from '../node/store/level-store.ts';
+import { createLiar, type Liar, tapPublished } from './behaviours.ts';
+import { checkExpectations, type ExpectationResult } from './expectations.ts';
+import { type HeightSample, RunLog } from './run-log.ts';
+import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario.ts';
+import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
+import { ScenarioNodes } from './scenario-nodes.ts';
+import { createSeededRng } from './seeded-rng.ts';
+import { SimDisk } from './sim-disk.ts';
+import { Spread, type SpreadReport } from './spread.ts';
+import { type SimNode, World } from './world.ts';
+
+export interface RunOptions {
+  readonly seed: string;
+  /** Nodes in all, instead of what the scenario says. */
+  readonly nodes?: number;
+  readonly backend?: SignatureBackend;
+}
+
+export interface ScenarioReport {
+  readonly scenario: string;
+  readonly seed: string;
+  readonly nodes: number;
+  readonly virtualMs: number;
+  readonly traceHash: string;
+  readonly passed: boolean;
+  readonly expectations: readonly ExpectationResult[];
+  readonly copiesPerDelivery: number;
+  readonly hops: { readonly p50: number; readonly p99: number };
+  readonly coverage: number;
+  readonly agreementMs: { readonly p50: number; readonly p99: number };
+  readonly reorgs: number;
+  readonly deepestReorg: number;
+  /** Blocks that did not stay on the main chain. */
+  readonly forks: number;
+  readonly finalHeight: number;
+  readonly tipHeight: number;
+  readonly messages: { readonly sent: number; readonly lost: number; readonly bytes: number };
+  readonly txs: { readonly accepted: number; readonly final: number };
+  readonly faults: number;
+  readonly spread: SpreadReport;
+  readonly heights: readonly {
+    readonly atMs: number;
+    readonly lowest: number;
+    readonly highest: number;
+    readonly final: number;
+  }[];
+}
+
+interface Step {
+  readonly atMs: number;
+  readonly run: () => Promise<void> | void;
+}
+
+const SAMPLE_MS = 500;
+/** Accounts that send: the last one is left to liars. */
+const SENDERS = 9;
+const SETTLE_MS = 60_000;
+
+/** @throws ScenarioError where a selector means nobody in a net of that size */
+export async function runScenario(scenario: Scenario, options: RunOptions): Promise<ScenarioReport> {
+  const run = new ScenarioRun(scenario, options);
+  return run.run();
+}
+
+class ScenarioRun {
+  readonly #scenario: Scenario;
+  readonly #seed: string;
+  readonly #nodes: ScenarioNodes;
+  readonly #world: World;
+  readonly #log: RunLog;
+  readonly #spread: Spread;
+  readonly #disks = new Map<string, SimDisk>();
+  readonly #liars = new Map<string, Liar>();
+  readonly #sent: { readonly id: TxId; isAccepted: boolean }[] = [];
+  readonly #rng;
+  #faults = 0;
+
+  constructor(scenario: Scenario, { seed, nodes, backend }: RunOptions) {
+    this.#scenario = scenario;
+    this.#seed = seed;
+    this.#nodes = new ScenarioNodes(scenario, nodes);
+    this.#rng = createSeededRng(`${seed}/scenario ${scenario.name}`);
+    const behaviours = new Map(this.#nodes.all.map(({ name, behaviour }) => [name, behaviour]));
+    this.#world = new World({
+      seed,
+      nodes: this.#nodes.all.map(({ spec }) => spec),
+      links: [],
+      params: paramsOf(scenario),
+      ...(backend !== undefined && { signatures: backend }),
+      openStore: async (name) => openStoreOn(this.#disk(name).open()),
+      wrapNetwork: (sim, network) => {
+        const behaviour = behaviours.get(sim.name)!;
+        const liar = createLiar(behaviour, network, {
+          world: () => this.#world,
+          sim,
+          rng: this.#rng.fork(`liar ${sim.name}`),
+          clock: this.#world.clock,
+        });
+        this.#liars.set(sim.name, liar);
+        if (behaviour !== 'honest') return liar.network;
+        return tapPublished(network, async (kind, data) => {
+          if (kind === 'vote') this.#log.onVote(sim.name, data);
+          return { kind: 'queued' };
+        });
+      },
+      onComposed: (sim, node) => {
+        this.#log.onLife(sim, node);
+        this.#liars.get(sim.name)?.begin(node);
+      },
+      onLog: (sim, line) => this.#log.onLog(sim, line),
+    });
+    this.#log = new RunLog(this.#world.clock, this.#nodes.all);
+    this.#spread = new Spread(() => this.#world.running.length - 1);
+    listenToNetwork(this.#world.trace, this.#log);
+    observeSpread(this.#world.hub, this.#spread);
+  }
+
+  async run(): Promise<ScenarioReport> {
+    const { clock, hub } = this.#world;
+    connectAll(hub, this.#scenario, this.#nodes, this.#rng.fork('links'));
+    const endMs = parseDuration(this.#scenario.duration);
+    this.#sample();
+    await this.#world.start();
+    this.#load(endMs);
+    for (const { atMs, run } of this.#steps()) {
+      if (atMs > clock.monotonicMs()) await clock.run(atMs - clock.monotonicMs());
+      this.#faults += 1;
+      await run();
+    }
+    if (endMs > clock.monotonicMs()) await clock.run(endMs - clock.monotonicMs());
+    return this.#report();
+  }
+
+  #disk(name: string): SimDisk {
+    let disk = this.#disks.get(name);
+    if (disk === undefined) {
+      const syncLatencyMs = parseDuration(this.#scenario.disk?.syncLatency ?? '0ms');
+      disk = new SimDisk({ clock: this.#world.clock, rng: this.#rng.fork(`disk ${name}`), syncLatencyMs });
+      this.#disks.set(name, disk);
+    }
+    return disk;
+  }
+
+  #sample(): void {
+    this.#log.sample(this.#world.running);
+    this.#world.clock.after(SAMPLE_MS, () => this.#sample());
+  }
+
+  // The timeline -----------------------------------------------------------------------------------------------
+
+  #steps(): readonly Step[] {
+    const steps = (this.#scenario.timeline ?? []).flatMap((event) => this.#stepsOf(event));
+    return steps.sort((a, b) => a.atMs - b.atMs);
+  }
+
+  #stepsOf(event: FaultEvent): Step[] {
+    const atMs = parseDuration(event.at);
+    const { flap } = event;
+    if (flap === undefined) return [{ atMs, run: () => this.#apply(event) }];
+    const steps: Step[] = [];
+    const [downMs, upMs, untilMs] = [flap.down, flap.up, flap.until].map(parseDuration) as [number, number, number];
+    for (let turnMs = atMs; turnMs < untilMs; turnMs += downMs + upMs) {
+      steps.push({ atMs: turnMs, run: () => this.#partition(flap.groups) });
+      steps.push({ atMs: Math.min(turnMs + downMs, untilMs), run: () => this.#world.hub.healAll() });
+    }
+    return steps;
+  }
+
+  async #apply(event: FaultEvent): Promise<void> {
+    const { hub, clock } = this.#world;
+    const each = async (
+      selectors: string | readonly string[] | undefined,
+      act: (sim: SimNode) => Promise<void> | void,
+    ): Promise<void> => {
+      for (const name of this.#nodes.select(selectors ?? [])) await act(this.#world.node(name));
+    };
+    const kill = (sim: SimNode): void => {
+      if (sim.isRunning) sim.kill();
+    };
+    const fault = faultOf(event);
+    switch (fault) {
+      case 'partition':
+        this.#partition(event.partition!);
+        break;
+      case 'cut': {
+        const { from, to, oneWay = false } = event.cut!;
+        cutBetween(hub, this.#nodes.select(from), this.#nodes.select(to), oneWay);
+        break;
+      }
+      case 'heal':
+        hub.healAll();
+        break;
+      case 'crash':
+        await each(event.crash, kill);
+        break;
+      case 'losePower':
+        await each(event.losePower, async (sim) => {
+          kill(sim);
+          await clock.runUntilSettled(this.#disk(sim.name).losePower(), SETTLE_MS);
+        });
+        break;
+      case 'restart':
+        await each(event.restart, (sim) => sim.restart());
+        break;
+      case 'join':
+        await each(event.join, async (sim) => {
+          if (!sim.isRunning) await sim.start();
+        });
+        break;
+      case 'leave':
+        await each(event.leave, async (sim) => {
+          if (sim.isRunning) await sim.stop();
+        });
+        break;
+      case 'clock':
+        await each(event.clock!.nodes, (sim) => {
+          sim.clockOffsetMs = parseDuration(event.clock!.offset);
+        });
+        break;
+      case 'hashRate':
+        await each(event.hashRate!.nodes, (sim) => {
+          sim.hashFactor = event.hashRate!.factor;
+        });
+        break;
+      case 'diskFull':
+      case 'diskFreed':
+        await each(event[fault], (sim) => {
+          this.#disk(sim.name).isFull = fault === 'diskFull';
+        });
+        break;
+      case 'mine':
+        await each(event.mine!.node, async (sim) => {
+          const mined = sim.node.mining.mine(event.mine!.blocks, new AbortController().signal);
+          await clock.runUntilSettled(mined, 3_600_000);
+        });
+        break;
+      case 'flap': // expanded above
+        break;
+      default:
+        fault satisfies never;
+    }
+  }
+
+  #partition(groups: readonly (string | readonly string[])[]): void {
+    this.#world.hub.partition(groups.map((group) => this.#nodes.select(group)));
+  }
+
+  // Load -------------------------------------------------------------------------------------------------------
+
+  #load(endMs: number): void {
+    const { load } = this.#scenario;
+    if (load === undefined) return;
+    const { clock } = this.#world;
+    const rng = this.#rng.fork('load');
+    const names = load.at === undefined ? this.#nodes.honest.map(({ name }) => name) : this.#nodes.select(load.at);
+    const untilMs = Math.min(endMs, parseDuration(load.until ?? this.#scenario.duration));
+    const next = (): void => {
+      clock.after(rng.exponential(1_000 / load.txPerSecond), () => {
+        if (clock.monotonicMs() >= untilMs) return;
+        this.#submit(names, Math.floor(rng.unit() * Math.min(SENDERS, names.length)));
+        next();
+      });
+    };
+    clock.after(Math.max(0, parseDuration(load.from ?? '5s') - clock.monotonicMs()), next);
+  }
+
+  /** Each account sends at one node while that runs, so that its nonces come in order. */
+  #submit(names: readonly string[], account: number): void {
+    const home = names.indexOf(names[account]!);
+    const order = [...names.slice(home), ...names.slice(0, home)];
+    const sim = order.map((name) => this.#world.node(name)).find((each) => each.isRunning);
+    if (sim === undefined) return;
+    const tx = this.#world.transfer(account);
+    const sent = { id: tx.id, isAccepted: false };
+    this.#sent.push(sent);
+    void sim.node.ingest.submitTx(tx.bytes).then(({ verdict }) => {
+      sent.isAccepted = verdict.kind === 'accept';
+    });
+  }
+
+  // The report -------------------------------------------------------------------------------------------------
+
+  async #report(): Promise<ScenarioReport> {
+    const { clock, hub, trace } = this.#world;
+    const log = this.#log;
+    log.sample(this.#world.running);
+    const honest = new Set(this.#nodes.honest.map(({ name }) => name));
+    const running = this.#world.running.filter(({ name }) => honest.has(name));
+    const best = running.toSorted((a, b) => b.finalHeight - a.finalHeight)[0];
+    const txs = {
+      accepted: this.#sent.filter(({ isAccepted }) => isAccepted).length,
+      final: await this.#finalTxs(best),
+    };
+    const spread = this.#spread.report(this.#nodes.all.length);
+    const totals = networkTotals(hub);
+    const expectations = checkExpectations({
+      scenario: this.#scenario,
+      world: this.#world,
+      nodes: this.#nodes,
+      log,
+      coverage: spread.coverage,
+      txs,
+    });
+    const tipHeight = Math.max(0, ...running.map(({ height }) => height));
+    return {
+      scenario: this.#scenario.name,
+      seed: this.#seed,
+      nodes: this.#nodes.all.length,
+      virtualMs: Math.round(clock.monotonicMs()),
+      traceHash: trace.hash(),
+      passed: expectations.every(({ passed }) => passed),
+      expectations,
+      copiesPerDelivery: totals.first === 0 ? 0 : round((totals.first + totals.duplicates) / totals.first),
+      hops: spread.hops,
+      coverage: round(spread.coverage),
+      agreementMs: { p50: percentile(log.agreementMs, 0.5), p99: percentile(log.agreementMs, 0.99) },
+      reorgs: log.reorgs,
+      deepestReorg: log.deepestReorg,
+      forks: Math.max(0, log.blocks - tipHeight),
+      finalHeight: best?.finalHeight ?? 0,
+      tipHeight,
+      messages: { sent: totals.sent, lost: totals.lost, bytes: totals.bytes },
+      txs,
+      faults: this.#faults,
+      spread,
+      heights: log.samples.map(summarise),
+    };
+  }
+
+  async #finalTxs(best: SimNode | undefined): Promise<number> {
+    if (best === undefined) return 0;
+    const { node, store } = best;
+    const count = (async () => {
+      let final = 0;
+      for (const { id, isAccepted } of this.#sent) {
+        const location = isAccepted ? await store.txLocation(id) : undefined;
+        const entry = location === undefined ? undefined : node.chain.tree.get(location.block);
+        if (entry !== undefined && entry.header.height <= node.agreement.final.height) final += 1;
+      }
+      return final;
+    })();
+    return this.#world.clock.runUntilSettled(count, SETTLE_MS);
+  }
+}
+
+function paramsOf({ params }: Scenario): Partial<ChainParams> {
+  const { blockTime, halfLife, maxSolveTime, maxFuture, checkpointInterval, hashesPerBlock } = params ?? {};
+  return {
+    ...(blockTime !== undefined && { blockTimeMs: parseDuration(blockTime) }),
+    ...(halfLife !== undefined && { halfLifeMs: parseDuration(halfLife) }),
+    ...(maxSolveTime !== undefined && { maxSolveTimeMs: parseDuration(maxSolveTime) }),
+    ...(maxFuture !== undefined && { maxFutureMs: parseDuration(maxFuture) }),
+    ...(checkpointInterval !== undefined && { checkpointInterval }),
+    ...(hashesPerBlock !== undefined && { initialBits: bitsForHashes(BigInt(hashesPerBlock)) }),
+  };
+}
+
+function summarise({ atMs, tip, final }: HeightSample): ScenarioReport['heights'][number] {
+  const heights = [...tip.values()];
+  return {
+    atMs: Math.round(atMs),
+    lowest: heights.length === 0 ? 0 : Math.min(...heights),
+    highest: Math.max(0, ...heights),
+    final: Math.max(0, ...final.values()),
+  };
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0);
+}
+
+function round(value: number): number {
+  return Math.round(value * 10_000) / 10_000;
+}
