@@ -371,6 +371,8 @@ export class Agreement {
         this.#agree(certificate, tree, changes);
         applied = true;
       }
+    } else if (counts && this.#isRival(source, tree)) {
+      this.#noteConflict(certificate, tree, changes);
     }
     return { applied, evidence, ...toUpdate(changes) };
   }
@@ -578,6 +580,12 @@ export class Agreement {
     if (tree.isAncestor(id, this.#final.id) || tree.isAncestor(this.#final.id, id)) return;
     this.#conflict = { ours: this.#finalizedBy, theirs: certificate };
     changes.conflict = this.#conflict;
+  }
+
+  /** Not on our final chain, at a height that it has. Needs no block: those of a rival chain are never taken. */
+  #isRival(checkpoint: Checkpoint, tree: BlockTree): boolean {
+    const { id, height } = this.#final;
+    return checkpoint.height <= height && tree.ancestorAt(id, checkpoint.height)?.header.id !== checkpoint.id;
   }
 
   #recordAgreed(

@@ -7,7 +7,7 @@
 import { decodeEvidence } from '../../chain/codec.ts';
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
-import type { Block, BlockId, ChainEntry, Vote } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
@@ -298,6 +298,7 @@ export class SyncService {
       if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
       if (verdict.kind === 'ignore') {
         logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
+        if (verdict.reason === 'block/conflicts-final') await this.#hearRivals(peer, headers[0]!);
         return [];
       }
       for (const entry of verdict.value) branch.set(entry.header.id, entry);
@@ -309,6 +310,17 @@ export class SyncService {
       locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end
     }
     return [...branch.values()];
+  }
+
+  /**
+   * The votes for a chain that leaves ours below our final block. Where they make a block of it final, a third of the
+   * voters lied, and theirs beside ours are the evidence (VOTE-8); nobody else may be left who could tell us.
+   */
+  async #hearRivals(peer: PeerKey, first: Header): Promise<void> {
+    if (this.#deps.chain.tree.get(first.parent) === undefined) return;
+    const votes = await requestVotes(this.#deps, peer, first.height, this.#stopping.signal);
+    const bad = await this.#deps.receiveVotes(votes);
+    if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
   }
 
   /** FORK-2 for a branch with less work: do the peer's votes agree one of its blocks, higher than what we know? */
