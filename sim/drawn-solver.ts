@@ -56,8 +56,8 @@ export function createDrawnSolver(options: DrawnSolverOptions): PowSolver {
   };
 }
 
-/** The lowest nonce that meets the target. */
-function grind(header: Uint8Array, target: bigint): PowSolution {
+/** The lowest nonce that meets the target. @param header 113 bytes, nonce 0 */
+export function grind(header: Uint8Array, target: bigint): PowSolution {
   const search = loadPowKernel('js').prepare(header, hexToBytes(target.toString(16).padStart(64, '0')));
   for (let start = 0n; ; start += BigInt(BATCH)) {
     const nonce = search.search(start, BATCH);

@@ -6,6 +6,7 @@ import type { SignatureBackend } from '../crypto/signature.ts';
 import { openStoreOn } from '../node/store/level-store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
 import { checkExpectations, type ExpectationResult } from './expectations.ts';
+import { buildHistory, saveHistory } from './history.ts';
 import { type HeightSample, RunLog } from './run-log.ts';
 import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario.ts';
 import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
@@ -43,6 +44,8 @@ export interface ScenarioReport {
   readonly messages: { readonly sent: number; readonly lost: number; readonly bytes: number };
   readonly txs: { readonly accepted: number; readonly final: number };
   readonly faults: number;
+  /** Of them, nodes that died at a write. */
+  readonly crashesAtWrites: number;
   readonly spread: SpreadReport;
   readonly heights: readonly {
     readonly atMs: number;
@@ -61,6 +64,7 @@ const SAMPLE_MS = 500;
 /** Accounts that send: the last one is left to liars. */
 const SENDERS = 9;
 const SETTLE_MS = 60_000;
+const DEFAULT_BLOCK_TIME = '2s';
 
 /** @throws ScenarioError where a selector means nobody in a net of that size */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<ScenarioReport> {
@@ -79,7 +83,10 @@ class ScenarioRun {
   readonly #liars = new Map<string, Liar>();
   readonly #sent: { readonly id: TxId; isAccepted: boolean }[] = [];
   readonly #rng;
+  /** Disks whose node died at a write that took the power with it; they forget when it starts again. */
+  readonly #powerLosses: SimDisk[] = [];
   #faults = 0;
+  #crashes = 0;
 
   constructor(scenario: Scenario, { seed, nodes, backend }: RunOptions) {
     this.#scenario = scenario;
@@ -93,6 +100,7 @@ class ScenarioRun {
       links: [],
       params: paramsOf(scenario),
       ...(backend !== undefined && { signatures: backend }),
+      chainAgeMs: historyAgeMs(scenario),
       openStore: async (name) => openStoreOn(this.#disk(name).open()),
       wrapNetwork: (sim, network) => {
         const behaviour = behaviours.get(sim.name)!;
@@ -126,6 +134,7 @@ class ScenarioRun {
     connectAll(hub, this.#scenario, this.#nodes, this.#rng.fork('links'));
     const endMs = parseDuration(this.#scenario.duration);
     this.#sample();
+    await this.#writeHistory();
     await this.#world.start();
     this.#load(endMs);
     for (const { atMs, run } of this.#steps()) {
@@ -135,6 +144,17 @@ class ScenarioRun {
     }
     if (endMs > clock.monotonicMs()) await clock.run(endMs - clock.monotonicMs());
     return this.#report();
+  }
+
+  /** The chain that some nodes have from before the world began. */
+  async #writeHistory(): Promise<void> {
+    const { history } = this.#scenario;
+    if (history === undefined) return;
+    const blocks = buildHistory(this.#world.genesis, history.blocks);
+    for (const name of this.#nodes.select(history.at)) {
+      const store = await openStoreOn(this.#disk(name).open());
+      await this.#world.clock.runUntilSettled(saveHistory(store, this.#world.genesis, blocks), SETTLE_MS);
+    }
   }
 
   #disk(name: string): SimDisk {
@@ -205,7 +225,11 @@ class ScenarioRun {
           await clock.runUntilSettled(this.#disk(sim.name).losePower(), SETTLE_MS);
         });
         break;
+      case 'crashAtWrite':
+        this.#crashAtWrite(event.crashAtWrite!);
+        break;
       case 'restart':
+        for (const disk of this.#powerLosses.splice(0)) await clock.runUntilSettled(disk.losePower(), SETTLE_MS);
         await each(event.restart, (sim) => sim.restart());
         break;
       case 'join':
@@ -249,6 +273,23 @@ class ScenarioRun {
 
   #partition(groups: readonly (string | readonly string[])[]): void {
     this.#world.hub.partition(groups.map((group) => this.#nodes.select(group)));
+  }
+
+  /** The fate of the nth write from now on, and the end of whoever asked for it. */
+  #crashAtWrite({ node, nth, fate, within }: NonNullable<FaultEvent['crashAtWrite']>): void {
+    const sim = this.#world.node(node);
+    const disk = this.#disk(node);
+    const untilMs = this.#world.clock.monotonicMs() + parseDuration(within);
+    let left = nth;
+    disk.onWrite = () => {
+      left -= 1;
+      if (left > 0 || !sim.isRunning || this.#world.clock.monotonicMs() > untilMs) return 'written';
+      disk.onWrite = () => 'written';
+      this.#crashes += 1;
+      sim.kill();
+      if (fate === 'power-loss') this.#powerLosses.push(disk);
+      return fate === 'unheard' ? 'unheard' : 'lost';
+    };
   }
 
   // Load -------------------------------------------------------------------------------------------------------
@@ -328,6 +369,7 @@ class ScenarioRun {
       messages: { sent: totals.sent, lost: totals.lost, bytes: totals.bytes },
       txs,
       faults: this.#faults,
+      crashesAtWrites: this.#crashes,
       spread,
       heights: log.samples.map(summarise),
     };
@@ -347,6 +389,11 @@ class ScenarioRun {
     })();
     return this.#world.clock.runUntilSettled(count, SETTLE_MS);
   }
+}
+
+/** Blocks of a history come as they should, and the last of them has just been found. */
+function historyAgeMs({ history, params }: Scenario): number {
+  return (history?.blocks ?? 0) * parseDuration(params?.blockTime ?? DEFAULT_BLOCK_TIME);
 }
 
 function paramsOf({ params }: Scenario): Partial<ChainParams> {

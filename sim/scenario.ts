@@ -77,6 +77,14 @@ const FaultEvent = closed({
   heal: optional(Type.Literal('all')),
   crash: optional(Selectors),
   losePower: optional(Selectors),
+  crashAtWrite: optional(
+    closed({
+      node: Name,
+      nth: Type.Integer({ minimum: 1 }),
+      fate: Type.Enum(['lost', 'unheard', 'power-loss']),
+      within: Duration,
+    }),
+  ),
   restart: optional(Selectors),
   join: optional(Selectors),
   leave: optional(Selectors),
@@ -143,6 +151,7 @@ const ScenarioSchema = closed({
     }),
   ),
   disk: optional(closed({ syncLatency: Duration })),
+  history: optional(closed({ blocks: Type.Integer({ minimum: 1, maximum: 100_000 }), at: Selectors })),
   load: optional(
     closed({
       txPerSecond: Type.Number({ exclusiveMinimum: 0, maximum: 1_000 }),
@@ -211,7 +220,9 @@ export function checkScenario(value: unknown): Scenario {
     for (const [place, selector] of selectorsOf(event, path)) checkSelector(selector, names, place);
   }
   for (const [place, selector] of selectorsOf(value.expect, 'expect')) checkSelector(selector, names, place);
-  for (const [place, selector] of selectorsOf({ at: value.load?.at }, 'load')) checkSelector(selector, names, place);
+  for (const part of ['load', 'history'] as const) {
+    for (const [place, each] of selectorsOf({ at: value[part]?.at }, part)) checkSelector(each, names, place);
+  }
   for (const [at, link] of (value.links?.between ?? []).entries()) {
     for (const [place, each] of selectorsOf({ groups: link.groups }, `links.between[${at}]`)) {
       checkSelector(each, names, place);

@@ -4,7 +4,7 @@ import { type FaultEvent, faultOf, type Scenario } from './scenario.ts';
 /** What mends, and what it mends. Kept as long as there is something to mend before it; never dropped by itself. */
 const REPAIRS: Partial<Record<ReturnType<typeof faultOf>, readonly ReturnType<typeof faultOf>[]>> = {
   heal: ['partition', 'cut', 'flap'],
-  restart: ['crash', 'losePower', 'leave'],
+  restart: ['crash', 'losePower', 'leave', 'crashAtWrite'],
   diskFreed: ['diskFull'],
 };
 

@@ -1,0 +1,3 @@
+import { testShard } from './shards.ts';
+
+testShard(1, 4);
