@@ -29,6 +29,7 @@ const COMMANDS = [
   'certificate',
   'verify-certificate',
   'vote-protection',
+  'sim',
 ];
 
 let backend: FakeBackend;

@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
+const SMALL = `name: small
+duration: 25s
+nodes: [{group: v, count: 3}]
+timeline:
+  - {at: 5s, crash: v1}
+  - {at: 7s, restart: v1}
+  - {at: 9s, clock: {nodes: v2, offset: 1s}}
+  - {at: 10s, hashRate: {nodes: all, factor: 1.1}}
+  - {at: 11s, partition: [v1, [v2, v3]]}
+expect: {sameFinal: true, noConflictingFinal: true}
+`;
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'grapevine-sim-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Result {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function sim(scenario: string, ...args: string[]): Promise<Result> {
+  const file = join(folder, 'scenario.yaml');
+  await writeFile(file, scenario);
+  return new Promise((resolve) => {
+    const command = [CLI, 'sim', file, '--out', join(folder, 'out'), ...args];
+    execFile(process.execPath, command, (error, stdout, stderr) =>
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
+    );
+  });
+}
+
+test('--json prints the report and nothing else; the same seed the same; files are written', async () => {
+  const healed = SMALL.replace('expect:', '  - {at: 14s, heal: all}\nexpect:');
+  const { status, stdout } = await sim(healed, '--seed', '7', '--json');
+  expect(status).toBe(0);
+  const report = JSON.parse(stdout);
+  expect(report).toMatchObject({ scenario: 'small', seed: '7', passed: true, nodes: 3 });
+  const keys = 'seed traceHash passed expectations copiesPerDelivery hops coverage agreementMs reorgs finalHeight';
+  expect(Object.keys(report)).toEqual(expect.arrayContaining(keys.split(' ')));
+  expect(JSON.parse(await readFile(join(folder, 'out', 'small-seed-7.json'), 'utf8'))).toEqual(report);
+  expect(await readFile(join(folder, 'out', 'small-seed-7.svg'), 'utf8')).toMatch(/^<svg /);
+  expect((await sim(healed, '--seed', '7', '--json')).stdout).toBe(stdout);
+  const more = JSON.parse((await sim(healed, '--nodes', '9', '--json', '--no-shrink')).stdout);
+  expect(more).toMatchObject({ nodes: 9, seed: '1' });
+}, 60_000);
+
+test('a run that fails: status 1, its seed, and the fewest events that still fail', async () => {
+  const failing = SMALL.replace('25s', '60s').replace('sameFinal', 'sameTip');
+  const { status, stdout } = await sim(failing, '--seeds', '1..2');
+  expect(status).toBe(1);
+  expect(stdout).toContain('2 seeds, 2 failed');
+  expect(stdout).toMatch(/failed with seed [12]: sameTip/);
+  expect(stdout).toContain('fewest events that still fail: 1 of 5');
+  const yaml = stdout.slice(stdout.lastIndexOf('name: small'));
+  expect(yaml).toContain('partition');
+  expect(yaml).not.toMatch(/crash|restart|clock|hashRate/);
+}, 60_000);
+
+test('a bad file is bad usage: status 2, with the place', async () => {
+  const { status, stderr } = await sim(SMALL.replace('at: 9s', 'at: 9'), '--json');
+  expect(status).toBe(2);
+  expect(stderr).toContain('timeline[2].at: must be');
+  expect((await sim(SMALL, '--seeds', '9..1')).status).toBe(2);
+  expect((await sim(SMALL, '--nodes', 'many')).stderr).toContain('--nodes wants a whole number');
+});
