@@ -1,10 +1,11 @@
 /** `grapevine devnet` (`npm start`): a development network of several nodes on this machine. */
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UNITS_PER_COIN } from '../chain/params.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
+import { LOG_LEVELS } from '../node/config.ts';
 import type { Clock } from '../node/ports.ts';
 import { DEV_MNEMONIC, DEV_WARNING, devAccounts } from './dev-accounts.ts';
 import { Devnet } from './devnet/devnet.ts';
@@ -54,7 +55,7 @@ export function addDevnetCommand(program: Command): void {
       'kill a random node (SIGKILL) every so many seconds, and start it again',
       decimal(1, 3600),
     )
-    .option('--log-level <level>', 'of the nodes’ log files', 'info')
+    .addOption(new Option('--log-level <level>', 'of the nodes’ log files').choices(LOG_LEVELS).default('info'))
     .addHelpText(
       'after',
       `
@@ -133,9 +134,18 @@ async function live(
   const { signal } = ending;
   const begin = clock.monotonicMs();
   const cancelEnd = flags.duration === undefined ? () => {} : clock.after(flags.duration * 1000, () => ending.abort());
+  // What fails here ends the run in order; the report still comes, and counts it.
+  const onFailure = (error: unknown): void => {
+    if (signal.aborted) return;
+    devnet.noteFailure();
+    screen.say(`ending: ${error instanceof Error ? error.message : String(error)}`);
+    ending.abort();
+  };
   const work = [
-    flags.load > 0 ? devnet.traffic.run(flags.load, signal) : undefined,
-    flags.killEvery === undefined ? undefined : killInTurn(devnet, flags.killEvery * 1000, clock, signal),
+    flags.load > 0 ? devnet.traffic.run(flags.load, signal).catch(onFailure) : undefined,
+    flags.killEvery === undefined
+      ? undefined
+      : killInTurn(devnet, flags.killEvery * 1000, clock, signal).catch(onFailure),
   ];
   const rate = new RateMeter();
   try {

@@ -64,7 +64,12 @@ Examples:
   $ grapevine node --print-config --log-level debug`,
     )
     .action(async (options: Record<string, unknown>) => {
-      await runNodeCommand(options);
+      try {
+        await runNodeCommand(options);
+      } catch (error) {
+        if (process.connected) process.disconnect(); // the channel would keep a node alive that has not started
+        throw error;
+      }
     });
 }
 
@@ -76,7 +81,7 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
     return;
   }
   // The process that started us may end before we have started.
-  const onOrphaned = (): void => process.exit(EXIT.refused);
+  const onOrphaned = (): void => process.exit(process.exitCode ?? EXIT.refused);
   if (process.send !== undefined && !process.connected) onOrphaned();
   process.on('disconnect', onOrphaned);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat, bindings: { node: config.name } });
@@ -110,8 +115,9 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
       error instanceof BackendError ||
       (error as { code?: unknown }).code === 'EADDRINUSE';
     logger.error(known ? {} : { err: error }, error instanceof Error ? error.message : String(error));
+    process.off('disconnect', onOrphaned);
     process.exitCode = EXIT.refused;
-    process.disconnect?.();
+    if (process.connected) process.disconnect();
   }
 }
 

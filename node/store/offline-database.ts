@@ -1,6 +1,6 @@
 /** Opens the database of a stopped node for `grapevine db`, beside the `Store` that a running one uses. */
 import { mkdtemp, open, rm, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
@@ -23,7 +23,7 @@ export type OfflineDatabase = ClassicLevel<Uint8Array, Uint8Array>;
  * @throws StoreError `locked`
  */
 export async function withLock<T>(place: StorePlace, body: () => Promise<T>): Promise<T> {
-  const lock = join(place.location, 'LOCK');
+  const lock = resolve(place.location, 'LOCK'); // a link's relative target would be looked up beside the link
   await (await open(lock, 'a')).close();
   const elsewhere = await mkdtemp(join(dirname(place.location), '.db-lock-'));
   try {

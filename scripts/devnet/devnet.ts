@@ -70,6 +70,7 @@ export class Devnet {
   readonly #members: Member[] = [];
   readonly #traffic: Traffic;
   #unexpectedExits = 0;
+  #failures = 0;
   #kills = 0;
   #rssMaxMb = 0;
   #readyMs = 0;
@@ -106,6 +107,11 @@ export class Devnet {
     } finally {
       options.signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Something of the run failed that no node counts: it is one of the report's errors. */
+  noteFailure(): void {
+    this.#failures += 1;
   }
 
   get traffic(): Traffic {
@@ -275,6 +281,8 @@ export class Devnet {
         await this.#traffic.recount(this.#members[0]!.client);
         const { submitted, mined } = this.#traffic.counts;
         outcome = await this.#measure();
+        // A node that is gone will not settle: it is reported as it stands.
+        if (this.#members.some(({ process }) => !process.isRunning)) return true;
         return mined >= submitted && outcome.sameTip && outcome.height - outcome.finalHeight <= 2;
       },
     ).catch(() => undefined); // what has not settled by then is reported as it stands
@@ -291,7 +299,8 @@ export class Devnet {
       ...outcome,
       propagationMs: this.#traffic.propagationMs,
       copiesPerMessage: messages === 0 ? 0 : Math.round((copies / messages) * 100) / 100,
-      errors: this.#unexpectedExits + this.#members.reduce((sum, { pastErrors }) => sum + pastErrors, 0),
+      errors:
+        this.#unexpectedExits + this.#failures + this.#members.reduce((sum, { pastErrors }) => sum + pastErrors, 0),
       kills: this.#kills,
       rssMb: { max: this.#rssMaxMb },
     };

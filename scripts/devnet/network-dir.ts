@@ -68,10 +68,10 @@ export async function openNetworkDir(options: {
       shape,
       isContinued,
       nodeDir: (index) => join(path, `node${index + 1}`),
-      release: () => rm(lockPath, { force: true }),
+      release: () => releaseLock(lockPath),
     };
   } catch (error) {
-    await rm(lockPath, { force: true });
+    await releaseLock(lockPath);
     throw error;
   }
 }
@@ -115,13 +115,31 @@ async function removeNetwork(path: string): Promise<void> {
   }
 }
 
+/** Takes the lock, or says who has it. Made with `wx`: of two that start at once, one gets it. */
 async function takeLock(lockPath: string, path: string): Promise<void> {
-  const text = await readText(lockPath);
-  const owner = text === undefined ? Number.NaN : Number(text);
-  if (Number.isInteger(owner) && owner !== process.pid && isAlive(owner)) {
-    throw new UsageError(`a devnet runs in ${path} already (process ${owner}); stop it or choose another --data-dir`);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      await writeFile(lockPath, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const owner = Number((await readText(lockPath)) || Number.NaN);
+    // Just made and not yet written counts as held; a lock whose owner is gone is nobody's.
+    if (!Number.isInteger(owner) || isAlive(owner)) {
+      const who = Number.isInteger(owner) ? ` (process ${owner})` : '';
+      throw new UsageError(
+        `a devnet runs in ${path} already${who}; stop it or choose another --data-dir (the lock is ${lockPath})`,
+      );
+    }
+    await rm(lockPath, { force: true });
   }
-  await writeFile(lockPath, String(process.pid)); // a lock whose owner is gone is nobody's
+  throw new UsageError(`a devnet has just started in ${path}`);
+}
+
+/** Gives up the lock, if it is still ours. */
+async function releaseLock(lockPath: string): Promise<void> {
+  if ((await readText(lockPath)) === String(process.pid)) await rm(lockPath, { force: true });
 }
 
 function isAlive(pid: number): boolean {

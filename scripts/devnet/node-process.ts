@@ -15,6 +15,9 @@ export interface NodeLaunch {
   readonly extraFlags: readonly string[];
 }
 
+/** A node whose API does not answer by then is given up. */
+const START_DEADLINE_MS = 60_000;
+
 const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url));
 
 export class NodeProcess {
@@ -72,6 +75,12 @@ export class NodeProcess {
     closeSync(log);
     this.#child = child;
     return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        reject(new Error(`${this.name} did not start within ${START_DEADLINE_MS} ms; see ${launch.logPath}`));
+        child.kill('SIGKILL');
+      }, START_DEADLINE_MS);
+      child.once('message', () => clearTimeout(late));
+      child.once('exit', () => clearTimeout(late));
       child.on('message', (message: NodeStartedMessage) => {
         this.#started = message;
         resolve(message);

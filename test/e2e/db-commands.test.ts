@@ -22,8 +22,8 @@ interface Outcome {
   json(): Record<string, unknown>;
 }
 
-async function db(args: readonly string[], input?: Uint8Array): Promise<Outcome> {
-  const child = spawn(process.execPath, [CLI, 'db', ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+async function db(args: readonly string[], input?: Uint8Array, cwd?: string): Promise<Outcome> {
+  const child = spawn(process.execPath, [CLI, 'db', ...args], { stdio: ['pipe', 'pipe', 'pipe'], cwd });
   child.stdin.on('error', () => {}); // it may refuse before it has read all
   child.stdin.end(input);
   const out: Buffer[] = [];
@@ -51,6 +51,10 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   const verified = await db(['verify', '--data-dir', dataDir, '--signatures', '--json']);
   expect(verified.status, verified.stderr).toBe(0);
   expect(verified.json()).toMatchObject({ sound: true, faults: [], blocks: LENGTH + 2, tip: { height: '12' } });
+
+  // As the examples and the damaged store's message have it: relative to where one is.
+  const relative = await db(['verify', '--data-dir', 'node1'], undefined, root);
+  expect(relative.stdout.toString(), relative.stderr).toMatch(/^Sound/);
 
   const stats = await db(['stats', '--data-dir', dataDir, '--json']);
   expect(stats.json()).toMatchObject({ schema: 2, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });

@@ -1,5 +1,5 @@
 /** `grapevine devnet`, as `npm start` runs it. The tests share a directory and build on each other. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEV_MNEMONIC, DEV_WARNING } from '../../scripts/dev-accounts.ts';
@@ -160,5 +160,15 @@ describe('a devnet', () => {
     for (const number of [1, 2, 3]) {
       expect(await readFile(join(dir, `node${number}.log`), 'utf8')).toContain('"why":"SIGTERM"');
     }
+  });
+
+  it('whose node cannot come back after a kill ends in order, with a report that counts it and status 1', async () => {
+    const running = devnet('--fresh', '--nodes', '2', '--kill-every', '2', '--duration', '60', '--json');
+    await running.says(/^ready in /m, 60_000);
+    await rm(join(dir, 'genesis.json'));
+    expect(await running.ends(60_000)).toMatchObject({ status: 1 });
+    expect(JSON.parse(running.stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ errors: 1, kills: 1 });
+    expect(running.stderr).toMatch(/^ending: node[12] ended with exit status 2/m);
+    await expectNothingLeft();
   });
 });
