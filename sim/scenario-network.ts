@@ -1,17 +1,16 @@
 /** All that scenarios know of the network in memory: its faults, what it counts, and what it says in the trace. */
-import type { LinkProfile, MemoryHub } from './memory-network.ts';
-import { parseDuration, type Scenario } from './scenario.ts';
+import { DEFAULT_LINK, type LinkProfile, type MemoryHub } from './memory-network.ts';
+import { type LinkFields, parseDuration, type Scenario } from './scenario.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { Spread } from './spread.ts';
+import { fullTopology, type Links, regularTopology, ringTopology } from './topology.ts';
 import type { Trace } from './trace.ts';
-
-const DEFAULT_PROFILE: LinkProfile = { latencyMs: [5, 60], jitterMs: 5, loss: 0 };
 
 /** Gives the nodes their links. */
 export function connectAll(hub: MemoryHub, scenario: Scenario, nodes: ScenarioNodes, rng: SeededRng): void {
   const names = nodes.all.map(({ name }) => name);
-  const base = profileOf(scenario.links ?? {}, DEFAULT_PROFILE);
+  const base = profileOf(scenario.links ?? {}, DEFAULT_LINK);
   const special = (scenario.links?.between ?? []).map((link) => ({
     sides: link.groups.map((side) => new Set(nodes.select(side))) as [Set<string>, Set<string>],
     profile: profileOf(link, base),
@@ -22,39 +21,25 @@ export function connectAll(hub: MemoryHub, scenario: Scenario, nodes: ScenarioNo
   }
 }
 
-function profileOf(
-  fields: { readonly latency?: readonly [string, string]; readonly jitter?: string; readonly loss?: number },
-  base: LinkProfile,
-): LinkProfile {
-  const { latency, jitter, loss } = fields;
+function profileOf(fields: LinkFields, base: LinkProfile): LinkProfile {
+  const { latency, jitter, loss, bytesPerSecond } = fields;
   return {
     ...base,
     ...(latency !== undefined && { latencyMs: [parseDuration(latency[0]), parseDuration(latency[1])] as const }),
     ...(jitter !== undefined && { jitterMs: parseDuration(jitter) }),
     ...(loss !== undefined && { loss }),
+    ...(bytesPerSecond !== undefined && { bytesPerSecond }),
   };
 }
 
-function linksOf(
-  topology: NonNullable<Scenario['topology']>,
-  names: readonly string[],
-  rng: SeededRng,
-): (readonly [string, string])[] {
-  if (topology === 'full') return names.flatMap((a, at) => names.slice(at + 1).map((b) => [a, b] as const));
-  const line = names.slice(1).map((name, at) => [names[at]!, name] as const);
-  if (topology === 'line') return line;
-  const ring = names.length < 3 ? line : [...line, [names.at(-1)!, names[0]!] as const];
-  if (topology === 'ring') return ring;
+function linksOf(topology: NonNullable<Scenario['topology']>, names: readonly string[], rng: SeededRng): Links {
+  if (topology === 'full') return fullTopology(names, rng);
+  if (topology === 'line') return names.slice(1).map((name, at) => [names[at]!, name] as const);
+  if (topology === 'ring') return ringTopology(names, 0, rng);
   // On top of a ring, so that all hang together.
-  const links = new Map(ring.map((pair) => [[...pair].sort().join(' '), pair]));
-  for (const a of names) {
-    const others = names.filter((b) => b !== a && !links.has([a, b].sort().join(' ')));
-    for (let left = Math.min(topology.random, others.length); left > 0; left--) {
-      const [b] = others.splice(Math.floor(rng.unit() * others.length), 1);
-      links.set([a, b!].sort().join(' '), [a, b!]);
-    }
-  }
-  return [...links.values()];
+  return 'random' in topology
+    ? ringTopology(names, topology.random, rng)
+    : regularTopology(names, topology.regular, rng);
 }
 
 export function cutBetween(hub: MemoryHub, from: readonly string[], to: readonly string[], isOneWay: boolean): void {
@@ -76,8 +61,8 @@ export interface NetworkTotals {
 }
 
 export function networkTotals(hub: MemoryHub): NetworkTotals {
-  const { sent, first, duplicates, lost, payloadBytes } = hub.stats.sum();
-  return { sent, first, duplicates, lost, bytes: payloadBytes };
+  const { sent, first, duplicates, lost, wireBytes } = hub.stats.sum();
+  return { sent, first, duplicates, lost, bytes: wireBytes };
 }
 
 export function observeSpread(hub: MemoryHub, spread: Spread): void {

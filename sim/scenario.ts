@@ -24,6 +24,7 @@ const Name = Type.String({ pattern: '^[a-z][a-z0-9-]*$' });
 /** `all`, a group, one node of it (`left2`), its first n (`left:2`) or that share of it (`left:30%`). */
 const Selector = Type.String({ pattern: '^[a-z][a-z0-9-]*(:\\d+%?)?$' });
 const Selectors = Type.Union([Selector, Type.Array(Selector, { minItems: 1 })]);
+const Links = Type.Integer({ minimum: 1, maximum: 100 });
 const Share = Type.Number({ minimum: 0, maximum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 
@@ -49,11 +50,14 @@ export const BEHAVIOURS = [
 ] as const;
 export type Behaviour = (typeof BEHAVIOURS)[number];
 
-const LinkFields = {
+const linkFields = {
   latency: optional(Type.Tuple([Duration, Duration])),
   jitter: optional(Duration),
   loss: optional(Share),
+  bytesPerSecond: optional(Type.Integer({ minimum: 1 })),
 };
+const LinkFields = closed(linkFields);
+export type LinkFields = Static<typeof LinkFields>;
 
 const Group = closed({
   group: Name,
@@ -142,12 +146,12 @@ const ScenarioSchema = closed({
   ),
   nodes: Type.Array(Group, { minItems: 1 }),
   topology: optional(
-    Type.Union([Type.Enum(['full', 'ring', 'line']), closed({ random: Type.Integer({ minimum: 1, maximum: 100 }) })]),
+    Type.Union([Type.Enum(['full', 'ring', 'line']), closed({ random: Links }), closed({ regular: Links })]),
   ),
   links: optional(
     closed({
-      ...LinkFields,
-      between: optional(Type.Array(closed({ ...LinkFields, groups: Type.Tuple([Selectors, Selectors]) }))),
+      ...linkFields,
+      between: optional(Type.Array(closed({ ...linkFields, groups: Type.Tuple([Selectors, Selectors]) }))),
     }),
   ),
   disk: optional(closed({ syncLatency: Duration })),
