@@ -5,6 +5,9 @@ import { createSeededRng } from '../../sim/seeded-rng.ts';
 import { createWorldGenesis } from '../../sim/world.ts';
 import { crashingAt, loadScenario, SCENARIO_NAMES, simulate, violationsOf } from './scenario-files.ts';
 
+/** One takes a second or two; a machine that is busy with other things may need much longer. */
+const TIMEOUT_MS = 120_000;
+
 const QUICK = [
   'accountable-safety',
   'all-lose-power',
@@ -40,32 +43,48 @@ test('every scenario file is valid, and named for its scenario', () => {
   expect(SCENARIO_NAMES).toEqual(expect.arrayContaining(QUICK));
 });
 
-test.each(QUICK)('%s', async (name) => {
-  expect(violationsOf(await simulate(loadScenario(name), 1))).toEqual([]);
-});
+test.each(QUICK)(
+  '%s',
+  async (name) => {
+    expect(violationsOf(await simulate(loadScenario(name), 1))).toEqual([]);
+  },
+  TIMEOUT_MS,
+);
 
-test('one seed gives one trace, another seed another', async () => {
-  const scenario = loadScenario('fifty-fifty-with-restart');
-  const [first, again, other] = [await simulate(scenario, 7), await simulate(scenario, 7), await simulate(scenario, 8)];
-  expect(again).toEqual(first);
-  expect(other.traceHash).not.toBe(first.traceHash);
-});
+test(
+  'one seed gives one trace, another seed another',
+  async () => {
+    const scenario = loadScenario('fifty-fifty-with-restart');
+    const [first, again, other] = [
+      await simulate(scenario, 7),
+      await simulate(scenario, 7),
+      await simulate(scenario, 8),
+    ];
+    expect(again).toEqual(first);
+    expect(other.traceHash).not.toBe(first.traceHash);
+  },
+  TIMEOUT_MS,
+);
 
 test.each([
   ['crash-at-write-block-lost', 5],
   ['crash-at-write-block-power-loss', 7],
   ['crash-at-write-reorg-unheard', 9],
-])('%s: every %dth write in turn', async (name, step) => {
-  const scenario = loadScenario(name);
-  let crashes = 0;
-  for (let nth = 1; ; nth += step) {
-    const report = await simulate(crashingAt(scenario, nth), 1);
-    expect(violationsOf(report)).toEqual([]);
-    if (report.crashesAtWrites === 0) break;
-    crashes += 1;
-  }
-  expect(crashes).toBeGreaterThan(1);
-});
+])(
+  '%s: every %dth write in turn',
+  async (name, step) => {
+    const scenario = loadScenario(name);
+    let crashes = 0;
+    for (let nth = 1; ; nth += step) {
+      const report = await simulate(crashingAt(scenario, nth), 1);
+      expect(violationsOf(report)).toEqual([]);
+      if (report.crashesAtWrites === 0) break;
+      crashes += 1;
+    }
+    expect(crashes).toBeGreaterThan(1);
+  },
+  TIMEOUT_MS,
+);
 
 test.each([
   [0.25, 0],
