@@ -59,6 +59,11 @@ const RPC_SLACK_BYTES = 256 * 1024;
 const MESSAGE_ID_BYTES = 20;
 /** Gossipsub drops all RPCs of a peer with a lower score. */
 const GRAYLIST_SCORE = -80;
+/**
+ * Points that cost a peer nothing in the mesh, which has room only for scores of at least 0: a request that timed out
+ * while the network was cut costs points, and both ends of a healed link would keep each other out until these decay.
+ */
+const TOLERATED_POINTS = 50;
 /** Heartbeats without gossip streams after which a peer that had them is disconnected. */
 const LOST_AFTER_HEARTBEATS = 4;
 /** Heartbeats after which a peer that never opened gossip streams is asked again. */
@@ -250,9 +255,9 @@ export class Gossip {
       scoreParams: {
         topics: Object.fromEntries(topics.map((topic) => [topic, TOPIC_SCORE])),
         topicScoreCap: 20,
-        appSpecificScore: (peer) => -this.#deps.penaltyPoints(peer),
-        // 0.2 · 100 points: the ban must come before the graylist hides from us what the peer sends.
-        appSpecificWeight: 0.2,
+        appSpecificScore: (peer) => -Math.max(0, this.#deps.penaltyPoints(peer) - TOLERATED_POINTS),
+        // 0.4 · 50 points: the ban must come before the graylist hides from us what the peer sends.
+        appSpecificWeight: 0.4,
         IPColocationFactorWeight: -1,
         IPColocationFactorThreshold: 16,
         IPColocationFactorWhitelist: options.trustPrivateAddresses ? new PrivateAddressSet() : new Set(),

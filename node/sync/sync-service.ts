@@ -60,7 +60,8 @@ const BEHIND_BLOCKS = 3;
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
 const GOODBYE_MS = 500;
-const POINTS = { invalid: 100, stalled: 10, gone: 0, wrongNetwork: 100 } as const;
+/** A stall may be the network's fault: ten at a time, as links that flap bring about, leave the peer in the mesh. */
+const POINTS = { invalid: 100, stalled: 5, gone: 0, wrongNetwork: 100 } as const;
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;

@@ -43,6 +43,17 @@ async function line(
   return { a, b, c };
 }
 
+const pause = (ms: number): Promise<void> => clock.sleep(ms, new AbortController().signal);
+
+/** Heartbeats of the node's gossipsub so far. */
+async function heartbeats({ registry }: TestNode): Promise<number> {
+  const metric = await registry.getSingleMetric('gossipsub_heartbeat_duration_seconds')!.get();
+  const count = (metric.values as readonly { readonly metricName?: string; readonly value: number }[]).find(
+    ({ metricName }) => metricName === 'gossipsub_heartbeat_duration_seconds_count',
+  );
+  return count!.value;
+}
+
 describe('three nodes in a line', () => {
   it('the middle one forwards neither a rejected nor an ignored message, and forwards an accepted one', async () => {
     const { a, b, c } = await line((message) => {
@@ -268,6 +279,23 @@ describe('a peer that sends what no honest peer could', () => {
     await until('disconnected', () => b.network.peers().length === 0 && a.network.peers().length === 0);
     await b.network.connect(addressOf(a));
     expect(b.network.peers()).toEqual([]);
+  });
+});
+
+describe('a peer whose requests timed out while the network was cut', () => {
+  it('stays in the mesh, and in both directions', async () => {
+    const a = await node({ seed: 1 });
+    const b = await node({ seed: 2 });
+    await connectAndMesh(a, b);
+    for (let i = 0; i < 4; i += 1) {
+      a.network.penalize(b.network.self, 10, 'no answer in time');
+      b.network.penalize(a.network.self, 10, 'no answer in time');
+    }
+    // A heartbeat prunes whoever has a score below zero; the score itself is refreshed once a second.
+    const [before] = await Promise.all([heartbeats(a), heartbeats(b)]);
+    for (let now = before; now < before + 6; now = await heartbeats(a)) await pause(50);
+    expect(meshed(a, b)).toBe(true);
+    expect(a.network.peers()[0]!.score).toBeGreaterThanOrEqual(0);
   });
 });
 
