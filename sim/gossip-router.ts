@@ -8,7 +8,7 @@
  * with what was accepted. Own messages go to the mesh, or with flood publishing to all peers; while there is none
  * they wait.
  *
- * Left out: the score (peers with penalty points go below zero and leave the mesh, time in the mesh counts, the rest
+ * Left out: the score (peers with many penalty points go below zero and leave the mesh, time in the mesh counts, the rest
  * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises.
  *
  * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
@@ -60,7 +60,9 @@ const MAX_IDONTWANTS = 512;
 const MAX_QUEUED = 1_024;
 const BACKOFF_TICKS = 15;
 const GOSSIP_THRESHOLD = -20;
-const POINTS_WEIGHT = 0.2;
+const POINTS_WEIGHT = 0.4;
+/** Points that cost nothing in the mesh. */
+const TOLERATED_POINTS = 50;
 const MESH_SECONDS_WEIGHT = 0.01;
 const MESH_SECONDS_CAP = 300;
 
@@ -490,7 +492,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
 
   #score(peer: P, nowMs: number): number {
     const points = this.#deps.penaltyPoints(peer.peer);
-    let score = -POINTS_WEIGHT * points;
+    let score = -POINTS_WEIGHT * Math.max(0, points - TOLERATED_POINTS);
     for (const sinceMs of peer.meshSinceMs) {
       if (sinceMs !== NOT_IN_MESH)
         score += MESH_SECONDS_WEIGHT * Math.min(MESH_SECONDS_CAP, Math.floor((nowMs - sinceMs) / 1000));

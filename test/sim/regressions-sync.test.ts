@@ -54,10 +54,10 @@ const TRICKS: readonly (readonly [string, Trick, RegExp])[] = [
       let next = 0;
       return drip(world, stream, 2_900, () => messages.encodeHeadersChunk([chain[next++]!.block.header.bytes]));
     },
-    /^(10 \S+: no answer in time\n?)+$/,
+    /^(5 \S+: no answer in time\n?)+$/,
   ],
   ['claims huge work and has nothing', () => async (_request, stream) => stream.close(), /^$/],
-  ['never answers', () => () => new Promise(() => {}), /^(10 \S+: no answer in time\n?)+$/],
+  ['never answers', () => () => new Promise(() => {}), /^(5 \S+: no answer in time\n?)+$/],
 ];
 
 test.each(TRICKS)(

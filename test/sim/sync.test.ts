@@ -101,7 +101,7 @@ test('a peer that stalls on bodies is replaced, and its penalty is small', async
   await catchUp();
   expect(bodiesAskedOf(world, 'd')).toContain('liar');
   expect(bodiesAskedOf(world, 'd').size).toBeGreaterThanOrEqual(2);
-  expect(penaltiesOf(world, 'liar').every((line) => line.startsWith('10 '))).toBe(true);
+  expect(penaltiesOf(world, 'liar').every((line) => line.startsWith('5 '))).toBe(true);
   expect(penaltiesOf(world, 'liar').length).toBeGreaterThan(0);
 });
 
