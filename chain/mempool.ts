@@ -1,5 +1,6 @@
 import type { Address } from '../crypto/address.ts';
 import { FeeHeap } from './fee-heap.ts';
+import { PoolDigest } from './pool-digest.ts';
 import type { TxReason } from './reasons.ts';
 import type { PoolTx } from './sender-queue.ts';
 import { SenderQueue } from './sender-queue.ts';
@@ -74,6 +75,7 @@ export class Mempool {
   readonly #senders = new Map<Address, SenderQueue>();
   /** Every sender's last transaction, cheapest first: what eviction takes, so that it never opens a gap. */
   readonly #tails = new FeeHeap<PoolTx>((a, b) => a.feeRate < b.feeRate || (a.feeRate === b.feeRate && a.seq > b.seq));
+  readonly #digest = new PoolDigest();
   #bytes = 0;
   #ready = 0;
   #nextSeq = 0;
@@ -242,6 +244,19 @@ export class Mempool {
     return Array.from(this.#byId.values().take(limit), (pooled) => pooled.tx);
   }
 
+  /** Fingerprint of the ids in the pool, parked ones included. */
+  get digest(): Pick<PoolDigest, 'total' | 'buckets'> {
+    return this.#digest;
+  }
+
+  /** Those that were added or put back at `addedByMs` or before, in order of arrival, parked ones included. */
+  *addedBy(addedByMs: number): Generator<Tx, void, undefined> {
+    for (const { tx, addedAtMs } of this.#byId.values()) {
+      if (addedAtMs > addedByMs) return; // the rest is younger
+      yield tx;
+    }
+  }
+
   /** TX-13. */
   #paysToReplace(tx: Tx, old: Tx): boolean {
     const percent = BigInt(100 + this.#limits.replaceFeePercent);
@@ -291,6 +306,7 @@ export class Mempool {
     queue.insert(pooled);
     this.#ready += queue.readyCount - readyBefore;
     this.#byId.set(tx.id, pooled);
+    this.#digest.toggle(tx.id);
     this.#bytes += tx.bytes.length;
     if (queue.last === pooled) this.#pushTail(pooled);
     const released = queue.readyCount > readyBefore ? queue.ready(readyBefore + 1) : [];
@@ -305,6 +321,7 @@ export class Mempool {
     queue.remove(pooled);
     this.#ready += queue.readyCount - readyBefore;
     this.#byId.delete(tx.id);
+    this.#digest.toggle(tx.id);
     this.#bytes -= tx.bytes.length;
     if (queue.size === 0) this.#senders.delete(tx.from);
     else if (wasLast) this.#pushTail(queue.last!);

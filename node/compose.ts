@@ -13,6 +13,7 @@ import { ChainService } from './chain-service.ts';
 import { ClockWatch } from './clock-watch.ts';
 import type { MineMode } from './config.ts';
 import { EventBus } from './events.ts';
+import { MempoolExchange } from './exchange/mempool-exchange.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { MempoolService } from './mempool-service.ts';
 import { type Metrics, registerGauges } from './metrics.ts';
@@ -183,6 +184,19 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     receiveVotes: (votes) => ingest.receiveVotes(votes),
     checkVotes: (votes) => ingest.checkVotes(votes),
     receiveEvidence: (evidence) => ingest.receiveEvidence(evidence),
+    mempoolFingerprint: () => exchange.fingerprint(),
+    onOtherMempool: (peer) => exchange.onOtherMempool(peer),
+    onFailure,
+  });
+  const exchange = new MempoolExchange({
+    network,
+    clock,
+    mempool,
+    events,
+    metrics,
+    logger: logger.child({ part: 'exchange' }),
+    receiveTxs: (txs, from) => ingest.receiveTxs(txs, from),
+    mayPull: () => !sync.isBehind,
     onFailure,
   });
   const clockWatch = new ClockWatch({
@@ -265,6 +279,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     async start(front) {
       startedAtMs = clock.monotonicMs();
       sync.register();
+      exchange.register();
       await lifecycle.start({ name: 'store', stop: () => store.close() });
       await lifecycle.start({
         name: 'network',
@@ -284,6 +299,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
         stop: () => agreementService.stop(),
       });
       await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
+      await lifecycle.start({ name: 'exchange', start: () => exchange.start(), stop: () => exchange.stop() });
       await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });
       await lifecycle.start({ name: 'mining', start: () => mining.start(), stop: () => mining.stop() });
       if (front !== undefined) await lifecycle.start(front);

@@ -12,6 +12,7 @@ export interface Status {
     finalHeight: bigint;
     finalId: Uint8Array<ArrayBuffer>;
     offenders: Uint8Array<ArrayBuffer>;
+    mempool: Uint8Array<ArrayBuffer>;
 }
 export declare namespace Status {
     const codec: () => Codec<Status, Partial<Status>>;
@@ -55,9 +56,13 @@ export declare namespace Status {
         field: '$.offenders';
         value: Uint8Array<ArrayBuffer>;
     }
+    interface StatusMempoolFieldEvent {
+        field: '$.mempool';
+        value: Uint8Array<ArrayBuffer>;
+    }
     function encode(obj: Partial<Status>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Status;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Generator<StatusChainIdFieldEvent | StatusVersionFieldEvent | StatusTipHeightFieldEvent | StatusTipIdFieldEvent | StatusTipWorkFieldEvent | StatusAgreedHeightFieldEvent | StatusAgreedIdFieldEvent | StatusFinalHeightFieldEvent | StatusFinalIdFieldEvent | StatusOffendersFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Status>): Generator<StatusChainIdFieldEvent | StatusVersionFieldEvent | StatusTipHeightFieldEvent | StatusTipIdFieldEvent | StatusTipWorkFieldEvent | StatusAgreedHeightFieldEvent | StatusAgreedIdFieldEvent | StatusFinalHeightFieldEvent | StatusFinalIdFieldEvent | StatusOffendersFieldEvent | StatusMempoolFieldEvent>;
 }
 export interface HeadersRequest {
     locator: Uint8Array<ArrayBuffer>[];
@@ -187,4 +192,57 @@ export declare namespace EvidenceChunk {
     function encode(obj: Partial<EvidenceChunk>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceChunk>): EvidenceChunk;
     function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<EvidenceChunk>): Generator<EvidenceChunkEvidenceFieldEvent>;
+}
+export interface MempoolRequest {
+    digest: Uint8Array<ArrayBuffer>;
+}
+export declare namespace MempoolRequest {
+    const codec: () => Codec<MempoolRequest, Partial<MempoolRequest>>;
+    interface MempoolRequestDigestFieldEvent {
+        field: '$.digest';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<MempoolRequest>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolRequest>): MempoolRequest;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolRequest>): Generator<MempoolRequestDigestFieldEvent>;
+}
+export interface MempoolReply {
+    ids: Uint8Array<ArrayBuffer>;
+}
+export declare namespace MempoolReply {
+    const codec: () => Codec<MempoolReply, Partial<MempoolReply>>;
+    interface MempoolReplyIdsFieldEvent {
+        field: '$.ids';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<MempoolReply>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolReply>): MempoolReply;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolReply>): Generator<MempoolReplyIdsFieldEvent>;
+}
+export interface TxsRequest {
+    ids: Uint8Array<ArrayBuffer>;
+}
+export declare namespace TxsRequest {
+    const codec: () => Codec<TxsRequest, Partial<TxsRequest>>;
+    interface TxsRequestIdsFieldEvent {
+        field: '$.ids';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<TxsRequest>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsRequest>): TxsRequest;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsRequest>): Generator<TxsRequestIdsFieldEvent>;
+}
+export interface TxsChunk {
+    txs: Uint8Array<ArrayBuffer>[];
+}
+export declare namespace TxsChunk {
+    const codec: () => Codec<TxsChunk, Partial<TxsChunk>>;
+    interface TxsChunkTxsFieldEvent {
+        field: '$.txs[]';
+        index: number;
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<TxsChunk>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsChunk>): TxsChunk;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsChunk>): Generator<TxsChunkTxsFieldEvent>;
 }

@@ -49,6 +49,10 @@ export var Status;
                     w.uint32(82);
                     w.bytes(obj.offenders);
                 }
+                if ((obj.mempool != null && obj.mempool.byteLength > 0)) {
+                    w.uint32(90);
+                    w.bytes(obj.mempool);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
@@ -63,7 +67,8 @@ export var Status;
                     agreedId: new Uint8Array(0),
                     finalHeight: 0n,
                     finalId: new Uint8Array(0),
-                    offenders: new Uint8Array(0)
+                    offenders: new Uint8Array(0),
+                    mempool: new Uint8Array(0)
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -107,6 +112,10 @@ export var Status;
                         }
                         case 10: {
                             obj.offenders = reader.bytes();
+                            break;
+                        }
+                        case 11: {
+                            obj.mempool = reader.bytes();
                             break;
                         }
                         default: {
@@ -187,6 +196,13 @@ export var Status;
                         case 10: {
                             yield {
                                 field: `${prefix}.offenders`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 11: {
+                            yield {
+                                field: `${prefix}.mempool`,
                                 value: reader.bytes()
                             };
                             break;
@@ -903,3 +919,296 @@ export var EvidenceChunk;
     }
     EvidenceChunk.stream = stream;
 })(EvidenceChunk || (EvidenceChunk = {}));
+export var MempoolRequest;
+(function (MempoolRequest) {
+    let _codec;
+    MempoolRequest.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.digest != null && obj.digest.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.digest);
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    digest: new Uint8Array(0)
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.digest = reader.bytes();
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.digest`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, MempoolRequest.codec());
+    }
+    MempoolRequest.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, MempoolRequest.codec(), opts);
+    }
+    MempoolRequest.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, MempoolRequest.codec(), opts);
+    }
+    MempoolRequest.stream = stream;
+})(MempoolRequest || (MempoolRequest = {}));
+export var MempoolReply;
+(function (MempoolReply) {
+    let _codec;
+    MempoolReply.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.ids != null && obj.ids.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.ids);
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    ids: new Uint8Array(0)
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.ids = reader.bytes();
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.ids`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, MempoolReply.codec());
+    }
+    MempoolReply.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, MempoolReply.codec(), opts);
+    }
+    MempoolReply.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, MempoolReply.codec(), opts);
+    }
+    MempoolReply.stream = stream;
+})(MempoolReply || (MempoolReply = {}));
+export var TxsRequest;
+(function (TxsRequest) {
+    let _codec;
+    TxsRequest.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.ids != null && obj.ids.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.ids);
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    ids: new Uint8Array(0)
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.ids = reader.bytes();
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.ids`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, TxsRequest.codec());
+    }
+    TxsRequest.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, TxsRequest.codec(), opts);
+    }
+    TxsRequest.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, TxsRequest.codec(), opts);
+    }
+    TxsRequest.stream = stream;
+})(TxsRequest || (TxsRequest = {}));
+export var TxsChunk;
+(function (TxsChunk) {
+    let _codec;
+    TxsChunk.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if (obj.txs != null && obj.txs.length > 0) {
+                    for (const value of obj.txs) {
+                        w.uint32(10);
+                        w.bytes(value);
+                    }
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    txs: []
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.txs != null && obj.txs.length === opts.limits.txs) {
+                                throw new MaxLengthError('Decode error - repeated field "txs" had too many elements');
+                            }
+                            obj.txs.push(reader.bytes());
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const obj = {
+                    txs: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.txs != null && obj.txs === opts.limits.txs) {
+                                throw new MaxLengthError('Streaming decode error - repeated field "txs" had too many elements');
+                            }
+                            yield {
+                                field: `${prefix}.txs[]`,
+                                index: obj.txs,
+                                value: reader.bytes()
+                            };
+                            obj.txs++;
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, TxsChunk.codec());
+    }
+    TxsChunk.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, TxsChunk.codec(), opts);
+    }
+    TxsChunk.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, TxsChunk.codec(), opts);
+    }
+    TxsChunk.stream = stream;
+})(TxsChunk || (TxsChunk = {}));

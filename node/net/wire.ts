@@ -5,7 +5,16 @@
  * Protobuf has several byte strings for one value, so nothing in here is hashed, signed or compared as bytes.
  */
 import type { Uint8ArrayList } from 'uint8arraylist';
-import { EVIDENCE_BYTES, HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../chain/params.ts';
+import {
+  EVIDENCE_BYTES,
+  HEADER_BYTES,
+  MAX_BLOCK_BYTES,
+  MAX_TX_BYTES,
+  MAX_U64,
+  MIN_TX_BYTES,
+  VOTE_BYTES,
+} from '../../chain/params.ts';
+import { POOL_DIGEST_BYTES, POOL_FINGERPRINT_BYTES, SHORT_TX_ID_BYTES } from '../../chain/pool-digest.ts';
 import * as generated from './wire.generated.js';
 
 export const MAX_LOCATOR_IDS = 64;
@@ -13,6 +22,9 @@ export const MAX_BODY_IDS = 128;
 export const MAX_HEADERS_PER_CHUNK = 512;
 export const MAX_VOTES_PER_CHUNK = 1024;
 export const MAX_EVIDENCE_PER_CHUNK = 256;
+export const MAX_POOL_IDS = 4096;
+export const MAX_TXS_PER_REQUEST = 1024;
+export const MAX_TXS_PER_CHUNK = 256;
 const MAX_VERSION_LENGTH = 64;
 /** 2^256 per block and u64 blocks: 320 bits. */
 const MAX_WORK_BYTES = 40;
@@ -29,6 +41,9 @@ export const VOTES_REQUEST_FRAME_BYTES = 64;
 export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;
 export const EVIDENCE_REQUEST_FRAME_BYTES = 64;
 export const EVIDENCE_FRAME_BYTES = MAX_EVIDENCE_PER_CHUNK * (EVIDENCE_BYTES + 4) + 1024;
+/** The request and the reply of one stream. */
+export const MEMPOOL_FRAME_BYTES = MAX_POOL_IDS * SHORT_TX_ID_BYTES + 1024;
+export const TXS_FRAME_BYTES = MAX_TXS_PER_CHUNK * (MAX_TX_BYTES + 4) + 1024;
 
 /** Where a node stands; ids are 32 bytes, work is big-endian without leading zeros. */
 export interface StatusMessage {
@@ -43,6 +58,8 @@ export interface StatusMessage {
   readonly finalId: Uint8Array;
   /** Digest of the set of offenders, 32 bytes. */
   readonly offenders: Uint8Array;
+  /** Fingerprint of the mempool, `POOL_FINGERPRINT_BYTES`. */
+  readonly mempool: Uint8Array;
 }
 
 export interface HeadersRequestMessage {
@@ -85,6 +102,26 @@ export interface EvidenceRequestMessage {
 export interface EvidenceChunkMessage {
   /** Canonical evidence, `EVIDENCE_BYTES` each. */
   readonly evidence: readonly Uint8Array[];
+}
+
+export interface MempoolRequestMessage {
+  /** `POOL_DIGEST_BYTES`. */
+  readonly digest: Uint8Array;
+}
+
+export interface MempoolReplyMessage {
+  /** Short ids, one after the other. */
+  readonly ids: Uint8Array;
+}
+
+export interface TxsRequestMessage {
+  /** Short ids, one after the other. */
+  readonly ids: Uint8Array;
+}
+
+export interface TxsChunkMessage {
+  /** Canonical transactions. */
+  readonly txs: readonly Uint8Array[];
 }
 
 interface Wire<M> {
@@ -145,7 +182,8 @@ const status = wire<StatusMessage, generated.Status, object>(
     isId(m.agreedId) &&
     isU64(m.finalHeight) &&
     isId(m.finalId) &&
-    isId(m.offenders),
+    isId(m.offenders) &&
+    m.mempool.byteLength === POOL_FINGERPRINT_BYTES,
   STATUS_FRAME_BYTES,
   (m) => ({
     ...m,
@@ -155,6 +193,7 @@ const status = wire<StatusMessage, generated.Status, object>(
     agreedId: unshared(m.agreedId),
     finalId: unshared(m.finalId),
     offenders: unshared(m.offenders),
+    mempool: unshared(m.mempool),
   }),
   (m) => m,
 );
@@ -248,3 +287,52 @@ const evidenceChunk = wire<EvidenceChunkMessage, generated.EvidenceChunk, { evid
 );
 export const encodeEvidenceChunk = evidenceChunk.encode;
 export const decodeEvidenceChunk = evidenceChunk.decode;
+
+const isShortIds = (ids: Uint8Array, max: number): boolean =>
+  ids.byteLength % SHORT_TX_ID_BYTES === 0 && ids.byteLength <= max * SHORT_TX_ID_BYTES;
+
+const mempoolRequest = wire<MempoolRequestMessage, generated.MempoolRequest, object>(
+  generated.MempoolRequest,
+  {},
+  (m) => m.digest.byteLength === POOL_DIGEST_BYTES,
+  MEMPOOL_FRAME_BYTES,
+  (m) => ({ digest: unshared(m.digest) }),
+  (m) => m,
+);
+export const encodeMempoolRequest = mempoolRequest.encode;
+export const decodeMempoolRequest = mempoolRequest.decode;
+
+const mempoolReply = wire<MempoolReplyMessage, generated.MempoolReply, object>(
+  generated.MempoolReply,
+  {},
+  (m) => isShortIds(m.ids, MAX_POOL_IDS),
+  MEMPOOL_FRAME_BYTES,
+  (m) => ({ ids: unshared(m.ids) }),
+  (m) => m,
+);
+export const encodeMempoolReply = mempoolReply.encode;
+export const decodeMempoolReply = mempoolReply.decode;
+
+const txsRequest = wire<TxsRequestMessage, generated.TxsRequest, object>(
+  generated.TxsRequest,
+  {},
+  (m) => isShortIds(m.ids, MAX_TXS_PER_REQUEST) && m.ids.byteLength > 0,
+  TXS_FRAME_BYTES,
+  (m) => ({ ids: unshared(m.ids) }),
+  (m) => m,
+);
+export const encodeTxsRequest = txsRequest.encode;
+export const decodeTxsRequest = txsRequest.decode;
+
+const txsChunk = wire<TxsChunkMessage, generated.TxsChunk, { txs?: number }>(
+  generated.TxsChunk,
+  { txs: MAX_TXS_PER_CHUNK },
+  (m) =>
+    m.txs.length <= MAX_TXS_PER_CHUNK &&
+    m.txs.every((tx) => tx.byteLength >= MIN_TX_BYTES && tx.byteLength <= MAX_TX_BYTES),
+  TXS_FRAME_BYTES,
+  (m) => ({ txs: mutable(m.txs) }),
+  (m) => m,
+);
+export const encodeTxsChunk = txsChunk.encode;
+export const decodeTxsChunk = txsChunk.decode;

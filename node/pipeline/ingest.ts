@@ -164,6 +164,15 @@ export class Ingest {
     this.#publish('evidence', encodeEvidence(evidence));
   }
 
+  /** Transactions from a peer's mempool. Returns the reason of the first that no honest peer has; the rest is taken. */
+  async receiveTxs(encoded: readonly Uint8Array[], from: PeerKey): Promise<Reason | undefined> {
+    const verdicts = await Promise.all(
+      encoded.map((bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, done }))),
+    );
+    for (const verdict of verdicts) if (verdict.kind === 'reject') return verdict.reason;
+    return undefined;
+  }
+
   /** Evidence from a peer's store. Returns the reason of the first that no honest peer gives; the rest is taken. */
   async receiveEvidence(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
     const verdicts = await this.#checkEvidence(encoded, 'sync');

@@ -18,6 +18,7 @@ export function encodeStatus(status: PeerStatus): Uint8Array {
     finalHeight: status.final.height,
     finalId: blockIdToBytes(status.final.id),
     offenders: hexToBytes(status.offenders),
+    mempool: hexToBytes(status.mempool),
   });
 }
 
@@ -32,6 +33,7 @@ export function decodeStatus(frame: Uint8Array): PeerStatus | undefined {
     agreed: { height: message.agreedHeight, id: blockIdFromBytes(message.agreedId) },
     final: { height: message.finalHeight, id: blockIdFromBytes(message.finalId) },
     offenders: bytesToHex(message.offenders),
+    mempool: bytesToHex(message.mempool),
   };
 }
 

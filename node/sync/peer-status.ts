@@ -10,6 +10,8 @@ export interface PeerStatus {
   readonly final: Checkpoint;
   /** Digest of the set of voters with evidence against them, 64 hex digits: where it differs, evidence is fetched. */
   readonly offenders: string;
+  /** Fingerprint of the ids in the mempool, 16 hex digits: where it differs, transactions are exchanged. */
+  readonly mempool: string;
 }
 
 export interface LocalStatus extends PeerStatus {

@@ -145,7 +145,7 @@ export async function requestEvidence(
 }
 
 /** Sends one request frame and yields the reply's frames; every failure becomes a {@link PeerFault}. */
-async function* exchange(
+export async function* exchange(
   deps: RequestDeps,
   peer: PeerKey,
   protocol: StreamProtocol,

@@ -44,6 +44,9 @@ export interface SyncServiceDeps {
   readonly checkVotes: (votes: readonly Uint8Array[]) => Promise<readonly Vote[] | Reason>;
   /** The same with evidence. */
   readonly receiveEvidence: (evidence: readonly Uint8Array[]) => Promise<Reason | undefined>;
+  /** What the node's mempool holds, as its status says it, and what happens where a peer's says something else. */
+  readonly mempoolFingerprint: () => string;
+  readonly onOtherMempool: (peer: PeerKey) => void;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -158,6 +161,7 @@ export class SyncService {
       agreed: agreement.agreed,
       final: agreement.final,
       offenders: bytesToHex(agreement.agreement.offendersDigest),
+      mempool: this.#deps.mempoolFingerprint(),
     };
   }
 
@@ -197,7 +201,9 @@ export class SyncService {
     this.#metPeer = true;
     if (!network.peers().some((view) => view.peer === peer)) return; // gone meanwhile: would never be cleaned up
     this.#statuses.set(peer, status);
-    if (status.offenders !== this.#ownStatus().offenders) this.#fetchEvidence(peer);
+    const own = this.#ownStatus();
+    if (status.offenders !== own.offenders) this.#fetchEvidence(peer);
+    if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);
     this.#wake();
   }
 

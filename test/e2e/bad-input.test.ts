@@ -85,6 +85,7 @@ async function expectUnharmed(): Promise<void> {
     agreed: { height: 0n, id: genesis.entry.header.id },
     final: { height: 0n, id: genesis.entry.header.id },
     offenders: '00'.repeat(32),
+    mempool: '00'.repeat(8),
   };
   const [peer] = honest.network.peers();
   const status = await requestStatus({ network: honest.network, clock }, peer!.peer, own, forever);

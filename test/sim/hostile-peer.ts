@@ -45,6 +45,7 @@ export function statusLike(sim: SimNode, lies: Partial<PeerStatus> = {}): PeerSt
     agreed: agreement.agreed,
     final: agreement.final,
     offenders: bytesToHex(agreement.agreement.offendersDigest),
+    mempool: bytesToHex(sim.node.mempool.pool.digest.total()),
     ...lies,
   };
 }

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EVIDENCE_BYTES, HEADER_BYTES, MAX_BLOCK_BYTES, MAX_U64, VOTE_BYTES } from '../../../chain/params.ts';
+import {
+  EVIDENCE_BYTES,
+  HEADER_BYTES,
+  MAX_BLOCK_BYTES,
+  MAX_TX_BYTES,
+  MAX_U64,
+  MIN_TX_BYTES,
+  VOTE_BYTES,
+} from '../../../chain/params.ts';
 import * as generated from '../../../node/net/wire.generated.js';
 import * as wire from '../../../node/net/wire.ts';
 
@@ -41,6 +49,7 @@ const status = fc.record({
   finalHeight: u64,
   finalId: bytes(32),
   offenders: bytes(32),
+  mempool: bytes(8),
 });
 
 describe('every envelope round-trips', () => {
@@ -89,6 +98,20 @@ describe('every envelope round-trips', () => {
       wire.encodeEvidenceChunk,
       wire.decodeEvidenceChunk,
     ));
+  it('mempool request', () =>
+    roundTrips(fc.record({ digest: bytes(2048) }), wire.encodeMempoolRequest, wire.decodeMempoolRequest));
+  it('mempool reply', () =>
+    roundTrips(fc.record({ ids: bytes(80) }), wire.encodeMempoolReply, wire.decodeMempoolReply));
+  it('transactions request', () =>
+    roundTrips(fc.record({ ids: bytes(80) }), wire.encodeTxsRequest, wire.decodeTxsRequest));
+  it('transactions chunk', () =>
+    roundTrips(
+      fc.record({
+        txs: fc.array(fc.uint8Array({ minLength: MIN_TX_BYTES, maxLength: MAX_TX_BYTES }), { maxLength: 9 }),
+      }),
+      wire.encodeTxsChunk,
+      wire.decodeTxsChunk,
+    ));
 });
 
 const decoders = {
@@ -101,6 +124,10 @@ const decoders = {
   votesChunk: wire.decodeVotesChunk,
   evidenceRequest: wire.decodeEvidenceRequest,
   evidenceChunk: wire.decodeEvidenceChunk,
+  mempoolRequest: wire.decodeMempoolRequest,
+  mempoolReply: wire.decodeMempoolReply,
+  txsRequest: wire.decodeTxsRequest,
+  txsChunk: wire.decodeTxsChunk,
 };
 
 describe('decoding', () => {
@@ -126,10 +153,11 @@ describe('decoding', () => {
       finalHeight: 5n,
       finalId: id,
       offenders: id,
+      mempool: new Uint8Array(8).fill(1),
     });
     expect(wire.decodeStatus(whole)?.tipHeight).toBe(7n);
     for (let length = 0; length < whole.byteLength; length += 1) {
-      expect(wire.decodeStatus(whole.subarray(0, length))).toBeUndefined(); // the last field is 32 bytes long
+      expect(wire.decodeStatus(whole.subarray(0, length))).toBeUndefined(); // the last field is 8 bytes long
     }
   });
 });
@@ -143,6 +171,11 @@ describe('limits', () => {
     expect(() => wire.encodeHeadersChunk({ headers: ids(513, HEADER_BYTES) })).toThrow(RangeError);
     expect(() => wire.encodeVotesChunk({ votes: ids(1_025, VOTE_BYTES) })).toThrow(RangeError);
     expect(() => wire.encodeVotesRequest({ fromHeight: -1n, max: 1 })).toThrow(RangeError);
+    expect(() => wire.encodeMempoolRequest({ digest: new Uint8Array(2047) })).toThrow(RangeError);
+    expect(() => wire.encodeMempoolReply({ ids: new Uint8Array(8 * 4097) })).toThrow(RangeError);
+    expect(() => wire.encodeTxsRequest({ ids: new Uint8Array(8 * 1025) })).toThrow(RangeError);
+    expect(() => wire.encodeTxsRequest({ ids: new Uint8Array(9) })).toThrow(RangeError);
+    expect(() => wire.encodeTxsChunk({ txs: ids(257, MIN_TX_BYTES) })).toThrow(RangeError);
     expect(() => wire.encodeHeadersRequest({ locator: ids(1, 31), max: 1 })).toThrow(RangeError);
   });
 

@@ -18,6 +18,7 @@ function status(fields: Partial<Omit<PeerStatus, 'totalWork'>> & { readonly work
     agreed: at(0),
     final: at(0),
     offenders: '00'.repeat(32),
+    mempool: '00'.repeat(8),
     ...others,
   };
 }

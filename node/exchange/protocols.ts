@@ -1,0 +1,17 @@
+/** The stream protocols of the mempool exchange. The envelopes are in `net/wire.ts`. */
+import * as wire from '../net/wire.ts';
+import type { StreamProtocol } from '../ports.ts';
+
+/** A digest by bucket; the short ids that the other side has in the buckets that differ. */
+export const MEMPOOL: StreamProtocol = {
+  name: '/grapevine/mempool/1',
+  maxFrameBytes: wire.MEMPOOL_FRAME_BYTES,
+  maxInboundStreams: 2,
+};
+
+/** Short ids; the transactions, in chunks. */
+export const TXS: StreamProtocol = {
+  name: '/grapevine/txs/1',
+  maxFrameBytes: wire.TXS_FRAME_BYTES,
+  maxInboundStreams: 2,
+};

@@ -1,0 +1,82 @@
+/** The answering side of the mempool exchange. */
+import { decodeShortTxIds, differingBuckets, encodeShortTxIds, shortTxId } from '../../chain/pool-digest.ts';
+import type { Tx } from '../../chain/types.ts';
+import { Lru } from '../lru.ts';
+import type { MempoolService } from '../mempool-service.ts';
+import {
+  decodeMempoolRequest,
+  decodeTxsRequest,
+  encodeMempoolReply,
+  encodeTxsChunk,
+  MAX_POOL_IDS,
+  MAX_TXS_PER_CHUNK,
+} from '../net/wire.ts';
+import type { Clock, FrameStream, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import { idsToOffer } from './plan-exchange.ts';
+import { MEMPOOL, TXS } from './protocols.ts';
+
+export interface ServeMempoolDeps {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly mempool: MempoolService;
+}
+
+/** Points for a request that no honest node sends. */
+const MALFORMED_POINTS = 20;
+/** Each answer looks through the whole pool: a peer that asks more often than this gets an empty one. */
+const MIN_INTERVAL_MS = 500;
+const PEERS_REMEMBERED = 256;
+
+/** Registers the handlers. */
+export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): void {
+  const answeredAt = new Lru<string, number>(PEERS_REMEMBERED);
+  const isTooSoon = (protocol: StreamProtocol, peer: PeerKey): boolean => {
+    const key = `${protocol.name} ${peer}`;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - (answeredAt.get(key) ?? Number.NEGATIVE_INFINITY) < MIN_INTERVAL_MS) return true;
+    answeredAt.set(key, nowMs);
+    return false;
+  };
+  const serve = (
+    protocol: StreamProtocol,
+    answer: (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>,
+  ): void => {
+    network.handle(protocol, async (stream) => {
+      for await (const request of stream.frames) {
+        if ((await answer(request, stream)) === 'malformed') {
+          network.penalize(stream.peer, MALFORMED_POINTS, `${protocol.name}: malformed request`);
+          stream.abort(new Error('malformed request'));
+          return;
+        }
+        break; // one request a stream
+      }
+      await stream.close();
+    });
+  };
+
+  serve(MEMPOOL, async (request, stream) => {
+    const asked = decodeMempoolRequest(request);
+    if (asked === undefined) return 'malformed';
+    const differing = differingBuckets(mempool.pool.digest.buckets(), asked.digest);
+    const offered = isTooSoon(MEMPOOL, stream.peer)
+      ? []
+      : idsToOffer(mempool.pool, differing, clock.nowMs(), MAX_POOL_IDS);
+    await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(offered) }));
+    return 'answered';
+  });
+
+  serve(TXS, async (request, stream) => {
+    const asked = decodeTxsRequest(request);
+    const ids = asked && decodeShortTxIds(asked.ids);
+    if (ids === undefined) return 'malformed';
+    const wanted = new Set(ids);
+    const found: Tx[] = [];
+    if (!isTooSoon(TXS, stream.peer)) {
+      for (const tx of mempool.pool.addedBy(Number.POSITIVE_INFINITY)) if (wanted.has(shortTxId(tx.id))) found.push(tx);
+    }
+    for (let at = 0; at < found.length; at += MAX_TXS_PER_CHUNK) {
+      await stream.send(encodeTxsChunk({ txs: found.slice(at, at + MAX_TXS_PER_CHUNK).map(({ bytes }) => bytes) }));
+    }
+    return 'answered';
+  });
+}
