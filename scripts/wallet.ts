@@ -1,6 +1,6 @@
 /** `grapevine wallet balance` and `grapevine wallet history`. */
 import type { Command } from 'commander';
-import { formatAddress } from '../crypto/address.ts';
+import { formatAddress, parseAddress } from '../crypto/address.ts';
 import { type ApiOptions, addApiOptions, openClient, readInteger } from './api-options.ts';
 import type { GrapevineClient } from './client.ts';
 import { DEV_NETWORK, devAccounts } from './dev-accounts.ts';
@@ -95,6 +95,10 @@ async function chooseAddresses(
   given: readonly string[],
   options: KeyOptions,
 ): Promise<readonly string[]> {
+  for (const address of given) {
+    const parsed = parseAddress(address);
+    if (!parsed.ok) throw new UsageError(`${address}: ${parsed.error}`);
+  }
   if (given.length > 0) return given;
   if (options.keystore !== undefined) return [await loadAddress(options, '')];
   const { name } = (await client.status()).network;

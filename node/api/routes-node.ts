@@ -120,6 +120,9 @@ export function addNodeRoutes(app: ApiApp, { backend, access }: RouteDeps): void
     '/v1/mine',
     {
       onRequest: async (request) => checkAdmin(request, access),
+      preValidation: async (request) => {
+        request.body ??= {}; // `curl -X POST` sends none: one block
+      },
       schema: {
         operationId: 'mine',
         tags: ['admin'],

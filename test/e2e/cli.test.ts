@@ -141,6 +141,7 @@ describe('a user', () => {
     [['send-tx', '--amount', '1'], '--to is missing'],
     [['send-tx', '--to', 'gv1pnonsense', '--amount', '1'], "character 'o' at position 6"],
     [['send-tx', '--to', 'x', '--amount', '1.123456789'], '--amount'],
+    [['wallet', 'balance', 'gv1pnonsense'], "gv1pnonsense: character 'o' at position 6"],
     [['wallet', 'balance', '--keystore', 'no-such-file.json'], 'no-such-file.json'],
     [['watch', '--types', 'tea'], "'tea' is none of tx, block, reorg, agreed, final"],
     [['mine', '--blocks', '0'], '--blocks'],

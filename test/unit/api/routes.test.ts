@@ -309,8 +309,10 @@ describe('administration', () => {
     const mine = (payload: object) => api.app.inject({ method: 'POST', url: '/v1/mine', payload });
     expect((await mine({ blocks: 3 })).json()).toEqual({ blocks: [{ height: '7', id: BLOCK_ID }] });
     expect((await mine({})).statusCode).toBe(200);
+    expect((await api.app.inject({ method: 'POST', url: '/v1/mine' })).statusCode).toBe(200);
     expect(api.backend.calls).toEqual([
       ['mine', 3],
+      ['mine', 1],
       ['mine', 1],
     ]);
     for (const blocks of [0, 1001, 1.5, '3', null]) expectProblem(await mine({ blocks }), 400, 'bad-request');
