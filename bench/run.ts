@@ -12,11 +12,12 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ingestBench } from './ingest.ts';
 import type { Bench, Row } from './measure.ts';
+import { meshBench } from './mesh.ts';
 import { miningBench } from './mining.ts';
 import { storeBench } from './store.ts';
 import { verifyBench } from './verify.ts';
 
-const BENCHES: readonly Bench[] = [verifyBench, ingestBench, miningBench, storeBench];
+const BENCHES: readonly Bench[] = [verifyBench, ingestBench, meshBench, miningBench, storeBench];
 /** Of these less is better: their ratios are not compared. */
 const TIMES = ['ms', 'µs/tx'];
 /** Share of a committed ratio that must be reached. */

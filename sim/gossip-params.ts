@@ -37,6 +37,8 @@ export interface NodeGossipOptions {
   readonly Dlo: number;
   readonly Dhi: number;
   readonly Dout: number;
+  readonly Dlazy: number;
+  readonly floodPublish: boolean;
   readonly heartbeatIntervalMs: number;
   readonly messageTtlMs: number;
   readonly maxUnsettledPerPeer: number;
@@ -44,8 +46,8 @@ export interface NodeGossipOptions {
   readonly pruneBackoffMs: number;
 }
 
-/** Seconds' worth of recent messages that IHAVE names, as in `node/net/gossip.ts`. */
-const GOSSIP_WINDOW_MS = 3_000;
+/** Messages this recent are named by IHAVE, as in `node/net/gossip.ts`. */
+const GOSSIP_WINDOW_MS = 2_000;
 
 /** What `node/net/gossip.ts` makes of the node's options; what it does not set has js-libp2p's default. */
 export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
@@ -56,13 +58,13 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
     Dhi: options.Dhi,
     Dscore: Math.min(options.Dlo, options.D),
     Dout: options.Dout,
-    Dlazy: 6,
+    Dlazy: options.Dlazy,
     gossipFactor: 0.25,
     heartbeatIntervalMs: options.heartbeatIntervalMs,
     mcacheLength: heartbeats(Math.max(options.messageTtlMs, GOSSIP_WINDOW_MS)) + 1,
     mcacheGossip: heartbeats(GOSSIP_WINDOW_MS),
     seenTtlMs: 120_000,
-    floodPublish: true,
+    floodPublish: options.floodPublish,
     idontwantMinBytes: 512,
     graftOnSubscribe: true,
     messageTtlMs: options.messageTtlMs,
@@ -74,10 +76,12 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
 
 /** `PUBLIC_NETWORK` of `node/net/libp2p-network.ts`: a test holds the two together. */
 export const PUBLIC_GOSSIP: GossipParams = gossipParamsOf({
-  D: 6,
-  Dlo: 4,
-  Dhi: 10,
+  D: 4,
+  Dlo: 3,
+  Dhi: 6,
   Dout: 2,
+  Dlazy: 3,
+  floodPublish: true,
   heartbeatIntervalMs: 700,
   messageTtlMs: 10_000,
   maxUnsettledPerPeer: 1_024,
@@ -87,10 +91,12 @@ export const PUBLIC_GOSSIP: GossipParams = gossipParamsOf({
 
 /** `DEVNET_NETWORK` of the same file. */
 export const DEVNET_GOSSIP: GossipParams = gossipParamsOf({
-  D: 4,
-  Dlo: 3,
-  Dhi: 8,
+  D: 3,
+  Dlo: 2,
+  Dhi: 4,
   Dout: 1,
+  Dlazy: 3,
+  floodPublish: false,
   heartbeatIntervalMs: 500,
   messageTtlMs: 10_000,
   maxUnsettledPerPeer: 1_024,

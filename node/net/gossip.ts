@@ -30,6 +30,13 @@ export interface GossipOptions {
   readonly Dlo: number;
   readonly Dhi: number;
   readonly Dout: number;
+  /** Peers outside the mesh that hear IHAVE at a heartbeat; a quarter of them where that is more. */
+  readonly Dlazy: number;
+  /**
+   * Own messages go to all peers instead of the mesh: nobody who has filled our mesh can silence us, at the price of
+   * one copy more per peer.
+   */
+  readonly floodPublish: boolean;
   readonly heartbeatIntervalMs: number;
   /**
    * A message without verdict is ignored after this; gossipsub can forward it until then, and holds it in memory
@@ -51,8 +58,8 @@ export interface GossipOptions {
   readonly trustPrivateAddresses: boolean;
 }
 
-/** Seconds' worth of recent messages that IHAVE names to peers outside the mesh. */
-const GOSSIP_WINDOW_MS = 3_000;
+/** Messages this recent are named by IHAVE to peers outside the mesh, 22 bytes for each at each heartbeat. */
+const GOSSIP_WINDOW_MS = 2_000;
 /** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `sendOnlySettled`. */
 const MAX_RPC_BYTES = 2 * MAX_BLOCK_BYTES;
 const RPC_SLACK_BYTES = 256 * 1024;
@@ -221,7 +228,7 @@ export class Gossip {
       asyncValidation: true,
       emitSelf: false,
       fallbackToFloodsub: false,
-      floodPublish: true,
+      floodPublish: options.floodPublish,
       allowPublishToZeroTopicPeers: false,
       ignoreDuplicatePublishError: true,
       doPX: false,
@@ -244,6 +251,7 @@ export class Gossip {
       Dlo: options.Dlo,
       Dhi: options.Dhi,
       Dout: options.Dout,
+      Dlazy: options.Dlazy,
       Dscore: Math.min(options.Dlo, options.D),
       heartbeatInterval: options.heartbeatIntervalMs,
       // Never shorter than the window of IHAVE: gossipsub would walk past the end of its history.
