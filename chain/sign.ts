@@ -1,6 +1,6 @@
 /** Signing what the codec encodes. */
 import { publicKeyOf } from '../crypto/keys.ts';
-import { signDigest } from '../crypto/sign.ts';
+import { createSigner, type Signer, signDigest } from '../crypto/sign.ts';
 import { makeTx, makeVote, txDigest, voteDigest } from './codec.ts';
 import type { Tx, TxBody, Vote, VoteBody } from './types.ts';
 
@@ -10,8 +10,16 @@ import type { Tx, TxBody, Vote, VoteBody } from './types.ts';
  * @throws RangeError where a field does not fit its width, or the key is not a valid scalar.
  */
 export function signTx(body: Omit<TxBody, 'publicKey'>, secretKey: Uint8Array): Tx {
-  const full: TxBody = { ...body, publicKey: publicKeyOf(secretKey) };
-  return makeTx(full, signDigest(txDigest(full), secretKey));
+  return signTxBy(body, createSigner(secretKey));
+}
+
+/**
+ * Signs a transfer, for those who sign many.
+ * @throws RangeError where a field does not fit its width
+ */
+export function signTxBy(body: Omit<TxBody, 'publicKey'>, signer: Signer): Tx {
+  const full: TxBody = { ...body, publicKey: signer.publicKey };
+  return makeTx(full, signer.sign(txDigest(full)));
 }
 
 /**

@@ -1,10 +1,11 @@
 /** Which implementation checks signatures: chosen once, at start. */
+import { equalBytes } from './bytes.ts';
 import { sha256 } from './hash.ts';
 import { publicKeyOf } from './keys.ts';
 import { loadNativeBackend } from './native-backend.ts';
 import { nobleBackend } from './noble-backend.ts';
 import { signDigest } from './sign.ts';
-import type { SignatureBackend, SignatureParts } from './signature.ts';
+import type { SignatureParts, SigningBackend } from './signature.ts';
 import { loadWasmBackend } from './wasm-backend.ts';
 
 /** Fastest first. */
@@ -21,12 +22,12 @@ export class BackendError extends Error {
 }
 
 export interface LoadedBackend {
-  readonly backend: SignatureBackend;
+  readonly backend: SigningBackend;
   /** Faster ones that could not be had, and why. */
   readonly passedOver: readonly { readonly name: BackendName; readonly why: string }[];
 }
 
-const LOADERS: Readonly<Record<BackendName, () => Promise<SignatureBackend>>> = {
+const LOADERS: Readonly<Record<BackendName, () => Promise<SigningBackend>>> = {
   native: loadNativeBackend,
   wasm: loadWasmBackend,
   noble: () => Promise.resolve(nobleBackend),
@@ -57,10 +58,11 @@ export async function loadSignatureBackend(
   throw new BackendError(`signature backend "${choice}" cannot run here: ${reasons}`);
 }
 
-function checkBackend(backend: SignatureBackend): void {
+function checkBackend(backend: SigningBackend): void {
   const secretKey = sha256(Uint8Array.of(1));
   const digest = sha256(Uint8Array.of(2));
   const good: SignatureParts = { digest, signature: signDigest(digest, secretKey), publicKey: publicKeyOf(secretKey) };
   if (!backend.verify(good)) throw new Error('refuses a good signature');
   if (backend.verify({ ...good, digest: sha256(digest) })) throw new Error('takes a bad signature');
+  if (!equalBytes(backend.sign(digest, secretKey), good.signature)) throw new Error('signs in another way');
 }

@@ -1,4 +1,5 @@
-import { hasItemLengths, type SignatureBackend } from './signature.ts';
+import { assertSignable } from './sign.ts';
+import { hasItemLengths, type SigningBackend } from './signature.ts';
 
 /**
  * libsecp256k1, compiled (npm `secp256k1`): the fastest. There are prebuilt binaries for linux-x64, darwin-arm64 and
@@ -7,7 +8,7 @@ import { hasItemLengths, type SignatureBackend } from './signature.ts';
  *
  * @throws whatever loading a binary throws where there is none for this platform
  */
-export async function loadNativeBackend(): Promise<SignatureBackend> {
+export async function loadNativeBackend(): Promise<SigningBackend> {
   const { default: secp256k1 } = await import('secp256k1/bindings.js');
   return {
     name: 'native',
@@ -19,6 +20,10 @@ export async function loadNativeBackend(): Promise<SignatureBackend> {
       } catch {
         return false; // a point off the curve, r or s out of range: the peer's fault, hence a value
       }
+    },
+    sign(digest, secretKey) {
+      assertSignable(digest, secretKey);
+      return secp256k1.ecdsaSign(digest, secretKey).signature;
     },
   };
 }

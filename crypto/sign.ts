@@ -1,7 +1,7 @@
 import { hmac } from '@noble/hashes/hmac.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { hashes, sign } from '@noble/secp256k1';
-import { isSecretKey } from './keys.ts';
+import { isSecretKey, publicKeyOf } from './keys.ts';
 import { DIGEST_BYTES } from './signature.ts';
 
 // noble-secp256k1 brings no hash functions of its own; RFC 6979 needs HMAC-SHA-256.
@@ -17,8 +17,29 @@ hashes.hmacSha256 = (key, message) => hmac(sha256, key, message);
  * @throws RangeError on a wrong digest length or key; the message never contains the key
  */
 export function signDigest(digest: Uint8Array, secretKey: Uint8Array): Uint8Array {
+  assertSignable(digest, secretKey);
+  return sign(digest, secretKey, { prehash: false, lowS: true, format: 'compact', extraEntropy: false });
+}
+
+/** @throws RangeError on a wrong digest length or key; the message never contains the key */
+export function assertSignable(digest: Uint8Array, secretKey: Uint8Array): void {
   if (digest.length !== DIGEST_BYTES)
     throw new RangeError(`digest of ${digest.length} bytes, expected ${DIGEST_BYTES}`);
   if (!isSecretKey(secretKey)) throw new RangeError('not a secp256k1 secret key');
-  return sign(digest, secretKey, { prehash: false, lowS: true, format: 'compact', extraEntropy: false });
+}
+
+/** A key ready to sign: whoever signs much derives the public key once, and chooses how fast. */
+export interface Signer {
+  /** 33 bytes, compressed. */
+  readonly publicKey: Uint8Array;
+  /** As {@link signDigest} with this key. */
+  sign(digest: Uint8Array): Uint8Array;
+}
+
+/** @throws RangeError when the key is no secret key */
+export function createSigner(
+  secretKey: Uint8Array,
+  sign: (digest: Uint8Array, secretKey: Uint8Array) => Uint8Array = signDigest,
+): Signer {
+  return { publicKey: publicKeyOf(secretKey), sign: (digest) => sign(digest, secretKey) };
 }

@@ -18,6 +18,19 @@ export interface SignatureBackend {
   verify(item: SignatureParts): boolean;
 }
 
+/** Signs as well: for those who send many transactions. */
+export interface SigningBackend extends SignatureBackend {
+  /**
+   * ECDSA, deterministic (RFC 6979 with SHA-256) and low-S: every backend gives the same bytes.
+   *
+   * @param digest 32 bytes, signed as they are
+   * @param secretKey 32 bytes, in [1, n)
+   * @returns r‖s, 64 bytes
+   * @throws RangeError on a wrong digest length or key; the message never contains the key
+   */
+  sign(digest: Uint8Array, secretKey: Uint8Array): Uint8Array;
+}
+
 /** One ECDSA check: 32-byte digest, 64-byte compact signature, 33-byte compressed key. */
 export interface SignatureParts {
   readonly digest: Uint8Array;

@@ -9,7 +9,7 @@ import { isSecretKey, publicKeyOf } from '../../crypto/keys.ts';
 import { loadSignatureBackend, SIGNATURE_BACKENDS } from '../../crypto/load-backend.ts';
 import { nobleBackend } from '../../crypto/noble-backend.ts';
 import { signDigest } from '../../crypto/sign.ts';
-import type { SignatureParts } from '../../crypto/signature.ts';
+import type { SignatureParts, SigningBackend } from '../../crypto/signature.ts';
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const P = 2n ** 256n - 2n ** 32n - 977n;
@@ -115,3 +115,23 @@ function twin(signature: Uint8Array): Uint8Array {
   if (s === 0n || s >= N) return signature;
   return Uint8Array.of(...signature.subarray(0, 32), ...scalar(N - s));
 }
+
+test('every backend signs with the bytes of the reference, and refuses what is no key', async () => {
+  const others: SigningBackend[] = [];
+  for (const name of SIGNATURE_BACKENDS) {
+    if (name !== 'noble') others.push((await loadSignatureBackend(name)).backend);
+  }
+  fc.assert(
+    fc.property(bytes(32), fc.oneof(bytes(32), fc.constantFrom(...edges), bytes(31)), (digest, secretKey) => {
+      for (const backend of others) {
+        if (secretKey.length === 32 && isSecretKey(secretKey)) {
+          expect(bytesToHex(backend.sign(digest, secretKey))).toBe(bytesToHex(signDigest(digest, secretKey)));
+        } else {
+          expect(() => backend.sign(digest, secretKey)).toThrow(RangeError);
+        }
+      }
+      expect(() => others[0]!.sign(digest.subarray(1), secretKey)).toThrow(RangeError);
+    }),
+    { numRuns: Math.min(INPUTS, 2_000) / 10 },
+  );
+});

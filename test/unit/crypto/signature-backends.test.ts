@@ -142,8 +142,8 @@ describe('choosing', () => {
   });
 
   test('a backend that cannot tell good from bad is passed over', async () => {
-    const yes = () => Promise.resolve({ name: 'yes', verify: () => true });
-    const no = () => Promise.resolve({ name: 'no', verify: () => false });
+    const yes = () => Promise.resolve({ name: 'yes', verify: () => true, sign: signDigest });
+    const no = () => Promise.resolve({ name: 'no', verify: () => false, sign: signDigest });
     const { backend, passedOver } = await loadSignatureBackend('auto', { native: yes, wasm: no, noble });
     expect(backend.name).toBe('noble');
     expect(passedOver.map(({ why }) => why)).toEqual(['takes a bad signature', 'refuses a good signature']);
