@@ -354,13 +354,15 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       }
     },
 
-    subscribe(listener) {
+    subscribe(listener, wantsTx) {
       const disposers = [
         events.on('tx', ({ tx, from, parked }) => {
+          if (!wantsTx(tx.id)) return;
           const source = from === 'api' || from === 'reorg' || from === 'store' ? from : 'peer';
           listener({ type: 'tx', state: 'pending', parked, source, ...txEventFields(tx) });
         }),
         events.on('tx-dropped', ({ tx, reason }) => {
+          if (!wantsTx(tx.id)) return;
           listener({ type: 'tx', state: 'dropped', parked: false, reason, ...txEventFields(tx) });
         }),
         events.on('block', ({ block, from }) => listener(blockEvent(block, from))),

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UNITS_PER_COIN } from '../chain/params.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
+import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { LOG_LEVELS } from '../node/config.ts';
 import type { Clock } from '../node/ports.ts';
@@ -104,6 +105,8 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
       clock,
       rng: createSystemRng(),
       screen,
+      backend: (await loadSignatureBackend('auto')).backend,
+      ratePerS: flags.load,
       startedAtMs,
       signal: starting,
     });

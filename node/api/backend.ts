@@ -110,6 +110,10 @@ export interface ApiBackend {
    */
   mine(blocks: number, signal: AbortSignal): Promise<MineOutcome>;
 
-  /** Calls `listener` for each event from now on, synchronously and in order; the disposer ends it. */
-  subscribe(listener: (event: ChainEvent) => void): () => void;
+  /**
+   * Calls `listener` for each event from now on, synchronously and in order; the disposer ends it.
+   *
+   * @param wantsTx asked before a `tx` event is made: most are made for nobody where listeners take a sample
+   */
+  subscribe(listener: (event: ChainEvent) => void, wantsTx: (id: TxId) => boolean): () => void;
 }

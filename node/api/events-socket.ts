@@ -2,7 +2,7 @@
  * `GET /v1/events`: what happens on the node, over WebSocket.
  *
  * Specification: hello first, then events in order, and a heartbeat at a fixed interval. A client that asked for
- * `?types=` gets those only. What a client has not taken yet is bounded in bytes and in messages; one that reads
+ * `?types=` gets those only, one that asked for `?sample=n` one in n of the transactions, by id. What a client has not taken yet is bounded in bytes and in messages; one that reads
  * too slowly is closed with 1013 and a reason, and can come back: nothing is dropped silently from the middle.
  *
  * Rationale: the events come from the process that validates blocks, so a slow reader must cost memory of a known
@@ -12,6 +12,7 @@
 import type { Clock, Logger } from '../ports.ts';
 import { type ApiApp, PROBLEMS } from './api-app.ts';
 import type { ApiBackend } from './backend.ts';
+import { isSampled } from './limits.ts';
 import { Problem, retryAfter } from './problem.ts';
 import {
   type ChainEvent,
@@ -59,6 +60,8 @@ export const DEFAULT_EVENT_LIMITS: EventLimits = {
 interface Client {
   readonly socket: EventSocket;
   readonly types: ReadonlySet<EventType>;
+  /** Of the `tx` events one in so many. */
+  readonly sample: number;
   queuedMessages: number;
   queuedBytes: number;
   /** Answered the last ping. */
@@ -104,10 +107,11 @@ export class EventHub {
   }
 
   /** Takes over an open socket until it closes. */
-  attach(socket: EventSocket, types: readonly EventType[]): void {
+  attach(socket: EventSocket, types: readonly EventType[], sample = 1): void {
     const client: Client = {
       socket,
       types: new Set(types),
+      sample,
       queuedMessages: 0,
       queuedBytes: 0,
       alive: true,
@@ -125,7 +129,10 @@ export class EventHub {
       return;
     }
     this.#send(client, JSON.stringify(this.#hello(types)));
-    this.#unsubscribe ??= this.#backend.subscribe((event) => this.#publish(event));
+    this.#unsubscribe ??= this.#backend.subscribe(
+      (event) => this.#publish(event),
+      (id) => this.#wantsTx(id),
+    );
     this.#cancelHeartbeat ??= this.#clock.after(this.#limits.heartbeatMs, () => this.#heartbeat());
   }
 
@@ -154,10 +161,16 @@ export class EventHub {
     };
   }
 
+  #wantsTx(id: string): boolean {
+    for (const { types, sample } of this.#clients) if (types.has('tx') && isSampled(id, sample)) return true;
+    return false;
+  }
+
   #publish(event: ChainEvent): void {
     let text: string | undefined;
     for (const client of this.#clients) {
       if (!client.types.has(event.type)) continue;
+      if (event.type === 'tx' && !isSampled(event.id, client.sample)) continue;
       text ??= JSON.stringify(event);
       this.#send(client, text);
     }
@@ -262,8 +275,8 @@ export function addEventRoutes(app: ApiApp, hub: EventHub): void {
       });
     },
     wsHandler: (socket, request) => {
-      const { types } = request.query as { readonly types?: string };
-      hub.attach(socket, parseEventTypes(types));
+      const { types, sample } = request.query as { readonly types?: string; readonly sample?: number };
+      hub.attach(socket, parseEventTypes(types), sample);
     },
   });
 }

@@ -1,11 +1,25 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { MAX_TX_BYTES } from '../../chain/params.ts';
 import type { TxId } from '../../chain/types.ts';
 import { hexToBytes } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
 import type { SubmitOutcome } from './backend.ts';
+import { MAX_SUBMIT_BATCH } from './limits.ts';
 import { Problem, retryAfter } from './problem.ts';
-import { NoQuery, SubmitRequest, SubmitResult, TransactionStatus, TxIdParams } from './schemas.ts';
+import {
+  NoQuery,
+  SubmitBatchRequest,
+  SubmitBatchResult,
+  type SubmitRefusal,
+  SubmitRequest,
+  SubmitResult,
+  TransactionStatus,
+  TxIdParams,
+} from './schemas.ts';
+
+/** Hex, quotes and commas, and room for what is over-long and gets a reason of its own. */
+const MAX_BATCH_BODY_BYTES = MAX_SUBMIT_BATCH * (2 * MAX_TX_BYTES + 64);
 
 export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void {
   // A scope of its own: no other route takes raw bytes.
@@ -43,6 +57,30 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
     );
   });
 
+  app.post(
+    '/v1/transactions/batch',
+    {
+      bodyLimit: MAX_BATCH_BODY_BYTES,
+      schema: {
+        operationId: 'submitTransactions',
+        tags: ['transactions'],
+        summary: 'Submit several signed transactions',
+        description: 'Each has its own result, as if it had been sent alone, in the order given',
+        querystring: NoQuery,
+        body: SubmitBatchRequest,
+        response: { 200: SubmitBatchResult, ...PROBLEMS },
+      },
+    },
+    async (request) => {
+      const outcomes = await Promise.all(request.body.txs.map((tx) => backend.submitTransaction(hexToBytes(tx))));
+      const [first] = outcomes;
+      // Nothing was taken, and all for one reason: the answer of a single one says when to come again.
+      const isBusy = (kind: SubmitOutcome['kind']): boolean => kind === 'overloaded' || kind === 'unavailable';
+      if (first !== undefined && outcomes.every(({ kind }) => isBusy(kind))) submitResult(first);
+      return { results: outcomes.map(submitResultOrRefusal) };
+    },
+  );
+
   app.get(
     '/v1/transactions/:id',
     {
@@ -75,6 +113,16 @@ function submittedBytes(body: unknown): Uint8Array {
     'unsupported-media-type',
     'send {"tx":"<hex>"} as application/json, or the bytes as application/octet-stream',
   );
+}
+
+function submitResultOrRefusal(outcome: SubmitOutcome): SubmitResult | SubmitRefusal {
+  try {
+    return submitResult(outcome);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const { code, message } = error;
+    return { code, detail: message, ...('id' in outcome && outcome.id !== undefined && { id: outcome.id }) };
+  }
 }
 
 /** @throws Problem for what is neither accepted nor known */

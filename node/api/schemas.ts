@@ -8,6 +8,7 @@
 import { type Static, Type } from 'typebox';
 import { CERTIFICATE_FORMAT } from '../../chain/certificate-document.ts';
 import { BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
+import { MAX_SUBMIT_BATCH } from './limits.ts';
 
 /** Longest page of any list. */
 export const MAX_PAGE = 100;
@@ -158,6 +159,28 @@ export const SubmitResult = Type.Object(
   { title: 'SubmitResult' },
 );
 export type SubmitResult = Static<typeof SubmitResult>;
+
+export const SubmitBatchRequest = Type.Object(
+  { txs: Type.Array(SubmitRequest.properties.tx, { minItems: 1, maxItems: MAX_SUBMIT_BATCH }) },
+  { title: 'SubmitBatchRequest', additionalProperties: false },
+);
+export type SubmitBatchRequest = Static<typeof SubmitBatchRequest>;
+
+export const SubmitRefusal = Type.Object(
+  {
+    code: Type.String({ description: 'The reason code of the rule that refused, or overloaded, disk-full, not-ready' }),
+    detail: Type.String(),
+    id: Type.Optional(HexId),
+  },
+  { title: 'SubmitRefusal' },
+);
+export type SubmitRefusal = Static<typeof SubmitRefusal>;
+
+export const SubmitBatchResult = Type.Object(
+  { results: Type.Array(Type.Union([SubmitResult, SubmitRefusal]), { description: 'In the order of the request' }) },
+  { title: 'SubmitBatchResult' },
+);
+export type SubmitBatchResult = Static<typeof SubmitBatchResult>;
 
 // --- accounts -------------------------------------------------------------------------------------------------
 
@@ -664,6 +687,15 @@ export const EvidenceQuery = Type.Object(
 );
 export const MempoolQuery = Type.Object({ limit: limit(MAX_MEMPOOL_PAGE, MAX_PAGE) }, { additionalProperties: false });
 export const EventsQuery = Type.Object(
-  { types: Type.Optional(Type.String({ description: `Comma-separated: ${EVENT_TYPES.join(',')}`, maxLength: 100 })) },
+  {
+    types: Type.Optional(Type.String({ description: `Comma-separated: ${EVENT_TYPES.join(',')}`, maxLength: 100 })),
+    sample: Type.Optional(
+      Type.Integer({
+        description: 'Of the tx events one in so many, chosen by id: the same ones at every node',
+        minimum: 1,
+        maximum: 65_536,
+      }),
+    ),
+  },
   { additionalProperties: false },
 );

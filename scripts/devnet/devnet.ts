@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../../crypto/address.ts';
+import type { SigningBackend } from '../../crypto/signature.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { GrapevineClient as Client, type GrapevineClient, type NodeStatus } from '../client.ts';
@@ -21,6 +22,9 @@ export interface DevnetOptions {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly screen: Screen;
+  /** Signs the load; `ratePerS` transactions a second will be asked for. */
+  readonly backend: SigningBackend;
+  readonly ratePerS: number;
   /** `startedAtMs` on the monotonic clock: readiness is counted from here. */
   readonly startedAtMs: number;
   /** Aborts the start: what has been started is stopped. */
@@ -87,6 +91,8 @@ export class Devnet {
       minFee: genesis.params.minFee,
       clock: options.clock,
       rng: options.rng,
+      backend: options.backend,
+      rate: options.ratePerS,
     });
   }
 
@@ -345,7 +351,8 @@ export class Devnet {
   #follow(member: Member, signal: AbortSignal): void {
     const { screen } = this.#options;
     const run = async (): Promise<void> => {
-      for await (const event of member.client.events(['tx', 'block', 'reorg'], { signal })) {
+      const { sample } = this.#traffic;
+      for await (const event of member.client.events(['tx', 'block', 'reorg'], { signal, sample })) {
         if (event.type !== 'hello') this.#traffic.onEvent(member.process.name, event);
       }
     };

@@ -2,11 +2,13 @@
  * Load on the devnet, and what becomes of it: transactions at a steady rate from the ten development accounts, and
  * for each the time until every node has it.
  */
-import { MAX_MEMO_BYTES } from '../../chain/params.ts';
-import { signTx } from '../../chain/sign.ts';
-import type { ChainId } from '../../chain/types.ts';
+import { signTxBy } from '../../chain/sign.ts';
+import type { ChainId, Tx } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
 import type { KeyPair } from '../../crypto/mnemonic.ts';
+import { createSigner, type Signer } from '../../crypto/sign.ts';
+import type { SigningBackend } from '../../crypto/signature.ts';
+import { isSampled, MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { type ChainEvent, type GrapevineClient, GrapevineError } from '../client.ts';
 
@@ -34,15 +36,36 @@ const MAX_SAMPLES = 86_400;
 const FORGET_MS = 60_000;
 const AMOUNT = 1_000n;
 
+const MEMO_BYTES = 16;
+/** Requests that have not been answered. */
+const MAX_IN_FLIGHT = 64;
+/** Between two looks at what is due. */
+const MIN_INTERVAL_MS = 5;
+/** Timed transactions a second, about: at higher rates a sample is. */
+const TIMED_PER_S = 50;
+
 interface Account {
+  readonly index: number;
   readonly key: KeyPair;
+  readonly address: string;
+  readonly signer: Signer;
+  /** undefined: to be asked for. */
   nonce: bigint | undefined;
+  isAsking: boolean;
+}
+
+interface SendRequest {
+  readonly node: TrafficNode;
+  /** The sender of each transaction, in order; one may come several times. */
+  readonly accounts: readonly Account[];
+  /** The nodes that are up: those it must reach. */
+  readonly expected: ReadonlySet<string>;
 }
 
 interface Timing {
   readonly sentAtMs: number;
   readonly seenBy: Set<string>;
-  /** The nodes that were up when it was sent: those it must reach. */
+  /** Those it must reach. */
   readonly expected: ReadonlySet<string>;
 }
 
@@ -53,6 +76,7 @@ export class Traffic {
   readonly #minFee: bigint;
   readonly #clock: Clock;
   readonly #rng: Rng;
+  readonly #sample: number;
   readonly #timings = new Map<string, Timing>();
   readonly #latenciesMs: number[] = [];
   readonly #ids = new Set<string>();
@@ -67,9 +91,21 @@ export class Traffic {
     readonly minFee: bigint;
     readonly clock: Clock;
     readonly rng: Rng;
+    /** Signs; the fastest there is, where the load is to be high. */
+    readonly backend: SigningBackend;
+    /** Transactions a second that `run` will be asked for. */
+    readonly rate: number;
   }) {
     this.#nodes = options.nodes;
-    this.#accounts = options.accounts.map((key) => ({ key, nonce: undefined }));
+    this.#accounts = options.accounts.map((key, index) => ({
+      index,
+      key,
+      address: formatAddress(key.address),
+      signer: createSigner(key.secretKey, options.backend.sign),
+      nonce: undefined,
+      isAsking: false,
+    }));
+    this.#sample = Math.max(1, Math.round(options.rate / TIMED_PER_S));
     this.#chainId = options.chainId;
     this.#minFee = options.minFee;
     this.#clock = options.clock;
@@ -88,23 +124,36 @@ export class Traffic {
     return { p50: at(0.5), p99: at(0.99), max: round(sorted.at(-1) ?? 0) };
   }
 
-  /** Sends `rate` transactions a second until the signal aborts; then waits for the answers still due. */
+  /**
+   * Sends `rate` transactions a second until the signal aborts; then waits for the answers still due. Several that are
+   * due at once travel in one request, those of an account always to one node and in order of their nonces.
+   */
   async run(rate: number, signal: AbortSignal): Promise<void> {
     const inFlight = new Set<Promise<void>>();
     const begin = this.#clock.monotonicMs();
-    let due = 0;
+    let sent = 0;
     while (!signal.aborted) {
-      const behind = begin + due * (1000 / rate) - this.#clock.monotonicMs();
-      if (behind > 0) await this.#clock.sleep(behind, signal).catch(() => undefined); // aborted: the condition ends it
-      if (signal.aborted) break;
-      due += 1;
-      // One at a time per account, so that its nonces arrive in order.
-      const index = this.#turn++ % this.#accounts.length;
-      const sent = this.#send(index).finally(() => inFlight.delete(sent));
-      inFlight.add(sent);
-      if (inFlight.size >= this.#accounts.length) await Promise.race(inFlight);
+      const due = Math.floor(((this.#clock.monotonicMs() - begin) / 1000) * rate) + 1 - sent;
+      if (due <= 0) {
+        const waitMs = begin + (sent * 1000) / rate - this.#clock.monotonicMs();
+        await this.#clock.sleep(Math.max(1, waitMs), signal).catch(() => undefined); // aborted: the condition ends it
+        continue;
+      }
+      for (const request of this.#requestsFor(due)) {
+        const answered = this.#send(request).finally(() => inFlight.delete(answered));
+        inFlight.add(answered);
+      }
+      sent += due;
+      // Nodes that answer slowly are not sent more than they can hold: the rate is then not kept.
+      while (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
+      await this.#clock.sleep(Math.max(1, MIN_INTERVAL_MS), signal).catch(() => undefined);
     }
     await Promise.allSettled(inFlight);
+  }
+
+  /** One transaction in so many is timed; the events of the others are not needed. */
+  get sample(): number {
+    return this.#sample;
   }
 
   /** What a node said: it has the transaction, or has mined it. */
@@ -131,41 +180,78 @@ export class Traffic {
     }
   }
 
-  async #send(index: number): Promise<void> {
-    const account = this.#accounts[index]!;
+  /** Shares out the next `count` transactions: one request per node that some of the next accounts send at. */
+  #requestsFor(count: number): readonly SendRequest[] {
     const running = this.#nodes().filter((node) => node.isRunning);
-    const node = running[index % running.length];
-    if (node === undefined) return;
-    try {
-      account.nonce ??= BigInt((await node.client.account(formatAddress(account.key.address))).pendingNonce);
-      const recipient =
-        this.#accounts[
-          (index + 1 + Math.floor(this.#rng.unit() * (this.#accounts.length - 1))) % this.#accounts.length
-        ]!;
-      const memo = this.#rng.bytes(Math.min(16, MAX_MEMO_BYTES));
-      const body = {
-        chainId: this.#chainId,
-        nonce: account.nonce,
-        to: recipient.key.address,
-        amount: AMOUNT,
-        fee: this.#minFee,
-        memo,
-      };
-      account.nonce += 1n;
-      const { id, bytes } = signTx(body, account.key.secretKey);
-      this.#timings.set(id, {
-        sentAtMs: this.#clock.monotonicMs(),
-        seenBy: new Set(),
-        expected: new Set(running.map(({ name }) => name)),
-      });
-      this.#forgetOld();
-      await node.client.submit(bytes);
-      this.#ids.add(id);
-    } catch (error) {
-      account.nonce = undefined; // ask again: what was refused has not used its nonce
-      if (error instanceof GrapevineError) this.#rejected += 1;
-      else throw error;
+    const requests = new Map<TrafficNode, Account[]>();
+    for (let i = 0; i < count; i++) {
+      const index = this.#turn++ % this.#accounts.length;
+      const node = running[index % running.length];
+      const account = this.#accounts[index]!;
+      if (node === undefined || account.isAsking) continue;
+      const accounts = requests.get(node);
+      if (accounts === undefined) requests.set(node, [account]);
+      else accounts.push(account);
     }
+    const expected = new Set(running.map(({ name }) => name));
+    return [...requests].flatMap(([node, accounts]) =>
+      chunksOf(accounts, MAX_SUBMIT_BATCH).map((chunk) => ({ node, accounts: chunk, expected })),
+    );
+  }
+
+  async #send({ node, accounts, expected }: SendRequest): Promise<void> {
+    const senders = new Set(accounts);
+    try {
+      await Promise.all([...senders].map((account) => this.#learnNonce(account, node)));
+      const txs = accounts.flatMap((account) => (account.nonce === undefined ? [] : [this.#sign(account)]));
+      if (txs.length === 0) return;
+      const sentAtMs = this.#clock.monotonicMs();
+      for (const { id } of txs) {
+        if (isSampled(id, this.#sample)) this.#timings.set(id, { sentAtMs, seenBy: new Set(), expected });
+      }
+      this.#forgetOld();
+      const results = await node.client.submitBatch(txs.map(({ bytes }) => bytes));
+      for (const [at, result] of results.entries()) {
+        if ('state' in result) this.#ids.add(result.id);
+        else this.#refuse(accounts[at]!, txs[at]!.id);
+      }
+    } catch (error) {
+      if (!(error instanceof GrapevineError)) throw error;
+      this.#rejected += accounts.length;
+      for (const account of senders) account.nonce = undefined; // ask again: what was refused has not used its nonce
+    }
+  }
+
+  async #learnNonce(account: Account, node: TrafficNode): Promise<void> {
+    if (account.nonce !== undefined || account.isAsking) return;
+    account.isAsking = true;
+    try {
+      account.nonce = BigInt((await node.client.account(account.address)).pendingNonce);
+    } finally {
+      account.isAsking = false;
+    }
+  }
+
+  #sign(account: Account): Tx {
+    const others = this.#accounts.length - 1;
+    const at = (account.index + 1 + Math.floor(this.#rng.unit() * others)) % this.#accounts.length;
+    const nonce = account.nonce!;
+    account.nonce = nonce + 1n;
+    const body = {
+      chainId: this.#chainId,
+      nonce,
+      to: this.#accounts[at]!.key.address,
+      amount: AMOUNT,
+      fee: this.#minFee,
+      memo: this.#rng.bytes(MEMO_BYTES),
+    };
+    return signTxBy(body, account.signer);
+  }
+
+  #refuse(account: Account, id: string): void {
+    this.#rejected += 1;
+    this.#timings.delete(id);
+    account.nonce = undefined;
   }
 
   #seen(node: string, id: string): void {
@@ -184,6 +270,12 @@ export class Traffic {
       this.#timings.delete(id);
     }
   }
+}
+
+function chunksOf<T>(items: readonly T[], length: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / length) }, (_, at) =>
+    items.slice(at * length, (at + 1) * length),
+  );
 }
 
 function round(ms: number): number {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { TxId } from '../../../chain/types.ts';
 import { EventHub, type EventLimits, type EventSocket, parseEventTypes } from '../../../node/api/events-socket.ts';
 import { type ChainEvent, EVENT_TYPES } from '../../../node/api/schemas.ts';
-import { BLOCK_ID, FakeBackend, ManualClock, recordingLogger } from './fake-backend.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend, ManualClock, recordingLogger } from './fake-backend.ts';
 
 const LIMITS: EventLimits = {
   maxClients: 2,
@@ -9,6 +10,17 @@ const LIMITS: EventLimits = {
   maxQueuedBytes: 2000,
   heartbeatMs: 15_000,
   closeTimeoutMs: 1000,
+};
+const TX: ChainEvent & { readonly type: 'tx' } = {
+  type: 'tx',
+  id: BLOCK_ID,
+  state: 'pending',
+  parked: false,
+  from: ADDRESS,
+  to: ADDRESS,
+  nonce: '0',
+  amount: '1',
+  fee: '1',
 };
 const FINAL: ChainEvent = { type: 'final', id: BLOCK_ID, height: '5' };
 const AGREED: ChainEvent = {
@@ -73,9 +85,9 @@ beforeEach(() => {
   hub = new EventHub({ backend, clock, logger: recordingLogger(), limits: LIMITS });
 });
 
-function join(types = EVENT_TYPES as readonly (typeof EVENT_TYPES)[number][]): FakeSocket {
+function join(types = EVENT_TYPES as readonly (typeof EVENT_TYPES)[number][], sample?: number): FakeSocket {
   const socket = new FakeSocket();
-  hub.attach(socket, types);
+  hub.attach(socket, types, sample);
   return socket;
 }
 
@@ -101,6 +113,22 @@ describe('EventHub', () => {
     backend.emit(AGREED);
     backend.emit(FINAL);
     expect(socket.types()).toEqual(['hello', 'final']);
+  });
+
+  it('sends one transaction in so many, the same ones to all, and has no others made', () => {
+    const ids = ['00000000', '00000001', '00000004', '00000007', '00000008'].map((head) => head + 'c3'.repeat(28));
+    const some = join(['tx'], 4);
+    const others = join(['tx', 'final'], 2);
+    join(['final']);
+    const wanted = ids.filter((id) => backend.wantsTx(id as TxId));
+    expect(wanted).toEqual([ids[0], ids[2], ids[4]]);
+    for (const id of ids) backend.emit({ ...TX, id });
+    backend.emit(FINAL);
+    const heard = (socket: FakeSocket) => socket.sent.slice(1).map((text) => JSON.parse(text).id);
+    expect(heard(some)).toEqual(wanted);
+    expect(heard(others)).toEqual([...wanted, BLOCK_ID]);
+    join();
+    expect(ids.every((id) => backend.wantsTx(id as TxId))).toBe(true);
   });
 
   it('closes a client that does not take its messages with 1013, and queues no more for it', () => {

@@ -81,6 +81,8 @@ export class FakeBackend implements ApiBackend {
   readonly calls: Call[] = [];
   ready: Readiness = { ready: true, missing: [] };
   submit: SubmitOutcome | Error = { kind: 'accepted', id: TX_ID, parked: false };
+  /** Answers to come before `submit`, one each. */
+  submits: SubmitOutcome[] = [];
   connect: ConnectOutcome = { kind: 'added' };
   mined: MineOutcome = { kind: 'mined', blocks: [{ height: '7', id: BLOCK_ID }] };
   /** Answers of `transaction`, one per call; the last one stays. */
@@ -95,6 +97,7 @@ export class FakeBackend implements ApiBackend {
     },
   ];
   accounts = new Map<string, Partial<AccountInfo>>();
+  wantsTx: (id: TxId) => boolean = () => false;
   readonly listeners = new Set<(event: ChainEvent) => void>();
   mineSignal: AbortSignal | undefined;
 
@@ -112,8 +115,9 @@ export class FakeBackend implements ApiBackend {
 
   async submitTransaction(bytes: Uint8Array): Promise<SubmitOutcome> {
     this.calls.push(['submitTransaction', Buffer.from(bytes).toString('hex')]);
-    if (this.submit instanceof Error) throw this.submit;
-    return this.submit;
+    const outcome = this.submits.shift() ?? this.submit;
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
   }
 
   async transaction(id: TxId) {
@@ -272,7 +276,8 @@ export class FakeBackend implements ApiBackend {
     return this.mined;
   }
 
-  subscribe(listener: (event: ChainEvent) => void) {
+  subscribe(listener: (event: ChainEvent) => void, wantsTx: (id: TxId) => boolean) {
+    this.wantsTx = wantsTx;
     this.listeners.add(listener);
     return () => {
       this.listeners.delete(listener);

@@ -49,6 +49,7 @@ describe('/openapi.json', () => {
     ).toEqual(
       [
         'POST /v1/transactions',
+        'POST /v1/transactions/batch',
         'GET /v1/transactions/{id}',
         'GET /v1/accounts/{address}',
         'GET /v1/accounts/{address}/history',

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MAX_TX_BYTES } from '../../../chain/params.ts';
 import { TX_REASONS } from '../../../chain/reasons.ts';
+import { MAX_SUBMIT_BATCH } from '../../../node/api/limits.ts';
 import { StoreError } from '../../../node/store/store.ts';
 import { ADDRESS, BLOCK_ID, buildTestApi, HUGE, OTHER, type TestApi, TX_ID } from './fake-backend.ts';
 
@@ -29,6 +31,52 @@ function expectProblem(answer: Answer, status: number, code: string): Record<str
 
 const submit = (payload: unknown) =>
   api.app.inject({ method: 'POST', url: '/v1/transactions', payload: payload as object });
+
+describe('POST /v1/transactions/batch', () => {
+  const submitBatch = (payload: unknown) =>
+    api.app.inject({ method: 'POST', url: '/v1/transactions/batch', payload: payload as object });
+
+  it('answers each by itself, in order', async () => {
+    api.backend.submits = [
+      { kind: 'accepted', id: TX_ID, parked: false },
+      { kind: 'refused', reason: 'tx/balance-low', id: TX_ID },
+      { kind: 'refused', reason: 'tx/malformed', detail: 'too short' },
+      { kind: 'overloaded', retryAfterS: 1 },
+      { kind: 'known', id: TX_ID, state: 'final', parked: false },
+    ];
+    const answer = await submitBatch({ txs: ['00', '01', '02', '03', '04'] });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.json()).toEqual({
+      results: [
+        { id: TX_ID, state: 'pending', parked: false },
+        { code: 'tx/balance-low', detail: 'refused: tx/balance-low', id: TX_ID },
+        { code: 'tx/malformed', detail: 'too short' },
+        { code: 'overloaded', detail: 'the queue is full; try again' },
+        { id: TX_ID, state: 'final', parked: false },
+      ],
+    });
+    expect(api.backend.calls).toEqual(['00', '01', '02', '03', '04'].map((hex) => ['submitTransaction', hex]));
+  });
+
+  it('answers as for one where the node takes none for now', async () => {
+    api.backend.submit = { kind: 'overloaded', retryAfterS: 1.2 };
+    const busy = await submitBatch({ txs: ['00', '01'] });
+    expectProblem(busy, 429, 'overloaded');
+    expect(busy.headers['retry-after']).toBe('2');
+    api.backend.submit = { kind: 'unavailable', code: 'disk-full', detail: 'no room' };
+    expectProblem(await submitBatch({ txs: ['00'] }), 503, 'disk-full');
+  });
+
+  it('takes 500 of the longest, and no more', async () => {
+    const longest = 'ab'.repeat(MAX_TX_BYTES);
+    const full = await submitBatch({ txs: Array.from({ length: MAX_SUBMIT_BATCH }, () => longest) });
+    expect(full.json().results).toHaveLength(MAX_SUBMIT_BATCH);
+    const over = Array.from({ length: MAX_SUBMIT_BATCH + 1 }, () => '00');
+    for (const txs of [[], over, ['0'], [7], 'ab']) expectProblem(await submitBatch({ txs }), 400, 'bad-request');
+    const huge = Array.from({ length: MAX_SUBMIT_BATCH }, () => longest + longest);
+    expectProblem(await submitBatch({ txs: huge }), 413, 'body-too-large');
+  });
+});
 
 describe('POST /v1/transactions', () => {
   it('takes hex in JSON and answers 202', async () => {

@@ -384,7 +384,10 @@ describe('the node', () => {
   test('tells every event in the API’s own form, until it is disposed of', async () => {
     const { world, a, b, backend, settle, mine } = await openBackend();
     const seen: schemas.ChainEvent[] = [];
-    const dispose = backend.subscribe((event) => seen.push(event));
+    const dispose = backend.subscribe(
+      (event) => seen.push(event),
+      () => true,
+    );
     const tx = world.transfer(0);
     await settle(backend.submitTransaction(tx.bytes));
     await mine(2);
@@ -401,7 +404,10 @@ describe('the node', () => {
     await world.run(30_000);
     const later = world.transfer(1);
     const tip = b.node.chain.tip;
-    backendOf(world, 'b').subscribe((event) => events.push(event));
+    backendOf(world, 'b').subscribe(
+      (event) => events.push(event),
+      () => true,
+    );
     const old = branchOn(world.genesis, tip, 1, { miner: 'old', txs: () => [later] });
     const better = branchOn(world.genesis, tip, 2, { miner: 'better' });
     await feed(b, [...old, ...better]);
