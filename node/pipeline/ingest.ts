@@ -11,9 +11,8 @@
 import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
 import type { ChainParams } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
-import type { Block, ChainId, Evidence, Header, Tx, TxId, Vote, VoteId } from '../../chain/types.ts';
+import type { Block, ChainId, Evidence, Header, Tx, Vote, VoteId } from '../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
-import { checkTxStateless } from '../../chain/validate/tx-stateless.ts';
 import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
@@ -25,9 +24,11 @@ import type { ObjectCodec } from '../object-codec.ts';
 import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
 import { StoreError } from '../store/store.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
+import type { Answer, Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
+import { TxLane } from './tx-lane.ts';
 
 export interface IngestDeps {
   readonly chainId: ChainId;
@@ -61,32 +62,22 @@ const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 
 /** What keeps a block from being used, though its work is good and it has not been heard before. */
 const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */
-const SEEN_TXS = 65_536;
 const SEEN_VOTES = 65_536;
-
-interface Item {
-  readonly bytes: Uint8Array;
-  readonly from: PeerKey | 'api';
-  readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
-}
-
-/** Answers items; each once, the first answer counts. */
-type Answer = (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void;
 
 export class Ingest {
   readonly #deps: IngestDeps;
+  readonly #txs: TxLane;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<
     Record<Lane, (items: readonly Item[], before: Promise<void>, answer: Answer) => Promise<void>>
   > = {
-    tx: (items, before, answer) => this.#serveTxs(items, before, answer),
-    api: (items, before, answer) => this.#serveTxs(items, before, answer),
+    tx: (items, before, answer) => this.#txs.serve(items, before, answer),
+    api: (items, before, answer) => this.#txs.serve(items, before, answer),
     block: (items, _, answer) => this.#serveBlocks(items, answer),
     vote: (items, before, answer) => this.#serveVotes(items, before, answer),
     evidence: (items, _, answer) => this.#serveEvidence(items, answer),
   };
   readonly #queue = new PriorityQueue<Item>();
-  readonly #seenTxs = new SeenCache<TxId>(SEEN_TXS);
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
   readonly #disposers: (() => void)[] = [];
   readonly #underway: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
@@ -103,9 +94,9 @@ export class Ingest {
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
-    // What was dropped may be good later (a nonce gap closed, a balance filled): let it be heard again.
+    this.#txs = new TxLane(deps);
     this.#disposers.push(
-      deps.events.on('tx-dropped', ({ tx }) => this.#seenTxs.delete(tx.id)),
+      () => this.#txs.stop(),
       // The nodes of the branch that won may never have heard of what was mined on the one that lost.
       deps.events.on('tx', ({ tx, from }) => {
         if (from === 'reorg') this.#publish('tx', tx.bytes);
@@ -282,42 +273,6 @@ export class Ingest {
     } finally {
       await before;
       for (const item of items) answer(item, ignore('internal-error'));
-    }
-  }
-
-  async #serveTxs(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
-    const { chainId, params, verifier, codec, mempool } = this.#deps;
-    const waiting: { readonly item: Item; readonly tx: Tx }[] = [];
-    for (const item of items) {
-      const decoded = codec.decodeTx(item.bytes);
-      if (!decoded.ok) {
-        answer(item, reject('tx/malformed')); // TX-1
-        continue;
-      }
-      const tx = decoded.value;
-      const verdict = checkTxStateless(tx, { chainId, params });
-      if (verdict.kind !== 'accept') {
-        answer(item, verdict);
-        continue;
-      }
-      const isKnown = this.#seenTxs.has(tx.id) || mempool.pool.has(tx.id); // TX-8
-      const reason = isKnown ? 'tx/known' : mempool.screen(tx);
-      if (reason === undefined) waiting.push({ item, tx });
-      else answer(item, ignore(reason));
-    }
-    const good = await verifier.verify(
-      waiting.map(({ tx }) => codec.txSignatureItem(tx)),
-      'bulk',
-    );
-    await before;
-    for (const [index, { item, tx }] of waiting.entries()) {
-      if (good[index] !== true) {
-        answer(item, reject('tx/bad-signature')); // TX-7
-        continue;
-      }
-      const { verdict, parked } = mempool.add(tx, item.from);
-      if (verdict.kind === 'accept') this.#seenTxs.add(tx.id);
-      answer(item, verdict, parked);
     }
   }
 

@@ -1,0 +1,12 @@
+/** What waits in a lane, and how it is answered. */
+import type { PeerKey } from '../ports.ts';
+import type { OutcomeVerdict } from './outcome.ts';
+
+export interface Item {
+  readonly bytes: Uint8Array;
+  readonly from: PeerKey | 'api';
+  readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
+}
+
+/** Answers items; each once, the first answer counts. */
+export type Answer = (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void;
