@@ -249,15 +249,25 @@ export function decodeBlock(bytes: Uint8Array): Decoded<Block> {
   const reader = new ByteReader(bytes, HEADER_BYTES);
   const coinbase = reader.u64();
   const txCount = reader.u32();
-  if (txCount > reader.remaining / MIN_TX_BYTES) return malformed('more transactions claimed than bytes for them');
+  const txs = decodeTxsToEnd(bytes, reader.offset, txCount);
+  return txs.ok ? { ok: true, value: { header: header.value, coinbase, txs: txs.value } } : txs;
+}
+
+/**
+ * Decodes `count` transactions that stand one after the other from `offset` on, and nothing after them. The count is
+ * held against the bytes before anything is allocated for it.
+ */
+export function decodeTxsToEnd(bytes: Uint8Array, offset: number, count: number): Decoded<readonly Tx[]> {
+  const reader = new ByteReader(bytes, offset);
+  if (count > reader.remaining / MIN_TX_BYTES) return malformed('more transactions claimed than bytes for them');
   const txs: Tx[] = [];
-  for (let i = 0; i < txCount; i += 1) {
+  for (let i = 0; i < count; i += 1) {
     const length = txLengthAt(bytes, reader.offset);
     if (!length.ok) return length;
     txs.push(txOf(new Uint8Array(reader.raw(length.value))));
   }
-  if (reader.remaining > 0) return malformed('trailing bytes after the block');
-  return { ok: true, value: { header: header.value, coinbase, txs } };
+  if (reader.remaining > 0) return malformed('trailing bytes after the transactions');
+  return { ok: true, value: txs };
 }
 
 /**

@@ -10,6 +10,8 @@ export const MAX_MEMO_BYTES = 256;
 /** Bytes of a transaction with an empty memo; see the layout in `codec.ts`. */
 export const MIN_TX_BYTES = 176;
 export const MAX_TX_BYTES = MIN_TX_BYTES + MAX_MEMO_BYTES;
+/** Largest encoded batch of transactions (BATCH-1). */
+export const MAX_TX_BATCH_BYTES = 64 * 1024;
 export const HEADER_BYTES = 113;
 export const VOTE_BYTES = 210;
 /** Kind byte and two votes. */

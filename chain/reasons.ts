@@ -24,6 +24,15 @@ export const TX_REASONS = [
 ] as const;
 export type TxReason = (typeof TX_REASONS)[number];
 
+/** Of a batch of transactions as a whole; each of its transactions has a verdict of its own besides. */
+export const BATCH_REASONS = [
+  'batch/malformed', // BATCH-1, BATCH-2
+  'batch/bad-tx', // BATCH-3: a transaction breaks a rule whose breach is the sender's fault
+  'batch/unproven', // BATCH-4: the signature of one was not checked here
+  'batch/few-new', // BATCH-5: less than half of it is new here and good
+] as const;
+export type BatchReason = (typeof BATCH_REASONS)[number];
+
 export const BLOCK_REASONS = [
   'block/malformed', // BLK-1
   'block/too-large', // BLK-2
@@ -72,4 +81,11 @@ export const EVIDENCE_REASONS = [
 ] as const;
 export type EvidenceReason = (typeof EVIDENCE_REASONS)[number];
 
-export type Reason = TxReason | BlockReason | VoteReason | EvidenceReason | 'overloaded' | 'internal-error';
+export type Reason =
+  | TxReason
+  | BatchReason
+  | BlockReason
+  | VoteReason
+  | EvidenceReason
+  | 'overloaded'
+  | 'internal-error';

@@ -5,6 +5,7 @@
 import { type Decoded, decodeBlock, decodeTx, decodeVote } from '../chain/codec.ts';
 import type { ChainParams } from '../chain/params.ts';
 import type { BlockReason } from '../chain/reasons.ts';
+import { decodeTxBatch } from '../chain/tx-batch.ts';
 import type { Block, ChainId, Tx, Vote } from '../chain/types.ts';
 import { checkBlockBody } from '../chain/validate/block-body.ts';
 import { txSignatureItem } from '../chain/validate/tx-stateless.ts';
@@ -15,6 +16,7 @@ import type { SignatureItem } from './ports.ts';
 /** Each as the function of that name in `chain/`. */
 export interface ObjectCodec {
   decodeTx(bytes: Uint8Array): Decoded<Tx>;
+  decodeTxBatch(bytes: Uint8Array): Decoded<readonly Tx[]>;
   decodeVote(bytes: Uint8Array): Decoded<Vote>;
   decodeBlock(bytes: Uint8Array): Decoded<Block>;
   checkBlockBody(
@@ -27,6 +29,7 @@ export interface ObjectCodec {
 
 export const OBJECT_CODEC: ObjectCodec = {
   decodeTx,
+  decodeTxBatch,
   decodeVote,
   decodeBlock,
   checkBlockBody,

@@ -5,8 +5,9 @@
 import { decodeBlock, decodeHeader, encodeBlock, makeHeader, makeTx } from '../chain/codec.ts';
 import { planVote } from '../chain/plan-vote.ts';
 import { signVote } from '../chain/sign.ts';
+import { encodeTxBatch } from '../chain/tx-batch.ts';
 import type { BlockId, ChainEntry, VoteBody } from '../chain/types.ts';
-import { bytesToHex } from '../crypto/bytes.ts';
+import { bytesToHex, concatBytes } from '../crypto/bytes.ts';
 import type { GrapevineNode } from '../node/compose.ts';
 import type { FrameStream, Network, StreamProtocol } from '../node/ports.ts';
 import * as messages from '../node/sync/messages.ts';
@@ -21,6 +22,8 @@ const WITHHOLD_MS = 30_000;
 /** How far below its tip votes who votes for old tips. */
 const OLD_TIP = 6n;
 const SPAM_MS = 400;
+/** Good transactions among which spam hides bad ones. */
+const SPAM_OTHERS = 20;
 /** What a liar claims on top of the work its tip has. */
 const CLAIMED_WORK = 2n ** 64n;
 
@@ -51,7 +54,7 @@ export function createLiar(behaviour: Behaviour, network: Network, deps: LiarDep
     case 'vote-old':
       return asIs((node) => voteBadly(behaviour, node, network, deps));
     case 'spam':
-      return asIs(() => spam(network, deps));
+      return asIs((node) => spam(node, network, deps));
     case 'selfish-miner':
       return createSelfishMiner(network, deps);
     case 'stalling':
@@ -113,18 +116,23 @@ function older(entry: ChainEntry, node: GrapevineNode): ChainEntry | undefined {
 
 // Messages -----------------------------------------------------------------------------------------------------
 
-/** What no honest node sends, one kind after the other. */
-function spam(network: Network, deps: LiarDeps): void {
+/** What no honest node sends, one kind after the other; some of it with others' good transactions around it. */
+function spam(node: GrapevineNode, network: Network, deps: LiarDeps): void {
   const { world, sim, rng, clock } = deps;
   let count = 0;
   const next = (): void => {
     if (!sim.isRunning) return;
     count += 1;
     const tx = world().transferOnce(9, count);
+    const forged = makeTx(tx, rng.bytes(64));
+    const others = node.mempool.pool.list(SPAM_OTHERS);
     const kinds = [
       () => network.publish('tx', rng.bytes(200)),
-      () => network.publish('tx', makeTx(tx, rng.bytes(64)).bytes),
-      () => network.publish('tx', makeTx({ ...tx, amount: 0n }, tx.signature).bytes),
+      () => network.publish('tx', encodeTxBatch([forged])),
+      () => network.publish('tx', encodeTxBatch([...others, forged])),
+      () => network.publish('tx', encodeTxBatch([makeTx({ ...tx, amount: 0n }, tx.signature)])),
+      () => network.publish('tx', encodeTxBatch([tx, ...others]).subarray(0, -1)),
+      () => network.publish('tx', concatBytes(Uint8Array.of(1, 0, 2), tx.bytes, forged.bytes)),
       () => network.publish('block', rng.bytes(300)),
       () => network.publish('vote', rng.bytes(210)),
     ];

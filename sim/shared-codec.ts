@@ -17,6 +17,7 @@ export function createSharedCodec(): ObjectCodec {
   >();
   return {
     decodeTx: remembered<Uint8Array, Decoded<Tx>>(OBJECT_CODEC.decodeTx),
+    decodeTxBatch: remembered<Uint8Array, Decoded<readonly Tx[]>>(OBJECT_CODEC.decodeTxBatch),
     decodeVote: remembered<Uint8Array, Decoded<Vote>>(OBJECT_CODEC.decodeVote),
     decodeBlock: remembered<Uint8Array, Decoded<Block>>(OBJECT_CODEC.decodeBlock),
     checkBlockBody(block, context) {

@@ -9,7 +9,7 @@
  * arrival, whichever batch was checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
 import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
-import type { ChainParams } from '../../chain/params.ts';
+import { type ChainParams, MAX_TX_BATCH_BYTES } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
 import type { Block, ChainId, Evidence, Header, Tx, Vote, VoteId } from '../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
@@ -71,15 +71,14 @@ export class Ingest {
   readonly #handlers: Readonly<
     Record<Lane, (items: readonly Item[], before: Promise<void>, answer: Answer) => Promise<void>>
   > = {
-    tx: (items, before, answer) => this.#txs.serve(items, before, answer),
-    api: (items, before, answer) => this.#txs.serve(items, before, answer),
+    tx: (items, before, answer) => this.#txs.serveBatches(items, before, answer),
+    api: (items, before, answer) => this.#txs.serveSubmitted(items, before, answer),
     block: (items, _, answer) => this.#serveBlocks(items, answer),
     vote: (items, before, answer) => this.#serveVotes(items, before, answer),
     evidence: (items, _, answer) => this.#serveEvidence(items, answer),
   };
   readonly #queue = new PriorityQueue<Item>();
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
-  readonly #disposers: (() => void)[] = [];
   readonly #underway: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
   /** The last batch of each lane; settled when it and all before it have taken effect. */
   readonly #tails: Record<Lane, Promise<void>> = {
@@ -94,14 +93,7 @@ export class Ingest {
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
-    this.#txs = new TxLane(deps);
-    this.#disposers.push(
-      () => this.#txs.stop(),
-      // The nodes of the branch that won may never have heard of what was mined on the one that lost.
-      deps.events.on('tx', ({ tx, from }) => {
-        if (from === 'reorg') this.#publish('tx', tx.bytes);
-      }),
-    );
+    this.#txs = new TxLane({ ...deps, publish: (batch) => this.#publish('tx', batch) });
   }
 
   queueLength(kind: Lane): number {
@@ -110,6 +102,10 @@ export class Ingest {
 
   /** Takes a message from gossip; answers it by `settle` when its verdict is known. */
   receiveGossip(message: GossipMessage): void {
+    if (message.kind === 'tx' && message.data.length > MAX_TX_BATCH_BYTES) {
+      settleOutcome(this.#deps, message, reject('batch/malformed')); // BATCH-1: nothing that takes the lane's room
+      return;
+    }
     this.#enqueue(message.kind, {
       bytes: message.data,
       from: message.from,
@@ -128,7 +124,6 @@ export class Ingest {
         done: (verdict, parked) => {
           const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
           resolve({ verdict: value, parked });
-          if (verdict.kind === 'accept') this.#publish('tx', bytes);
         },
       });
     });
@@ -140,19 +135,19 @@ export class Ingest {
    */
   async submitBlock(block: Block, bytes: Uint8Array): Promise<Verdict<Block, Reason>> {
     const verdict = await this.#deps.chain.receiveBlock(block, 'mined');
-    if (verdict.kind === 'accept') this.#publish('block', bytes); // our own goes out once it is ours to build on
+    if (verdict.kind === 'accept') void this.#publish('block', bytes); // our own goes out once it is ours to build on
     return verdict;
   }
 
   /** Publishes this node's own vote, which has been counted already. */
   publishVote(vote: Vote): void {
     this.#seenVotes.add(vote.id);
-    this.#publish('vote', vote.bytes);
+    void this.#publish('vote', vote.bytes);
   }
 
   /** Publishes evidence that this node found, or had from a peer's store. */
   publishEvidence(evidence: Evidence): void {
-    this.#publish('evidence', encodeEvidence(evidence));
+    void this.#publish('evidence', encodeEvidence(evidence));
   }
 
   /** Transactions from a peer's mempool. Returns the reason of the first that no honest peer has; the rest is taken. */
@@ -203,11 +198,11 @@ export class Ingest {
     return good.includes(false) ? 'vote/bad-signature' : votes; // VOTE-5
   }
 
-  /** Waits for what is being checked; takes nothing more from the queue. */
+  /** Waits for what is being checked, and publishes what that leaves to publish; takes nothing more from the queue. */
   async stop(): Promise<void> {
-    for (const dispose of this.#disposers.splice(0)) dispose();
     this.#stopped = true;
     await Promise.all(Object.values(this.#tails));
+    await this.#txs.stop();
   }
 
   #enqueue(kind: Lane, item: Item): void {
@@ -382,8 +377,13 @@ export class Ingest {
     }
   }
 
-  #publish(kind: TopicKind, bytes: Uint8Array): void {
-    this.#deps.network.publish(kind, bytes).catch((error: unknown) => this.internalError(error, `publish-${kind}`));
+  /** Never rejects. */
+  async #publish(kind: TopicKind, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#deps.network.publish(kind, bytes);
+    } catch (error) {
+      this.internalError(error, `publish-${kind}`);
+    }
   }
 
   internalError(error: unknown, where: string): void {

@@ -4,11 +4,14 @@
  */
 import type { Reason } from '../../chain/reasons.ts';
 import type { Metrics } from '../metrics.ts';
-import type { GossipMessage, Logger } from '../ports.ts';
+import type { GossipMessage, Logger, TopicKind } from '../ports.ts';
 
 export type OutcomeVerdict =
   | { readonly kind: 'accept' }
   | { readonly kind: 'ignore' | 'reject'; readonly reason: Reason };
+
+/** What has a verdict: a message, by topic, but for `tx`, whose messages are batches; and each transaction of a batch. */
+export type VerdictKind = TopicKind | 'batch';
 
 export interface OutcomeDeps {
   readonly metrics: Metrics;
@@ -17,8 +20,13 @@ export interface OutcomeDeps {
 
 /** Settles a gossip message. Called once for each message that entered the pipeline. */
 export function settleOutcome(deps: OutcomeDeps, message: GossipMessage, verdict: OutcomeVerdict): void {
-  const reason = verdict.kind === 'accept' ? '' : verdict.reason;
-  deps.metrics.verdicts.inc({ kind: message.kind, verdict: verdict.kind, reason });
+  const kind = message.kind === 'tx' ? 'batch' : message.kind;
+  countVerdict(deps.metrics, kind, verdict);
   message.settle(verdict.kind);
-  if (verdict.kind === 'reject') deps.logger.debug({ kind: message.kind, from: message.from, reason }, 'rejected');
+  if (verdict.kind === 'reject') deps.logger.debug({ kind, from: message.from, reason: verdict.reason }, 'rejected');
+}
+
+/** One more of a kind whose verdict is known. */
+export function countVerdict(metrics: Metrics, kind: VerdictKind, verdict: OutcomeVerdict): void {
+  metrics.verdicts.inc({ kind, verdict: verdict.kind, reason: verdict.kind === 'accept' ? '' : verdict.reason });
 }

@@ -11,7 +11,7 @@ export type Lane = TopicKind | 'api';
 
 /**
  * Messages at most, by lane, in order of service. A block is up to 1 MB, evidence 421 bytes, a vote 210, a
- * transaction 432 at most.
+ * transaction of the API 432 at most, a batch of them up to 64 KiB: see `TX_LANE_BYTES`.
  */
 export const LANE_LIMITS: Readonly<Record<Lane, number>> = {
   block: 32,
@@ -21,31 +21,61 @@ export const LANE_LIMITS: Readonly<Record<Lane, number>> = {
   tx: 8192,
 };
 export const LANES = Object.keys(LANE_LIMITS) as readonly Lane[];
+/** Bytes of batches at most, and of one peer's: it takes eight peers to fill the lane. */
+export const TX_LANE_BYTES = 8 * 1024 * 1024;
+export const TX_LANE_BYTES_PER_PEER = 1024 * 1024;
+/** What is served in one turn has at most so many bytes, or is one message: some milliseconds of decoding. */
+const TURN_BYTES = 32 * 1024;
 
-export class PriorityQueue<T> {
+export interface Queued {
+  readonly bytes: { readonly length: number };
+  /** Whose share it takes. */
+  readonly from: string;
+}
+
+export class PriorityQueue<T extends Queued> {
   readonly #lanes: Record<Lane, T[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
   readonly #heads: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
+  #txBytes = 0;
+  /** Of those who have anything in the lane. */
+  readonly #txBytesOf = new Map<string, number>();
 
   length(kind: Lane): number {
     return this.#lanes[kind].length - this.#heads[kind];
   }
 
-  /** False, and nothing kept, when the lane is full. */
+  /** False, and nothing kept, when the lane is full, or a peer's share of it. */
   push(kind: Lane, item: T): boolean {
     if (this.length(kind) >= LANE_LIMITS[kind]) return false;
+    if (kind === 'tx') {
+      const bytes = item.bytes.length;
+      const ofPeer = (this.#txBytesOf.get(item.from) ?? 0) + bytes;
+      if (ofPeer > TX_LANE_BYTES_PER_PEER || this.#txBytes + bytes > TX_LANE_BYTES) return false;
+      this.#txBytesOf.set(item.from, ofPeer);
+      this.#txBytes += bytes;
+    }
     this.#lanes[kind].push(item);
     return true;
   }
 
-  /** Up to `max` items of the most urgent lane that has any; a lane of which none may be taken is passed over. */
+  /**
+   * Up to `max` items, of which the second and later ones fit into `TURN_BYTES`, of the most urgent lane that has any;
+   * a lane of which none may be taken is passed over.
+   */
   take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
     for (const kind of LANES) {
       const waiting = this.length(kind);
       if (waiting === 0 || max[kind] === 0) continue;
       const lane = this.#lanes[kind];
       const head = this.#heads[kind];
-      const items = lane.slice(head, head + max[kind]);
-      this.#heads[kind] = head + items.length;
+      let end = head;
+      for (let bytes = 0; end < lane.length && end - head < max[kind]; end++) {
+        bytes += lane[end]!.bytes.length;
+        if (bytes > TURN_BYTES && end > head) break;
+      }
+      const items = lane.slice(head, end);
+      if (kind === 'tx') for (const item of items) this.#release(item);
+      this.#heads[kind] = end;
       if (this.#heads[kind] > 256 && this.#heads[kind] * 2 > lane.length) {
         lane.splice(0, this.#heads[kind]);
         this.#heads[kind] = 0;
@@ -53,5 +83,12 @@ export class PriorityQueue<T> {
       return { kind, items };
     }
     return undefined;
+  }
+
+  #release({ from, bytes }: T): void {
+    this.#txBytes -= bytes.length;
+    const left = this.#txBytesOf.get(from)! - bytes.length;
+    if (left === 0) this.#txBytesOf.delete(from);
+    else this.#txBytesOf.set(from, left);
   }
 }

@@ -20,6 +20,7 @@ import {
 } from '../../chain/codec.ts';
 import { MAX_U64 } from '../../chain/params.ts';
 import { signTx, signVote } from '../../chain/sign.ts';
+import { claimedTxCount, decodeTxBatch, encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Block, Header, Tx, Vote } from '../../chain/types.ts';
 import { addressFromBytes } from '../../crypto/address.ts';
 import { bytesToHex, concatBytes, equalBytes } from '../../crypto/bytes.ts';
@@ -41,6 +42,7 @@ const tx: fc.Arbitrary<Tx> = fc
   .tuple(fc.record({ ...txFields, publicKey }), bytes(64))
   .map(([body, signature]) => makeTx(body, signature));
 const signedTx: fc.Arbitrary<Tx> = fc.tuple(fc.record(txFields), secretKey).map(([body, key]) => signTx(body, key));
+const batch = fc.uniqueArray(tx, { minLength: 1, maxLength: 5, selector: ({ id }) => id });
 const voteFields = { chainId, source: checkpoint, target: checkpoint };
 const vote: fc.Arbitrary<Vote> = fc
   .tuple(fc.record({ ...voteFields, publicKey }), bytes(64))
@@ -91,6 +93,7 @@ const resize: fc.Arbitrary<Damage> = fc.oneof(
 
 const decoders: readonly (readonly [string, fc.Arbitrary<Uint8Array>, (b: Uint8Array) => Uint8Array | undefined])[] = [
   ['tx', tx.map((value) => value.bytes), (b) => valueIn(decodeTx(b))?.bytes],
+  ['batch', batch.map(encodeTxBatch), (b) => encoded(valueIn(decodeTxBatch(b)), encodeTxBatch)],
   ['header', header.map((value) => value.bytes), (b) => encoded(valueIn(decodeHeader(b)), encodeHeader)],
   ['block', block.map(encodeBlock), (b) => encoded(valueIn(decodeBlock(b)), encodeBlock)],
   ['vote', vote.map((value) => value.bytes), (b) => valueIn(decodeVote(b))?.bytes],
@@ -126,6 +129,16 @@ describe('decode(encode(x)) = x', () => {
     fc.assert(
       fc.property(block, (x) => {
         expect(decodeBlock(encodeBlock(x))).toEqual({ ok: true, value: x });
+      }),
+    );
+  });
+
+  it('for batches of transactions, whose count is told without decoding', () => {
+    fc.assert(
+      fc.property(batch, (txs) => {
+        const bytes = encodeTxBatch(txs);
+        expect(decodeTxBatch(bytes)).toEqual({ ok: true, value: txs });
+        expect(claimedTxCount(bytes)).toBe(txs.length);
       }),
     );
   });

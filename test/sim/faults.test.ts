@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { encodeBlock, encodeEvidence, makeTx } from '../../chain/codec.ts';
+import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import { LANE_LIMITS } from '../../node/pipeline/priority-queue.ts';
 import type { TopicKind } from '../../node/ports.ts';
@@ -253,14 +254,14 @@ test('10,000 invalid transactions from one peer: it is disconnected, others are 
     signature[index % 64]! ^= 1 + (index >> 6);
     const memo = new TextEncoder().encode(`${index}`);
     const body = { ...valid, memo, ...(index % 3 === 0 && { amount: 0n }) };
-    const { bytes } = makeTx(body, signature);
+    const bytes = encodeTxBatch([makeTx(body, signature)]);
     await flooder.publish('tx', index % 3 === 1 ? bytes.subarray(0, 150) : bytes);
   }
   await world.run(5_000);
   expect(flooder.peers()).toEqual([]);
   const a = world.node('a');
   expect(world.trace.lines().filter((line) => line.includes(' a banned flooder'))).toHaveLength(1);
-  expect(await counted(a, 'verdicts', { kind: 'tx', verdict: 'reject' })).toBeLessThanOrEqual(1_100);
+  expect(await counted(a, 'verdicts', { kind: 'batch', verdict: 'reject' })).toBeLessThanOrEqual(1_100);
   expect(world.trace.lines().filter((line) => / [bcd] penalized /.test(line))).toEqual([]);
   expect(await submit(world, 'a', valid)).toBe('accept');
   await world.until(
@@ -279,13 +280,14 @@ test('garbage, cut and over-long bytes on each topic are rejected, and their sen
   const a = world.node('a');
   const tip = await a.node.chain.block(a.tipId);
   const good: Record<TopicKind, Uint8Array> = {
-    tx: world.transfer(0).bytes,
+    tx: encodeTxBatch([world.transfer(0)]),
     block: encodeBlock(tip!),
     vote: a.node.agreement.agreement.votesFrom(0n)[0]!.bytes,
     evidence: encodeEvidence(doubleVote(world, 'b', a.height)),
   };
   let peers = 0;
-  for (const [kind, bytes] of Object.entries(good) as [TopicKind, Uint8Array][]) {
+  for (const [topic, bytes] of Object.entries(good) as [TopicKind, Uint8Array][]) {
+    const kind = topic === 'tx' ? 'batch' : topic;
     const spoilt = [
       new Uint8Array(0),
       Uint8Array.of(1),
@@ -301,11 +303,11 @@ test('garbage, cut and over-long bytes on each topic are rejected, and their sen
       const peer = await startHostilePeer(world, { name: `evil${peers}`, links: ['a'] });
       await world.until('connected', () => peer.peers().length === 1, 5_000);
       const before = await counted(a, 'verdicts', { kind, verdict: 'reject', reason: `${kind}/malformed` });
-      await peer.publish(kind, each);
+      await peer.publish(topic, each);
       await world.run(500);
       const after = await counted(a, 'verdicts', { kind, verdict: 'reject', reason: `${kind}/malformed` });
       expect(after - before, `${kind} ${index}`).toBe(1);
-      for (let more = 0; more < 12; more++) await peer.publish(kind, Uint8Array.of(0xff, more, index));
+      for (let more = 0; more < 12; more++) await peer.publish(topic, Uint8Array.of(0xff, more, index));
       await world.run(500);
       expect(peer.peers(), `${kind} ${index}`).toEqual([]);
     }

@@ -1,6 +1,7 @@
 /** What checking costs: a signature check is made only where it can change something, and nobody waits for others'. */
 import { expect, test } from 'vitest';
 import { makeTx } from '../../chain/codec.ts';
+import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import { publicKeyOf } from '../../crypto/keys.ts';
 import type { Network, SignatureItem } from '../../node/ports.ts';
@@ -61,15 +62,16 @@ test('TX-9, TX-11: transactions of penniless accounts and with used nonces cost 
   const mined = world.transfer(0);
   await feed(a, branchOn(world.genesis, world.genesis.entry, 1, { miner: 'm', txs: () => [mined] }));
   checked.length = 0;
-  for (let index = 0; index < 100; index++) await peer.publish('tx', unsigned(world, `penniless ${index}`, 0n).bytes);
-  await peer.publish('tx', unsigned(world, 'account 0', 0n).bytes);
-  await peer.publish('tx', mined.bytes);
+  for (let index = 0; index < 100; index++)
+    await peer.publish('tx', encodeTxBatch([unsigned(world, `penniless ${index}`, 0n)]));
+  await peer.publish('tx', encodeTxBatch([unsigned(world, 'account 0', 0n)]));
+  await peer.publish('tx', encodeTxBatch([mined]));
   await world.run(1_000);
   expect(await verdicts(a, 'tx')).toEqual({ 'ignore tx/balance-low': 100, 'ignore tx/nonce-used': 2 });
   expect(checked).toHaveLength(0);
   expect(peer.peers()).toHaveLength(1);
   const good = world.transfer(1);
-  await peer.publish('tx', good.bytes);
+  await peer.publish('tx', encodeTxBatch([good]));
   await world.run(1_000);
   expect(a.node.mempool.pool.has(good.id)).toBe(true);
   expect(checked).toHaveLength(1);
@@ -115,7 +117,7 @@ test('VOTE-3, VOTE-6, VOTE-7: strangers’, known and old votes cost no signatur
 test('a transaction from the API does not wait behind the thousand of a peer', async () => {
   const { world, a, peer, checked } = await openLab({ trusts: true });
   for (let index = 0; index < 1_000; index++) {
-    await peer.publish('tx', unsigned(world, `account ${index % 9}`, BigInt(Math.floor(index / 9))).bytes);
+    await peer.publish('tx', encodeTxBatch([unsigned(world, `account ${index % 9}`, BigInt(Math.floor(index / 9)))]));
   }
   await world.until('they wait', () => a.node.ingest.queueLength('tx') === 1_000, 1_000);
   const own = world.transfer(9);
@@ -133,15 +135,16 @@ test('a transaction from the API does not wait behind the thousand of a peer', a
 test('what a peer sent before it was refused is not checked any more', async () => {
   const { world, a, peer, checked } = await openLab();
   for (let index = 0; index < 1_000; index++) {
-    const { bytes } = unsigned(world, `account ${index % 9}`, BigInt(index));
-    await peer.publish('tx', bytes);
+    await peer.publish('tx', encodeTxBatch([unsigned(world, `account ${index % 9}`, BigInt(index))]));
   }
   await world.run(2_000);
   expect(peer.peers()).toEqual([]);
   expect(checked.length).toBeGreaterThan(0);
   expect(checked.length).toBeLessThanOrEqual(128);
-  const { 'reject tx/bad-signature': rejected, ...others } = await verdicts(a, 'tx');
-  expect(rejected).toBe(checked.length);
-  expect(others['ignore overloaded']).toBe(1_000 - checked.length);
+  expect(await verdicts(a, 'tx')).toEqual({ 'reject tx/bad-signature': checked.length });
+  expect(await verdicts(a, 'batch')).toEqual({
+    'reject batch/bad-tx': checked.length,
+    'ignore overloaded': 1_000 - checked.length,
+  });
   await expectHealthy(world);
 });

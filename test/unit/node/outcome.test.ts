@@ -20,13 +20,13 @@ test('accept: forwarded, counted', async () => {
 });
 
 test('ignore: not forwarded, counted with its reason', async () => {
-  const { calls, counts } = await settled('tx', ignore('tx/nonce-gap'));
+  const { calls, counts } = await settled('vote', ignore('vote/too-old'));
   expect(calls).toEqual(['ignore']);
-  expect(counts).toMatchObject([{ value: 1, labels: { kind: 'tx', verdict: 'ignore', reason: 'tx/nonce-gap' } }]);
+  expect(counts).toMatchObject([{ value: 1, labels: { kind: 'vote', verdict: 'ignore', reason: 'vote/too-old' } }]);
 });
 
 test.each([
-  ['tx', 'tx/bad-signature'],
+  ['tx', 'batch/bad-tx'],
   ['vote', 'vote/bad-signature'],
   ['block', 'block/bad-pow'],
 ] as const)(
@@ -34,6 +34,8 @@ test.each([
   async (kind, reason) => {
     const { calls, counts } = await settled(kind, reject(reason));
     expect(calls).toEqual(['reject']);
-    expect(counts).toMatchObject([{ value: 1, labels: { kind, verdict: 'reject', reason } }]);
+    // A message on the topic `tx` is a batch; its transactions are counted each by itself.
+    const counted = kind === 'tx' ? 'batch' : kind;
+    expect(counts).toMatchObject([{ value: 1, labels: { kind: counted, verdict: 'reject', reason } }]);
   },
 );

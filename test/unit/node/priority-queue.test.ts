@@ -1,11 +1,47 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { LANE_LIMITS, LANES, PriorityQueue } from '../../../node/pipeline/priority-queue.ts';
+import {
+  LANE_LIMITS,
+  LANES,
+  type Lane,
+  PriorityQueue,
+  TX_LANE_BYTES,
+  TX_LANE_BYTES_PER_PEER,
+} from '../../../node/pipeline/priority-queue.ts';
 
 const EACH = { block: 1, evidence: 2, vote: 2, api: 1, tx: 3 };
+const ALL = { block: 9999, evidence: 9999, vote: 9999, api: 9999, tx: 9999 };
+
+interface Item {
+  readonly name: string | number;
+  readonly from: string;
+  readonly bytes: { readonly length: number };
+}
+
+/** A queue of small items, told apart by their names. */
+class Names<T extends string | number> {
+  readonly #queue = new PriorityQueue<Item>();
+
+  push(kind: Lane, name: T): boolean {
+    return this.#queue.push(kind, item(name, 1));
+  }
+
+  take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
+    const taken = this.#queue.take(max);
+    return taken && { kind: taken.kind, items: taken.items.map(({ name }) => name as T) };
+  }
+
+  length(kind: Lane): number {
+    return this.#queue.length(kind);
+  }
+}
+
+function item(name: string | number, length: number, from = 'peer'): Item {
+  return { name, from, bytes: { length } };
+}
 
 test('blocks first, then votes, then transactions of the API, then of peers; in order of arrival within a lane', () => {
-  const queue = new PriorityQueue<string>();
+  const queue = new Names<string>();
   for (const [kind, item] of [
     ['tx', 't1'],
     ['vote', 'v1'],
@@ -30,7 +66,7 @@ test('blocks first, then votes, then transactions of the API, then of peers; in 
 });
 
 test.each(LANES)('a full %s lane refuses the newcomer, and takes one again when one has left', (kind) => {
-  const queue = new PriorityQueue<number>();
+  const queue = new Names<number>();
   for (let at = 0; at < LANE_LIMITS[kind]; at++) expect(queue.push(kind, at)).toBe(true);
   expect(queue.push(kind, -1)).toBe(false);
   expect(queue.length(kind)).toBe(LANE_LIMITS[kind]);
@@ -47,7 +83,7 @@ test('property: behaves as plain lists', () => {
   );
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
-      const queue = new PriorityQueue<number>();
+      const queue = new Names<number>();
       const model: Record<(typeof LANES)[number], number[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
       const push = (kind: (typeof LANES)[number], item: number): void => {
         const fits = model[kind].length < LANE_LIMITS[kind];
@@ -68,4 +104,29 @@ test('property: behaves as plain lists', () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test('of the bytes of batches a peer has a share, and all together a bound; both are free again when served', () => {
+  const queue = new PriorityQueue<Item>();
+  const each = 64 * 1024;
+  const share = TX_LANE_BYTES_PER_PEER / each;
+  const peers = TX_LANE_BYTES / TX_LANE_BYTES_PER_PEER;
+  for (let peer = 0; peer < peers; peer++) {
+    for (let at = 0; at < share; at++) expect(queue.push('tx', item(at, each, `peer ${peer}`))).toBe(true);
+    expect(queue.push('tx', item('over the share', 1, `peer ${peer}`))).toBe(false);
+  }
+  expect(queue.push('tx', item('over the bound', 1, 'another'))).toBe(false);
+  expect(queue.push('vote', item('a vote', 210, 'another'))).toBe(true);
+  expect(queue.take(ALL)).toMatchObject({ kind: 'vote' });
+  expect(queue.take(ALL)?.items).toMatchObject([{ from: 'peer 0' }]);
+  expect(queue.push('tx', item('in its place', each, 'another'))).toBe(true);
+  expect(queue.push('tx', item('one more', 1, 'peer 0'))).toBe(false);
+});
+
+test('one turn has 32 KiB, or one message', () => {
+  const queue = new PriorityQueue<Item>();
+  for (const [at, kib] of [64, 16, 16, 1, 40, 2].entries()) queue.push('tx', item(at, kib * 1024));
+  const turns = [];
+  for (let turn = queue.take(ALL); turn !== undefined; turn = queue.take(ALL)) turns.push(turn.items);
+  expect(turns.map((items) => items.map(({ name }) => name))).toEqual([[0], [1, 2], [3], [4], [5]]);
 });

@@ -4,6 +4,7 @@ import { encodeBlock, makeHeader } from '../../../chain/codec.ts';
 import { signTx } from '../../../chain/sign.ts';
 import { meetsTarget } from '../../../chain/target.ts';
 import { buildTemplate } from '../../../chain/template.ts';
+import { encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import type { SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
@@ -40,7 +41,7 @@ function transfer(nonce: bigint, from = alice): Tx {
 
 /** Of another sender than the blocks': one that is mined would be refused for its nonce. The signature is another's. */
 function forged(nonce: bigint): Uint8Array {
-  const bytes = transfer(nonce, bob).bytes.slice();
+  const bytes = encodeTxBatch([transfer(nonce, bob)]);
   bytes[bytes.length - 1]! ^= 1;
   return bytes;
 }
@@ -103,7 +104,7 @@ describe('the spine', () => {
 
   test('batches take effect in order of arrival, whichever was checked first', async () => {
     const txs = Array.from({ length: 130 }, (_, i) => transfer(BigInt(i)));
-    const verdicts = Promise.all(txs.map((tx) => fixture.gossip('tx', tx.bytes)));
+    const verdicts = Promise.all(txs.map((tx) => fixture.gossip('tx', encodeTxBatch([tx]))));
     await verifier.waitFor(2);
     expect(verifier.calls.map(({ items }) => items.length)).toEqual([128, 2]);
     verifier.calls[1]!.answer();
@@ -120,11 +121,11 @@ describe('the spine', () => {
     expect(await fixture.node.ingest.submitTx(tx.bytes)).toMatchObject({
       verdict: { kind: 'ignore', reason: 'overloaded' },
     });
-    expect(await fixture.gossip('tx', tx.bytes)).toBe('ignore');
+    expect(await fixture.gossip('tx', encodeTxBatch([tx]))).toBe('ignore');
     const { values } = await fixture.metrics.queueDropped.get();
     expect(values).toEqual(['api', 'tx'].map((kind) => ({ value: 1, labels: { kind } })));
     verifier.isBusy = false;
-    const again = fixture.gossip('tx', tx.bytes);
+    const again = fixture.gossip('tx', encodeTxBatch([tx]));
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await again).toBe('accept');
@@ -134,7 +135,7 @@ describe('the spine', () => {
 describe('a signature is checked once', () => {
   test('from the mempool into a block', async () => {
     const tx = transfer(0n);
-    const first = fixture.gossip('tx', tx.bytes);
+    const first = fixture.gossip('tx', encodeTxBatch([tx]));
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await first).toBe('accept');
@@ -164,7 +165,7 @@ describe('a signature is checked once', () => {
     const tx = transfer(0n);
     const child = mine(other, [tx]);
     await other.node.stop();
-    const first = fixture.gossip('tx', tx.bytes);
+    const first = fixture.gossip('tx', encodeTxBatch([tx]));
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await first).toBe('accept');
