@@ -42,6 +42,8 @@ export async function composeFixture(options: {
   readonly store: Store;
   readonly verifier: SignatureVerifier;
   readonly mempoolMaxBytes?: number;
+  /** What the node publishes goes here. */
+  readonly publish?: Network['publish'];
 }): Promise<NodeFixture> {
   const metrics = createMetrics({ processMetrics: false });
   const node = await composeNode(
@@ -59,7 +61,7 @@ export async function composeFixture(options: {
       clock: createSystemClock(),
       rng: createSystemRng(),
       logger: silentLogger,
-      network: loneNetwork,
+      network: { ...loneNetwork, ...(options.publish && { publish: options.publish }) },
       store: options.store,
       verifier: options.verifier,
       solver: idleSolver,

@@ -4,7 +4,7 @@ import { encodeBlock, makeHeader } from '../../../chain/codec.ts';
 import { signTx } from '../../../chain/sign.ts';
 import { meetsTarget } from '../../../chain/target.ts';
 import { buildTemplate } from '../../../chain/template.ts';
-import { encodeTxBatch } from '../../../chain/tx-batch.ts';
+import { decodeTxBatch, encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import type { SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
@@ -174,4 +174,24 @@ describe('a signature is checked once', () => {
     await expect.poll(() => fixture.node.chain.tip.header.id, { timeout: 5000 }).toBe(child.header.id);
     expect(verifier.calls.flatMap(({ items }) => items).length).toBe(1);
   });
+});
+
+test('a node that stops publishes what it has taken from the API, though its batch was still to wait', async () => {
+  const published: string[][] = [];
+  const node = await composeFixture({
+    genesis,
+    store: await openMemoryStore(),
+    verifier: { verify: (items) => Promise.resolve(items.map((item) => nobleBackend.verify(item))) },
+    async publish(_kind, data) {
+      const batch = decodeTxBatch(data);
+      published.push(batch.ok ? batch.value.map(({ id }) => id) : []);
+      return { kind: 'sent', recipients: 1 };
+    },
+  });
+  const txs = Array.from({ length: 5 }, (_, nonce) => transfer(BigInt(nonce)));
+  for (const tx of txs) {
+    expect((await node.node.ingest.submitTx(tx.bytes)).verdict.kind).toBe('accept');
+  }
+  await node.node.stop();
+  expect(published.flat()).toEqual(txs.map(({ id }) => id));
 });
