@@ -55,7 +55,10 @@ export interface TxAnswer {
   readonly parked: boolean;
 }
 
-/** Messages served per turn: enough to fill a verifier's batch, few enough to let a block in between. */
+/**
+ * Messages served per turn, fewer where they are long (`TURN_BYTES`): enough to fill a verifier's batch, few enough to
+ * let a block in between.
+ */
 const BATCH: Readonly<Record<Lane, number>> = { block: 1, evidence: 16, vote: 64, api: 64, tx: 128 };
 /** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
 const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 4, api: 4, tx: 8 };
