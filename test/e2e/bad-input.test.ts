@@ -14,12 +14,14 @@ import { encodeBlock, makeTx } from '../../chain/codec.ts';
 import { type Genesis, parseGenesis } from '../../chain/genesis.ts';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import { signTx, signVote } from '../../chain/sign.ts';
+import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import { createSystemClock } from '../../node/adapters.ts';
 import { createHost, type Host } from '../../node/net/host.ts';
 import { identityOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import { topicName } from '../../node/net/topics.ts';
+import type { VerdictKind } from '../../node/pipeline/outcome.ts';
 import type { StreamProtocol, TopicKind } from '../../node/ports.ts';
 import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import { requestStatus } from '../../node/sync/requests.ts';
@@ -72,7 +74,7 @@ function transfer(ofNonce: bigint): Tx {
 async function expectUnharmed(): Promise<void> {
   const tx = transfer(nonce);
   nonce += 1n;
-  await honest.network.publish('tx', tx.bytes);
+  await honest.network.publish('tx', encodeTxBatch([tx]));
   const state = await eventually("the honest peer's transaction", async () => {
     return (await node.client.transaction(tx.id).catch(() => undefined))?.state; // 404 until it has come
   });
@@ -151,7 +153,7 @@ async function isPeer(id: string): Promise<boolean> {
   return (await node.client.peers()).peers.some((peer) => peer.id === id);
 }
 
-async function rejected(kind: TopicKind, reason: string): Promise<number> {
+async function rejected(kind: VerdictKind, reason: string): Promise<number> {
   return metricSum(await node.client.metrics(), 'grapevine_verdicts_total', { kind, verdict: 'reject', reason });
 }
 
@@ -266,10 +268,13 @@ describe('gossip', () => {
     const { chainId, publicKey, to, amount, fee, memo } = transfer(0n);
     const invalid = Array.from({ length: 10_000 }, (_, i) => {
       const signature = Uint8Array.from([...randomBytes(32), 0, ...randomBytes(31)]); // a low S, of nothing
-      return makeTx({ chainId, publicKey, nonce: BigInt(i), to, amount, fee, memo }, signature).bytes;
+      return makeTx({ chainId, publicKey, nonce: BigInt(i), to, amount, fee, memo }, signature);
     });
     const before = await rejected('tx', 'tx/bad-signature');
-    for (let at = 0; at < invalid.length; at += 500) hostile.gossip('tx', invalid.slice(at, at + 500));
+    for (let at = 0; at < invalid.length; at += 500) {
+      const alone = invalid.slice(at, at + 500).map((tx) => encodeTxBatch([tx]));
+      hostile.gossip('tx', alone);
+    }
     await expectUnharmed();
     await eventually('cut off', async () => !hostile.isConnected && !(await isPeer(hostile.id)));
     expect(node.running.logs().some(({ msg, peer }) => msg === 'peer banned' && peer === hostile.id)).toBe(true);
@@ -277,6 +282,13 @@ describe('gossip', () => {
     const after = (await rejected('tx', 'tx/bad-signature')) - before;
     expect(after).toBeGreaterThanOrEqual(11);
     expect(after).toBeLessThanOrEqual(DEVNET_NETWORK.gossip.maxUnsettledPerPeer);
+    // In batches one is enough: ten of its transactions cost as much as ten messages.
+    const inBatches = await Hostile.connect(67);
+    await eventually('connected', () => isPeer(inBatches.id));
+    for (let at = 0; at < invalid.length; at += 100) {
+      inBatches.gossip('tx', [encodeTxBatch(invalid.slice(at, at + 100))]);
+    }
+    await eventually('cut off', async () => !inBatches.isConnected && !(await isPeer(inBatches.id)));
     await hostile.host.dial(multiaddr(node.address)).catch(() => undefined); // refused now, or closed at once
     await eventually('still refused', async () => !hostile.isConnected && !(await isPeer(hostile.id)));
     await expectUnharmed();
@@ -286,7 +298,12 @@ describe('gossip', () => {
     'truncated and over-long bytes on the %s topic are rejected as malformed',
     async (kind) => {
       const hostile = await Hostile.connect(70 + net.KINDS.indexOf(kind));
-      const valid = { tx: () => transfer(0n).bytes, block: () => encodeBlock(genesis.block), vote: voteBytes }[kind]();
+      const name = kind === 'tx' ? 'batch' : kind;
+      const valid = {
+        tx: () => encodeTxBatch([transfer(0n)]),
+        block: () => encodeBlock(genesis.block),
+        vote: voteBytes,
+      }[kind]();
       const tail = (length: number): Uint8Array => Uint8Array.from([...valid, ...new Uint8Array(length)]);
       const bad = [
         ...[1, Math.floor(valid.length / 2), valid.length - 1].map((length) => valid.slice(0, length)),
@@ -294,10 +311,10 @@ describe('gossip', () => {
         Uint8Array.from([...valid, ...new Uint8Array(MAX_BLOCK_BYTES + 1 - valid.length)]),
         new Uint8Array(randomBytes(300)),
       ];
-      const before = await rejected(kind, `${kind}/malformed`);
+      const before = await rejected(name, `${name}/malformed`);
       hostile.gossip(kind, bad.slice(0, 4));
       for (const data of bad.slice(4)) hostile.gossip(kind, [data]);
-      await eventually('all rejected', async () => (await rejected(kind, `${kind}/malformed`)) === before + bad.length);
+      await eventually('all rejected', async () => (await rejected(name, `${name}/malformed`)) === before + bad.length);
       await expectUnharmed();
       expect(await isPeer(hostile.id)).toBe(true); // 70 points, a hundred would be too many
     },
