@@ -42,8 +42,8 @@ export interface ApiBackendDeps {
   readonly genesisDoc: object;
   readonly voter: Address | undefined;
   readonly signatureBackend: string;
-  /** Distinct gossip messages and copies received since the start. */
-  readonly gossipCounts: () => Promise<{ readonly messages: number; readonly copies: number }>;
+  /** What has come by gossip since the start. */
+  readonly gossipCounts: () => Promise<NodeStatus['gossip']>;
   readonly internalErrors: () => Promise<number>;
 }
 

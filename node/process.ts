@@ -16,7 +16,7 @@ import { composeNode, type GrapevineNode } from './compose.ts';
 import type { NodeConfig } from './config.ts';
 import { createMetrics } from './metrics.ts';
 import { createWorkerSolver } from './mining/worker-solver.ts';
-import { gossipCounts } from './net/gossip-metrics.ts';
+import { gossipCounts, gossipTxCopies } from './net/gossip-metrics.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from './net/libp2p-network.ts';
 import type { Logger } from './ports.ts';
 import { openLevelStore } from './store/open-level-store.ts';
@@ -122,9 +122,13 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
       signatureBackend: backend.name,
       gossipCounts: async () => {
         const counts = Object.values(await gossipCounts(metrics.registry));
+        const { values } = await metrics.verdicts.get();
+        const taken = values.find(({ labels }) => labels.kind === 'tx' && labels.verdict === 'accept');
         return {
           messages: counts.reduce((sum, { received, duplicates }) => sum + received - duplicates, 0),
           copies: counts.reduce((sum, { received }) => sum + received, 0),
+          txs: taken?.value ?? 0,
+          txCopies: await gossipTxCopies(metrics.registry),
         };
       },
       internalErrors: async () => {

@@ -40,7 +40,10 @@ function printStatus(status: NodeStatus): void {
     ['mempool', `${mempool.count} transactions, ${mempool.bytes} bytes${parked}`],
     ['mining', `${mining.mode}${finds}`],
     ['voting', voting.movedAway ? 'no: moved away' : voting.elector ? (voting.address ?? 'yes') : 'no'],
-    ['gossip', `${gossip.messages} messages, ${gossip.copies} copies`],
+    [
+      'gossip',
+      `${gossip.messages} messages, ${gossip.copies} copies; ${gossip.txs} transactions, ${gossip.txCopies} copies`,
+    ],
     ['errors', String(status.internalErrors)],
   ]);
 }

@@ -482,6 +482,8 @@ export const NodeStatus = Type.Object(
     gossip: Type.Object({
       messages: Type.Integer({ description: 'Distinct messages received since the start' }),
       copies: Type.Integer({ description: 'Received since the start, repetitions included' }),
+      txs: Type.Integer({ description: 'Transactions taken from batches since the start' }),
+      txCopies: Type.Integer({ description: 'Transactions in all batches received, repetitions included' }),
     }),
     signatures: Type.String({ description: 'The signature backend that runs' }),
     internalErrors: Type.Integer({ description: "Exceptions where a verdict was due: this node's own bugs" }),

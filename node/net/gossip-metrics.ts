@@ -83,6 +83,8 @@ export function createGossipMetricsRegister(registry: Registry): GossipMetricsRe
   };
 }
 
+const TX_COPIES = 'grapevine_gossip_tx_copies_total';
+
 export interface GossipStats {
   /** Own messages waiting for a peer to take them. */
   readonly queued: number;
@@ -92,6 +94,8 @@ export interface GossipStats {
   readonly unsettled: number;
   /** Others' messages not handed in: too many waited, or their peer was banned. */
   readonly refused: number;
+  /** Transactions in all copies of batches that arrived, as the batches claim. */
+  readonly txCopies: number;
 }
 
 /** Shows `stats` in `registry`, read when it is scraped. */
@@ -110,6 +114,7 @@ export function registerGossipStats(registry: Registry, stats: () => GossipStats
   show('grapevine_gossip_dropped_total', 'Own messages dropped, too many waited', ({ dropped }) => dropped);
   show('grapevine_gossip_unsettled', 'Messages waiting for their verdict', ({ unsettled }) => unsettled);
   show('grapevine_gossip_refused_total', 'Messages not handed in, too many waited', ({ refused }) => refused);
+  show(TX_COPIES, 'Transactions in all copies of batches that arrived', ({ txCopies }) => txCopies);
 }
 
 /** Copies of messages that arrived by gossip. */
@@ -135,4 +140,15 @@ export async function gossipCounts(registry: Registry): Promise<Readonly<Record<
   const duplicates = await read('gossipsub_pre_validation_duplicate_total');
   const of = (kind: TopicKind) => ({ received: received.get(kind) ?? 0, duplicates: duplicates.get(kind) ?? 0 });
   return Object.fromEntries(TOPIC_KINDS.map((kind) => [kind, of(kind)])) as Record<TopicKind, GossipCounts>;
+}
+
+/**
+ * Transactions in all copies of batches that a node has received so far: the numerator of copies per transaction, where
+ * batches are cut in several ways. 0 for a registry without gossip metrics.
+ *
+ * @param registry the one given to `createLibp2pNetwork`
+ */
+export async function gossipTxCopies(registry: Registry): Promise<number> {
+  const metric = registry.getSingleMetric(TX_COPIES);
+  return metric instanceof Gauge ? ((await metric.get()).values[0]?.value ?? 0) : 0;
 }

@@ -10,6 +10,7 @@ import type {
 import { gossipsub, StrictNoSign } from '@chainsafe/libp2p-gossipsub';
 import type { Registry } from 'prom-client';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
+import { claimedTxCount } from '../../chain/tx-batch.ts';
 import type { ChainId } from '../../chain/types.ts';
 import {
   type Clock,
@@ -145,6 +146,8 @@ export class Gossip {
   #outboxBytes = 0;
   #dropped = 0;
   #refused = 0;
+  /** Transactions in all copies of batches that arrived. */
+  #txCopies = 0;
   #flushing = false;
   /** Connected peer → heartbeats without gossip streams. Rebuilt at each heartbeat from the connections. */
   #missing = new Map<PeerKey, { readonly heartbeats: number; readonly wasThere: boolean }>();
@@ -159,6 +162,7 @@ export class Gossip {
       dropped: this.#dropped,
       unsettled: this.#unsettled.size,
       refused: this.#refused,
+      txCopies: this.#txCopies,
     }));
   }
 
@@ -223,7 +227,11 @@ export class Gossip {
       msgIdFn: (message) => Buffer.from(id(message.topic, message.data), 'hex'),
       // Not a cheaper hash: whoever finds a collision in one would silence another's message. The digest is kept,
       // so that each copy is hashed once.
-      fastMsgIdFn: (message) => id(message.topic, message.data ?? new Uint8Array(0)),
+      fastMsgIdFn: ({ topic, data = new Uint8Array(0) }) => {
+        // Asked once for each copy that arrives.
+        if (this.#kinds.get(topic) === 'tx') this.#txCopies += claimedTxCount(data);
+        return id(topic, data);
+      },
       msgIdToStrFn: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex'),
       asyncValidation: true,
       emitSelf: false,

@@ -42,7 +42,9 @@ export interface DevnetReport {
   readonly finalHeight: number;
   readonly sameTip: boolean;
   readonly propagationMs: Percentiles;
+  /** Of each gossip message that a node received, and of each transaction, whichever batches it came in. */
   readonly copiesPerMessage: number;
+  readonly copiesPerTx: number;
   readonly errors: number;
   readonly kills: number;
   readonly rssMb: { readonly max: number };
@@ -66,6 +68,8 @@ interface Member {
   pastErrors: number;
   pastMessages: number;
   pastCopies: number;
+  pastTxs: number;
+  pastTxCopies: number;
   stopEvents: AbortController;
 }
 
@@ -171,6 +175,8 @@ export class Devnet {
         pastErrors: 0,
         pastMessages: 0,
         pastCopies: 0,
+        pastTxs: 0,
+        pastTxCopies: 0,
         stopEvents: new AbortController(),
       });
     }
@@ -296,15 +302,23 @@ export class Devnet {
     await this.refresh();
     for (const member of this.#members) this.#bankCounts(member);
     await this.sampleMemory();
-    const messages = this.#members.reduce((sum, { pastMessages }) => sum + pastMessages, 0);
-    const copies = this.#members.reduce((sum, { pastCopies }) => sum + pastCopies, 0);
+    const total = (of: (member: Member) => number): number => this.#members.reduce((sum, each) => sum + of(each), 0);
+    const ratio = (copies: number, things: number): number =>
+      things === 0 ? 0 : Math.round((copies / things) * 100) / 100;
     return {
       nodes: dir.shape.nodes,
       readyMs: this.#readyMs,
       ...this.#traffic.counts,
       ...outcome,
       propagationMs: this.#traffic.propagationMs,
-      copiesPerMessage: messages === 0 ? 0 : Math.round((copies / messages) * 100) / 100,
+      copiesPerMessage: ratio(
+        total(({ pastCopies }) => pastCopies),
+        total(({ pastMessages }) => pastMessages),
+      ),
+      copiesPerTx: ratio(
+        total(({ pastTxCopies }) => pastTxCopies),
+        total(({ pastTxs }) => pastTxs),
+      ),
       errors:
         this.#unexpectedExits + this.#failures + this.#members.reduce((sum, { pastErrors }) => sum + pastErrors, 0),
       kills: this.#kills,
@@ -346,6 +360,8 @@ export class Devnet {
     member.pastErrors += member.status.internalErrors;
     member.pastMessages += member.status.gossip.messages;
     member.pastCopies += member.status.gossip.copies;
+    member.pastTxs += member.status.gossip.txs;
+    member.pastTxCopies += member.status.gossip.txCopies;
   }
 
   #follow(member: Member, signal: AbortSignal): void {

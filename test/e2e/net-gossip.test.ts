@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
+import { MAX_BLOCK_BYTES, MIN_TX_BYTES } from '../../chain/params.ts';
 import { createSystemClock } from '../../node/adapters.ts';
-import { gossipCounts } from '../../node/net/gossip-metrics.ts';
+import { gossipCounts, gossipTxCopies } from '../../node/net/gossip-metrics.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { GossipMessage, Network, TopicKind } from '../../node/ports.ts';
 import type { TestNode, TestNodeInit } from './net-support.ts';
@@ -72,6 +72,21 @@ describe('three nodes in a line', () => {
     expect(counts.tx).toEqual({ received: 1, duplicates: 0 });
     expect(c.messages[0]?.from).toBe(b.network.self);
     expect(a.heard).toEqual([]); // own messages don't come back
+  });
+
+  it('transactions are counted in each copy of a batch, without being decoded', async () => {
+    const { a, b, c } = await line(() => 'accept');
+    // Version, count, and room for as many; what claims more than it has room for counts for its room.
+    const claims = (count: number, room: number): Uint8Array =>
+      Uint8Array.from([1, count >> 8, count & 255, ...new Uint8Array(room * MIN_TX_BYTES)]);
+    await a.network.publish('tx', claims(3, 3));
+    await a.network.publish('tx', claims(60_000, 2));
+    await a.network.publish('tx', bytesOf('nonsense'));
+    await a.network.publish('vote', claims(9, 9));
+    await until('C hears', () => c.heard.length === 4);
+    expect(await gossipTxCopies(b.registry)).toBe(5);
+    expect(await gossipTxCopies(c.registry)).toBe(5);
+    expect(await gossipTxCopies(a.registry)).toBe(0);
   });
 
   it('the middle one does not forward a message before its verdict', async () => {

@@ -237,7 +237,7 @@ export class FakeBackend implements ApiBackend {
       mempool: { count: 1, bytes: 178, parked: 0 },
       mining: { mode: 'continuous', address: ADDRESS, hashRate: 12345.6, blocks: 2 },
       voting: { address: ADDRESS, elector: true },
-      gossip: { messages: 100, copies: 250 },
+      gossip: { messages: 100, copies: 250, txs: 900, txCopies: 2000 },
       signatures: 'noble',
       internalErrors: 0,
     };

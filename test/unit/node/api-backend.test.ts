@@ -287,7 +287,7 @@ describe('the node', () => {
       mempool: { count: 1, parked: 0 },
       mining: { mode: 'on-demand', address: formatAddress(simulationKey('a').address), blocks: 2 },
       voting: { address: formatAddress(simulationKey('a').address), elector: true },
-      gossip: { messages: 3, copies: 5 },
+      gossip: { messages: 3, copies: 5, txs: 7, txCopies: 9 },
       signatures: 'noble',
       internalErrors: 0,
     });

@@ -57,7 +57,7 @@ export function backendOf(world: World, name: string): ApiBackend {
     genesisDoc: world.genesis.doc,
     voter: sim.spec.voter === false ? undefined : simulationKey(name).address,
     signatureBackend: 'noble',
-    gossipCounts: async () => ({ messages: 3, copies: 5 }),
+    gossipCounts: async () => ({ messages: 3, copies: 5, txs: 7, txCopies: 9 }),
     internalErrors: () => sim.internalErrors(),
   });
 }
