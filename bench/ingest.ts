@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { nextBits } from '../chain/asert.ts';
-import { encodeBlock, makeHeader } from '../chain/codec.ts';
+import { encodeBlock, makeHeader, makeTx } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { meetsTarget } from '../chain/target.ts';
 import { buildTemplate } from '../chain/template.ts';
+import { encodeTxBatch } from '../chain/tx-batch.ts';
 import type { Tx } from '../chain/types.ts';
 import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock } from '../node/adapters.ts';
@@ -23,7 +24,8 @@ import { type Bench, interleave, makeRow, type Row } from './measure.ts';
 import { itemsOf, makeSenders, makeTransfers } from './signed-items.ts';
 import { poolRate, THREADS } from './verify.ts';
 
-/** Messages on their way at once: a few gossip RPCs' worth. */
+/** Transactions in each message, as a peer with 3,000 a second would send them, and on their way at once. */
+const PER_BATCH = 64;
 const WINDOW = 2048;
 const RESOLUTION_MS = 1;
 
@@ -54,15 +56,13 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
         const stopWatch = watchLoop(delays.ingest);
         const usage = process.cpuUsage();
         const begin = performance.now();
-        const outcomes = await feed(
-          fixture,
-          txs.map(({ bytes }) => bytes),
-        );
+        const outcomes = await feed(fixture, txs);
         await journalled(store);
         const rate = (count / (performance.now() - begin)) * 1000;
         processorUs.ingest.push(processorTime(usage) / count);
         stopWatch();
-        if (outcomes.some((outcome) => outcome !== 'accept')) throw new Error('a good transaction was not accepted');
+        if (outcomes.some((outcome) => outcome !== 'accept'))
+          throw new Error('a batch of good transactions was not accepted');
         return rate;
       }),
     flood: () =>
@@ -106,19 +106,20 @@ function processorTime(since: NodeJS.CpuUsage): number {
   return user + system;
 }
 
-/** Sends all, `WINDOW` at a time, a few in each turn of the event loop. */
-async function feed(fixture: NodeFixture, messages: readonly Uint8Array[]): Promise<Outcome[]> {
+/** Sends all in batches, `WINDOW` at a time, one batch in each turn of the event loop. An outcome for each batch. */
+async function feed(fixture: NodeFixture, txs: readonly Tx[]): Promise<Outcome[]> {
   const outcomes: Promise<Outcome>[] = [];
   let underway = 0;
-  for (const bytes of messages) {
+  for (let at = 0; at < txs.length; at += PER_BATCH) {
+    const batch = txs.slice(at, at + PER_BATCH);
     while (underway >= WINDOW) await new Promise((resolve) => setImmediate(resolve));
-    underway += 1;
+    underway += batch.length;
     outcomes.push(
-      fixture.gossip('tx', bytes).finally(() => {
-        underway -= 1;
+      fixture.gossip('tx', encodeTxBatch(batch)).finally(() => {
+        underway -= batch.length;
       }),
     );
-    if (outcomes.length % 32 === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
   }
   return Promise.all(outcomes);
 }
@@ -142,10 +143,10 @@ function watchLoop(into: number[]): () => void {
   };
 }
 
-function spoilt({ bytes }: Tx): Uint8Array {
-  const copy = bytes.slice();
-  copy[copy.length - 1]! ^= 1;
-  return copy;
+function spoilt(tx: Tx): Tx {
+  const signature = tx.signature.slice();
+  signature[63]! ^= 1;
+  return makeTx(tx, signature);
 }
 
 /** Milliseconds from a block's bytes to its verdict. */
