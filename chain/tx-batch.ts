@@ -24,6 +24,21 @@ export function encodeTxBatch(txs: readonly Tx[]): Uint8Array {
   return writer.bytes;
 }
 
+/** As few batches as hold them all, in order. Throws RangeError where one is twice in a batch. */
+export function encodeTxBatches(txs: readonly Tx[]): readonly Uint8Array[] {
+  const batches: Tx[][] = [];
+  let room = 0;
+  for (const tx of txs) {
+    if (tx.bytes.length > room) {
+      batches.push([]);
+      room = MAX_TX_BATCH_BYTES - TX_BATCH_FIXED_BYTES;
+    }
+    batches.at(-1)!.push(tx);
+    room -= tx.bytes.length;
+  }
+  return batches.map(encodeTxBatch);
+}
+
 /** Decodes one batch and nothing after it. Linear in the bytes given, of which there may be MAX_TX_BATCH_BYTES. */
 export function decodeTxBatch(bytes: Uint8Array): Decoded<readonly Tx[]> {
   if (bytes.length > MAX_TX_BATCH_BYTES) return malformed('batch too long'); // BATCH-1

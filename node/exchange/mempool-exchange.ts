@@ -9,6 +9,7 @@
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import type { Reason } from '../../chain/reasons.ts';
+import type { Tx } from '../../chain/types.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
@@ -35,7 +36,7 @@ export interface MempoolExchangeDeps {
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** Takes transactions from a peer's mempool through the spine. */
-  readonly receiveTxs: (txs: readonly Uint8Array[], from: PeerKey) => Promise<Reason | undefined>;
+  readonly receiveTxs: (txs: readonly Tx[], from: PeerKey) => Promise<Reason | undefined>;
   /** False while the node is behind: it could not tell a good transaction. */
   readonly mayPull: () => boolean;
   readonly onFailure: (error: unknown) => void;
@@ -109,7 +110,8 @@ export class MempoolExchange {
     const bad = await receiveTxs(txs, peer);
     if (bad !== undefined) throw new PeerFault('invalid', `mempool: ${bad}`);
     // What the peer no longer had may be offered by another; what was refused here need not come again.
-    for (const id of idsToWant(txs.map(shortIdOf), mempool.pool, isUnwanted, txs.length)) this.#unwanted.set(id, true);
+    const came = txs.map(({ id }) => shortTxId(id));
+    for (const id of idsToWant(came, mempool.pool, isUnwanted, txs.length)) this.#unwanted.set(id, true);
     logger.debug({ peer, wanted: wanted.length, came: txs.length }, 'pulled transactions');
   }
 
@@ -124,16 +126,20 @@ export class MempoolExchange {
     throw new PeerFault('gone', 'no ids came');
   }
 
-  async #requestTxs(peer: PeerKey, wanted: readonly ShortTxId[]): Promise<readonly Uint8Array[]> {
+  async #requestTxs(peer: PeerKey, wanted: readonly ShortTxId[]): Promise<readonly Tx[]> {
     const open = new Set(wanted);
-    const txs: Uint8Array[] = [];
+    const txs: Tx[] = [];
     const request = encodeTxsRequest({ ids: encodeShortTxIds(wanted) });
     for await (const frame of exchange(this.#deps, peer, TXS, request, this.#stopping.signal)) {
       const chunk = decodeTxsChunk(frame);
       if (chunk === undefined || chunk.txs.length === 0) throw new PeerFault('invalid', 'malformed transactions');
       for (const bytes of chunk.txs) {
-        if (!open.delete(shortIdOf(bytes))) throw new PeerFault('invalid', 'a transaction that was not asked for');
-        txs.push(bytes);
+        const tx = decodeTx(bytes);
+        if (!tx.ok) throw new PeerFault('invalid', `malformed transaction: ${tx.detail}`);
+        if (!open.delete(shortTxId(tx.value.id))) {
+          throw new PeerFault('invalid', 'a transaction that was not asked for');
+        }
+        txs.push(tx.value);
       }
     }
     return txs;
@@ -150,11 +156,4 @@ export class MempoolExchange {
     logger.debug({ peer, fault: error.kind, detail: error.message }, 'peer failed a mempool exchange');
     if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
   }
-}
-
-/** @throws PeerFault when the bytes are no transaction */
-function shortIdOf(bytes: Uint8Array): ShortTxId {
-  const tx = decodeTx(bytes);
-  if (!tx.ok) throw new PeerFault('invalid', `malformed transaction: ${tx.detail}`);
-  return shortTxId(tx.value.id);
 }

@@ -11,6 +11,7 @@
 import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
 import { type ChainParams, MAX_TX_BATCH_BYTES } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
+import { encodeTxBatches } from '../../chain/tx-batch.ts';
 import type { Block, ChainId, Evidence, Header, Tx, Vote, VoteId } from '../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
 import { checkVoteStateless } from '../../chain/validate/vote.ts';
@@ -153,10 +154,12 @@ export class Ingest {
     void this.#publish('evidence', encodeEvidence(evidence));
   }
 
-  /** Transactions from a peer's mempool. Returns the reason of the first that no honest peer has; the rest is taken. */
-  async receiveTxs(encoded: readonly Uint8Array[], from: PeerKey): Promise<Reason | undefined> {
+  /** Transactions from a peer's mempool, none twice. Returns a reason where one of them is none that an honest peer has. */
+  async receiveTxs(txs: readonly Tx[], from: PeerKey): Promise<Reason | undefined> {
     const verdicts = await Promise.all(
-      encoded.map((bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, done }))),
+      encodeTxBatches(txs).map(
+        (bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, done })),
+      ),
     );
     for (const verdict of verdicts) if (verdict.kind === 'reject') return verdict.reason;
     return undefined;

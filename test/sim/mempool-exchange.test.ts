@@ -108,7 +108,7 @@ const penaltiesOf = (world: World): string[] =>
 test('a peer that sends a transaction with a bad signature is scored off', async () => {
   const { tx } = goodAndBad();
   const { world } = await lieAboutMempool([shortTxId(tx.id)], () => [tx.bytes]);
-  expect(penaltiesOf(world)).toEqual(['100 mempool: tx/bad-signature']);
+  expect(penaltiesOf(world)).toEqual(['100 mempool: batch/bad-tx']);
   expect(holds(world, 'a', tx)).toBe(false);
 });
 

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { makeTx } from '../../../chain/codec.ts';
 import { MAX_MEMO_BYTES, MAX_TX_BATCH_BYTES, MAX_TX_BYTES, MIN_TX_BYTES } from '../../../chain/params.ts';
-import { claimedTxCount, decodeTxBatch, encodeTxBatch, TX_BATCH_FIXED_BYTES } from '../../../chain/tx-batch.ts';
+import {
+  claimedTxCount,
+  decodeTxBatch,
+  encodeTxBatch,
+  encodeTxBatches,
+  TX_BATCH_FIXED_BYTES,
+} from '../../../chain/tx-batch.ts';
 import type { Tx } from '../../../chain/types.ts';
 import { concatBytes } from '../../../crypto/bytes.ts';
 import { alice, unsigned } from './chain-fixtures.ts';
@@ -29,6 +35,15 @@ describe('a batch of transactions', () => {
     for (const tx of decoded.ok ? decoded.value : []) {
       for (const part of [tx.bytes, tx.signature, tx.publicKey, tx.memo]) expect(part.buffer).not.toBe(bytes.buffer);
     }
+  });
+
+  it('is cut where the next would be over 64 KiB', () => {
+    const all = [...txs(400), ...txs(200, MAX_MEMO_BYTES)];
+    const batches = encodeTxBatches(all);
+    expect(batches).toHaveLength(3);
+    const decoded = batches.map((bytes) => decodeTxBatch(bytes));
+    expect(decoded.flatMap((batch) => (batch.ok ? batch.value : []))).toEqual(all);
+    expect(encodeTxBatches([])).toEqual([]);
   });
 
   it('BATCH-1: has 372 of the smallest transactions and 151 of the largest, and none beyond 64 KiB', () => {
