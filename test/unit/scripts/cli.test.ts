@@ -184,11 +184,15 @@ describe('a node that refuses or is not there', () => {
     expect(document(json)).toEqual({ error: { code: 'tx/balance-low', status: 422, detail: 'balance 5, needs 10' } });
   });
 
-  it('ends with 1 when mining is refused, or an address is wrong', async () => {
+  it('ends with 1 when mining is refused', async () => {
     backend.mined = { kind: 'refused', detail: 'mode is off' };
     expect(await grapevine(['mine'])).toMatchObject({ status: 1, stderr: 'refused: mine-refused: mode is off\n' });
+  });
+
+  it('ends with 2, and asks no node, when an address is mistyped', async () => {
     const wallet = await grapevine(['wallet', 'balance', 'gv1nonsense']);
-    expect(wallet).toMatchObject({ status: 1, stderr: expect.stringContaining('bad-address') });
+    expect(wallet).toMatchObject({ status: 2, stderr: expect.stringContaining('gv1nonsense: ') });
+    expect(backend.calls).toEqual([]);
   });
 
   it('ends with 1 and says where it looked when no node answers', async () => {
