@@ -18,13 +18,13 @@ import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
-import type { BlockOrigin, EventBus } from '../events.ts';
+import type { EventBus } from '../events.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ObjectCodec } from '../object-codec.ts';
 import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
-import { StoreError } from '../store/store.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
+import { BlockLane } from './block-lane.ts';
 import type { Answer, Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
@@ -63,13 +63,12 @@ export interface TxAnswer {
 const BATCH: Readonly<Record<Lane, number>> = { block: 1, evidence: 16, vote: 64, api: 64, tx: 128 };
 /** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
 const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 4, api: 4, tx: 8 };
-/** What keeps a block from being used, though its work is good and it has not been heard before. */
-const FRESH_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/timestamp-too-new', 'block/unknown-parent']);
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
 
 export class Ingest {
   readonly #deps: IngestDeps;
+  readonly #blocks: BlockLane;
   readonly #txs: TxLane;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<
@@ -97,6 +96,7 @@ export class Ingest {
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
+    this.#blocks = new BlockLane(deps);
     this.#txs = new TxLane({ ...deps, publish: (batch) => this.#publish('tx', batch) });
   }
 
@@ -291,7 +291,9 @@ export class Ingest {
   }
 
   async #serveBlocks(items: readonly Item[], answer: Answer): Promise<void> {
-    for (const item of items) await this.#serveBlock(item, (verdict) => answer(item, verdict));
+    for (const item of items) {
+      await this.#blocks.serve(item.bytes, item.from as PeerKey, (verdict) => answer(item, verdict));
+    }
   }
 
   /** EVID-1..EVID-6. What is known, or not by an elector, costs no signature check. */
@@ -352,35 +354,6 @@ export class Ingest {
       verdicts[index] = verdict;
     }
     return verdicts;
-  }
-
-  async #serveBlock(item: Item, answer: (verdict: OutcomeVerdict) => void): Promise<void> {
-    const decoded = this.#deps.codec.decodeBlock(item.bytes);
-    if (!decoded.ok) {
-      answer(reject('block/malformed')); // BLK-1
-      return;
-    }
-    await this.#receiveBlock(decoded.value, item.from as PeerKey, (verdict) => {
-      answer(verdict);
-      const isFresh = verdict.kind === 'accept' || (verdict.kind === 'ignore' && FRESH_REASONS.has(verdict.reason));
-      if (isFresh) this.#deps.onFreshBlock(decoded.value.header);
-      if (verdict.kind === 'ignore' && verdict.reason === 'block/unknown-parent') {
-        this.#deps.onOrphan(decoded.value, item.bytes.length, item.from as PeerKey);
-      }
-    });
-  }
-
-  async #receiveBlock(
-    block: Block,
-    from: BlockOrigin,
-    onVerdict: (verdict: OutcomeVerdict) => void,
-  ): Promise<Verdict<Block, Reason>> {
-    try {
-      return await this.#deps.chain.receiveBlock(block, from, onVerdict);
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      return ignore('internal-error'); // counted and logged by the chain service; the block is fetched again later
-    }
   }
 
   /** Never rejects. */
