@@ -6,7 +6,7 @@
 import { type Address, addressFromBytes, addressOf, addressToBytes } from '../crypto/address.ts';
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
 import { doubleSha256, taggedHash } from '../crypto/hash.ts';
-import { merkleRoot } from '../crypto/merkle.ts';
+import { merkleLeafHash, merkleRootOfHashes } from '../crypto/merkle.ts';
 import { EVIDENCE_BYTES, HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
 import type {
   Block,
@@ -169,8 +169,8 @@ function txOf(bytes: Uint8Array): Tx {
   const memo = reader.raw(reader.u16());
   const digest = taggedHash(TX_TAG, bytes.subarray(0, reader.offset));
   const signature = reader.raw(SIGNATURE_BYTES);
-  const id = txIdFromBytes(digest);
-  return { id, chainId, publicKey, from: addressOf(publicKey), nonce, to, amount, fee, memo, signature, bytes };
+  const [id, from, leafHash] = [txIdFromBytes(digest), addressOf(publicKey), merkleLeafHash(bytes)];
+  return { id, chainId, publicKey, from, nonce, to, amount, fee, memo, signature, bytes, leafHash };
 }
 
 // Headers and blocks --------------------------------------------------------------------------------------------
@@ -279,7 +279,9 @@ export function txRootOf(
   coinbase: bigint,
   txs: readonly Tx[],
 ): Uint8Array {
-  return merkleRoot(txRootLeaves(header, coinbase, txs));
+  const hashes = [merkleLeafHash(coinbaseLeaf(header, coinbase))];
+  for (const tx of txs) hashes.push(tx.leafHash);
+  return merkleRootOfHashes(hashes);
 }
 
 /** The leaves of `txRootOf`, for proofs: transaction i of the block is leaf i + 1. */
@@ -288,11 +290,14 @@ export function txRootLeaves(
   coinbase: bigint,
   txs: readonly Tx[],
 ): readonly Uint8Array[] {
-  const record = new ByteWriter(8 + ADDRESS_BYTES + 8)
+  return [coinbaseLeaf(header, coinbase), ...txs.map((tx) => tx.bytes)];
+}
+
+function coinbaseLeaf(header: Pick<HeaderBody, 'height' | 'miner'>, coinbase: bigint): Uint8Array {
+  return new ByteWriter(8 + ADDRESS_BYTES + 8)
     .u64(header.height)
     .raw(addressToBytes(header.miner), ADDRESS_BYTES)
     .u64(coinbase).bytes;
-  return [record, ...txs.map((tx) => tx.bytes)];
 }
 
 // Votes ---------------------------------------------------------------------------------------------------------

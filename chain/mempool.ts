@@ -239,6 +239,11 @@ export class Mempool {
     return Array.from(this.#senders.get(address)?.txs() ?? [], (pooled) => pooled.tx);
   }
 
+  /** All transactions in order of arrival, parked ones included. The pool must not change while this is iterated. */
+  *txs(): Generator<Tx, void, undefined> {
+    for (const pooled of this.#byId.values()) yield pooled.tx;
+  }
+
   /** Up to `limit` transactions in order of arrival, parked ones included. */
   list(limit: number): Tx[] {
     return Array.from(this.#byId.values().take(limit), (pooled) => pooled.tx);

@@ -19,6 +19,12 @@ export const EVIDENCE_BYTES = 1 + 2 * VOTE_BYTES;
 /** Largest encoded block (BLK-2). */
 export const MAX_BLOCK_BYTES = 1_000_000;
 export const MAX_BLOCK_TXS = Math.floor(MAX_BLOCK_BYTES / MIN_TX_BYTES);
+/** Bytes of a short id in a compact block (CMPCT-3). */
+export const SHORT_ID_BYTES = 6;
+/** Bytes of a compact block without its short ids; see the layout in `compact-block.ts`. */
+export const COMPACT_BLOCK_FIXED_BYTES = 1 + HEADER_BYTES + 8 + 8 + 4;
+/** Largest encoded compact block (CMPCT-1). */
+export const MAX_COMPACT_BLOCK_BYTES = COMPACT_BLOCK_FIXED_BYTES + MAX_BLOCK_TXS * SHORT_ID_BYTES;
 /** Blocks whose median gives the earliest allowed timestamp (BLK-6), as Bitcoin's BIP113. */
 export const MEDIAN_TIME_SPAN = 11;
 /** Smallest unit per coin. */

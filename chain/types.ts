@@ -38,6 +38,11 @@ export interface Tx extends TxBody {
   readonly signature: Uint8Array;
   /** The canonical encoding. */
   readonly bytes: Uint8Array;
+  /**
+   * Hash of the canonical encoding as a leaf of the transaction root (RFC 9162), 32 bytes. What a block commits to:
+   * a re-signed twin has another. Worked out once, when decoding; every root and every short id needs it.
+   */
+  readonly leafHash: Uint8Array;
 }
 
 export interface HeaderBody {

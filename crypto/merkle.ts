@@ -26,8 +26,17 @@ export interface MerkleProof {
  * @returns 32 bytes; SHA-256 of nothing when there are no leaves
  */
 export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
-  if (leaves.length === 0) return sha256(new Uint8Array(0));
-  let level = leaves.map(hashLeaf);
+  return merkleRootOfHashes(leaves.map(merkleLeafHash));
+}
+
+/**
+ * The same from hashes of leaves, for whoever has hashed them already.
+ *
+ * @param hashes of `merkleLeafHash`, 32 bytes each
+ */
+export function merkleRootOfHashes(hashes: readonly Uint8Array[]): Uint8Array {
+  if (hashes.length === 0) return sha256(new Uint8Array(0));
+  let level = hashes;
   while (level.length > 1) level = levelAbove(level);
   return level[0]!;
 }
@@ -44,7 +53,7 @@ export function merkleProof(leaves: readonly Uint8Array[], index: number): Merkl
     throw new RangeError(`no leaf ${index} among ${leaves.length}`);
   }
   const path: Uint8Array[] = [];
-  let level = leaves.map(hashLeaf);
+  let level: readonly Uint8Array[] = leaves.map(merkleLeafHash);
   let position = index;
   while (level.length > 1) {
     const sibling = level[position ^ 1];
@@ -68,7 +77,7 @@ export function verifyMerkleProof(root: Uint8Array, leaf: Uint8Array, proof: Mer
   if (index < 0 || index >= leafCount) return false;
   let position = index;
   let last = leafCount - 1;
-  let hash = hashLeaf(leaf);
+  let hash = merkleLeafHash(leaf);
   for (const sibling of path) {
     if (last === 0 || sibling.length !== HASH_BYTES) return false; // longer than the tree is high
     if (position % 2 === 1 || position === last) {
@@ -97,7 +106,8 @@ function levelAbove(level: readonly Uint8Array[]): Uint8Array[] {
   return above;
 }
 
-function hashLeaf(leaf: Uint8Array): Uint8Array {
+/** The hash that stands for a leaf in the tree, 32 bytes. */
+export function merkleLeafHash(leaf: Uint8Array): Uint8Array {
   return nobleSha256.create().update(LEAF_PREFIX).update(leaf).digest();
 }
 
