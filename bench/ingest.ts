@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { nextBits } from '../chain/asert.ts';
-import { encodeBlock, makeHeader, makeTx } from '../chain/codec.ts';
+import { makeHeader, makeTx } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { meetsTarget } from '../chain/target.ts';
 import { buildTemplate } from '../chain/template.ts';
@@ -19,7 +19,14 @@ import type { SignatureVerifier } from '../node/ports.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
 import type { Store } from '../node/store/store.ts';
 import { VerifyPool } from '../node/verify/verify-pool.ts';
-import { composeFixture, fixtureGenesis, type NodeFixture, type Outcome, silentLogger } from '../test/node-fixture.ts';
+import {
+  blockMessage,
+  composeFixture,
+  fixtureGenesis,
+  type NodeFixture,
+  type Outcome,
+  silentLogger,
+} from '../test/node-fixture.ts';
 import { type Bench, interleave, makeRow, type Row } from './measure.ts';
 import { itemsOf, makeSenders, makeTransfers } from './signed-items.ts';
 import { poolRate, THREADS } from './verify.ts';
@@ -167,7 +174,7 @@ async function timeBlock(fixture: NodeFixture, genesis: Genesis, txs: readonly T
   });
   let header = makeHeader({ ...template.header, nonce: 0n });
   while (!meetsTarget(header.id, header.bits)) header = makeHeader({ ...template.header, nonce: header.nonce + 1n });
-  const bytes = encodeBlock({ header, coinbase: template.coinbase, txs: template.txs });
+  const bytes = blockMessage({ header, coinbase: template.coinbase, txs: template.txs });
   const begin = performance.now();
   if ((await fixture.gossip('block', bytes)) !== 'accept') throw new Error('the block was not accepted');
   const elapsedMs = performance.now() - begin;

@@ -10,7 +10,17 @@ import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import type { BlockReason } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
-import type { Account, AccountView, Block, BlockDelta, BlockId, ChainEntry, Checkpoint, Tx } from '../chain/types.ts';
+import type {
+  Account,
+  AccountView,
+  Block,
+  BlockDelta,
+  BlockId,
+  ChainEntry,
+  Checkpoint,
+  Header,
+  Tx,
+} from '../chain/types.ts';
 import { checkHeader, checkHeaderWork } from '../chain/validate/header.ts';
 import { accept, ignore, reject, type Verdict } from '../chain/verdict.ts';
 import type { Address } from '../crypto/address.ts';
@@ -46,6 +56,9 @@ export interface ChainServiceDeps {
 /** Blocks and deltas kept in memory: a reorg of ordinary depth reads nothing from disk. */
 const RECENT_BLOCKS = 128;
 
+/** Blocks of our own branch in which a rival block's transactions are looked for. */
+const MAX_RIVAL_BLOCKS = 8;
+
 interface LoadedMove {
   readonly target: ChainEntry;
   readonly forkPoint: ChainEntry;
@@ -65,6 +78,8 @@ export class ChainService {
   readonly #serial = new Serial();
   readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS);
   readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
+  /** Found good, and being written. */
+  #writing: Block | undefined;
   #arrivals: number;
   #storeFailure: StoreError | undefined;
   #storeFailedAtMs = 0;
@@ -102,6 +117,44 @@ export class ChainService {
     );
   }
 
+  /** What a peer may be told of: the content of a block on any branch, or of one whose verdict is given already. */
+  async heldBlock(id: BlockId): Promise<Block | undefined> {
+    if (this.#writing?.header.id === id) return this.#writing;
+    return this.tree.get(id) === undefined ? undefined : this.block(id);
+  }
+
+  /**
+   * Transactions that a block on `parent` may hold although the tip has them too, and so the mempool not: those of the
+   * blocks above the fork point, as far as they are in memory.
+   */
+  txsAbove(parent: BlockId): readonly Tx[] {
+    if (parent === this.tip.header.id || this.tree.get(parent) === undefined) return [];
+    const { disconnect } = this.tree.planMove(parent);
+    return disconnect.slice(-MAX_RIVAL_BLOCKS).flatMap(({ header }) => this.#blocks.get(header.id)?.txs ?? []);
+  }
+
+  /**
+   * What a header alone shows, against the tree and the clock: BLK-3..BLK-7, BLK-16 and FORK-1. A header whose parent
+   * is unknown has at least its own work done. The body, and so the block, may still be bad.
+   */
+  checkHeader(header: Header): Verdict<Omit<ChainEntry, 'arrival'>, BlockReason> {
+    const { genesis, agreement, clock } = this.#deps;
+    if (this.tree.get(header.id) !== undefined) return ignore('block/known');
+    const parent = this.tree.get(header.parent);
+    if (parent === undefined) {
+      const work = checkHeaderWork(header, genesis.params);
+      return work.kind === 'accept' ? ignore('block/unknown-parent') : work;
+    }
+    if (!this.tree.isAncestor(agreement.final.id, header.parent)) return ignore('block/conflicts-final'); // FORK-1
+    return checkHeader(header, {
+      parent,
+      medianTimePastMs: this.tree.medianTimePastMs(header.parent),
+      nowMs: BigInt(Math.floor(clock.nowMs())),
+      params: genesis.params,
+      genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
+    });
+  }
+
   /**
    * Checks a block completely and, when it is good, stores it and moves the tip where fork choice says so.
    * `onVerdict` hears the verdict before anything is written, so that relaying does not wait for the disk.
@@ -114,6 +167,7 @@ export class ChainService {
   ): Promise<Verdict<Block, BlockReason>> {
     return this.#serial.run(async () => {
       const verdict = await this.#check(block);
+      this.#writing = verdict.kind === 'accept' ? block : undefined; // who is told by the verdict may ask for it
       onVerdict(verdict.kind === 'accept' ? accept(block) : verdict);
       if (verdict.kind !== 'accept') return verdict;
       const added: StoredBlock = { ...verdict.value, block };
@@ -127,6 +181,8 @@ export class ChainService {
         this.#deltas.set(entry.header.id, added.delta);
         this.tree.add(entry);
         if (move !== undefined) this.#applyMove(move, from);
+      }).finally(() => {
+        this.#writing = undefined;
       });
       this.#deps.events.emit('entry', { entry });
       return accept(block);
@@ -178,28 +234,15 @@ export class ChainService {
   async #check(
     block: Block,
   ): Promise<Verdict<{ readonly entry: ChainEntry; readonly delta: BlockDelta }, BlockReason>> {
-    const { genesis, agreement, clock, verifier, codec, isVerified } = this.#deps;
-    const { header } = block;
-    if (this.tree.get(header.id) !== undefined) return ignore('block/known');
-    const parent = this.tree.get(header.parent);
-    if (parent === undefined) {
-      // What will be parked has at least its work done and the body its header names.
-      const work = checkHeaderWork(header, genesis.params);
-      if (work.kind !== 'accept') return work;
-      const body = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
-      return body.kind === 'accept' ? ignore('block/unknown-parent') : body; // BLK-16
-    }
-    if (!this.tree.isAncestor(agreement.final.id, header.parent)) return ignore('block/conflicts-final'); // FORK-1
-    const headerVerdict = checkHeader(header, {
-      parent,
-      medianTimePastMs: this.tree.medianTimePastMs(header.parent),
-      nowMs: BigInt(Math.floor(clock.nowMs())),
-      params: genesis.params,
-      genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
-    });
-    if (headerVerdict.kind !== 'accept') return headerVerdict;
+    const { genesis, verifier, codec, isVerified } = this.#deps;
+    const headerVerdict = this.checkHeader(block.header);
+    const parent = this.tree.get(block.header.parent);
+    const isOrphan = headerVerdict.kind === 'ignore' && headerVerdict.reason === 'block/unknown-parent';
+    if (headerVerdict.kind !== 'accept' && !isOrphan) return headerVerdict;
+    // What will be parked has at least the body its header names.
     const bodyVerdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
     if (bodyVerdict.kind !== 'accept') return bodyVerdict;
+    if (headerVerdict.kind !== 'accept' || parent === undefined) return ignore('block/unknown-parent'); // BLK-16
     const unverified = block.txs.filter((tx) => !isVerified(tx));
     const good = await verifier.verify(unverified.map(codec.txSignatureItem));
     if (good.includes(false)) return reject('block/bad-signature'); // BLK-12

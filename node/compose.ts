@@ -3,7 +3,6 @@
  * (`process.ts`) and the simulation; neither timers, sockets, disks nor threads are known here.
  */
 import { Agreement } from '../chain/agreement.ts';
-import { encodeBlock } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
@@ -217,7 +216,10 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     events,
     metrics,
     logger: logger.child({ part: 'ingest' }),
-    onOrphan: (block, bytes, from) => sync.onOrphan(block, bytes, from),
+    rng,
+    onOrphan: (block, from) => sync.onOrphan(block, from),
+    onBlockMissed: (from) => sync.onBlockMissed(from),
+    peersWith: (block, except) => sync.peersWith(block, except),
     onFreshBlock: (header) => clockWatch.observe(header),
   });
   let startedAtMs = clock.monotonicMs();
@@ -237,7 +239,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     events,
     metrics,
     logger: logger.child({ part: 'mining' }),
-    submit: (block) => ingest.submitBlock(block, encodeBlock(block)),
+    submit: (block) => ingest.submitBlock(block),
     mayMine,
     onFailure,
   });

@@ -15,6 +15,10 @@ export interface Metrics {
   readonly reorgDepth: Histogram;
   readonly syncRequests: Counter<'protocol' | 'result'>;
   readonly storeFailures: Counter;
+  /** Blocks from gossip found good, by where what the compact block left out came from. */
+  readonly blockRebuilds: Counter<'source'>;
+  /** Transactions fetched to complete blocks from gossip. */
+  readonly blockTxBytesFetched: Counter;
 }
 
 /** Values read when scraped. */
@@ -77,6 +81,17 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     storeFailures: new Counter({
       name: 'grapevine_store_failures_total',
       help: 'Writes that the store refused',
+      registers,
+    }),
+    blockRebuilds: new Counter({
+      name: 'grapevine_block_rebuilds_total',
+      help: 'Blocks from gossip: rebuilt from the mempool alone, with transactions by request, or had as a full body',
+      labelNames: ['source'],
+      registers,
+    }),
+    blockTxBytesFetched: new Counter({
+      name: 'grapevine_block_tx_fetched_bytes_total',
+      help: 'Transactions fetched to complete blocks from gossip',
       registers,
     }),
   };

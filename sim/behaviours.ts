@@ -3,6 +3,7 @@
  * stake, somebody else who holds its key: all of it on this side of the node's ports.
  */
 import { decodeBlock, decodeHeader, encodeBlock, makeHeader, makeTx } from '../chain/codec.ts';
+import { decodeCompactBlock } from '../chain/compact-block.ts';
 import { planVote } from '../chain/plan-vote.ts';
 import { signVote } from '../chain/sign.ts';
 import { encodeTxBatch } from '../chain/tx-batch.ts';
@@ -11,7 +12,7 @@ import { bytesToHex, concatBytes } from '../crypto/bytes.ts';
 import type { GrapevineNode } from '../node/compose.ts';
 import type { FrameStream, Network, StreamProtocol } from '../node/ports.ts';
 import * as messages from '../node/sync/messages.ts';
-import { BODIES, HEADERS, STATUS } from '../node/sync/protocols.ts';
+import { BLOCK_TXS, BODIES, HEADERS, STATUS } from '../node/sync/protocols.ts';
 import type { Behaviour } from './scenario.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { VirtualClock } from './virtual-clock.ts';
@@ -58,7 +59,10 @@ export function createLiar(behaviour: Behaviour, network: Network, deps: LiarDep
     case 'selfish-miner':
       return createSelfishMiner(network, deps);
     case 'stalling':
-      return { network: answering(network, { [HEADERS.name]: stall, [BODIES.name]: stall }), begin: () => {} };
+      return {
+        network: answering(network, { [HEADERS.name]: stall, [BODIES.name]: stall, [BLOCK_TXS.name]: stall }),
+        begin: () => {},
+      };
     case 'lying-about-work':
       return { network: claimWork(network, deps), begin: () => {} };
     case 'invalid-bodies':
@@ -230,11 +234,16 @@ function createSelfishMiner(network: Network, { sim }: LiarDeps): Liar {
     if (secret.length === 0) return handler(stream);
     stream.abort(new Error('busy'));
   };
-  const hidden = answering(network, { [STATUS.name]: hide, [HEADERS.name]: hide, [BODIES.name]: hide });
+  const hidden = answering(network, {
+    [STATUS.name]: hide,
+    [HEADERS.name]: hide,
+    [BODIES.name]: hide,
+    [BLOCK_TXS.name]: hide,
+  });
   return {
     network: delegate(hidden, {
       publish: async (kind, data) => {
-        const block = kind === 'block' ? decodeBlock(data) : undefined;
+        const block = kind === 'block' ? decodeCompactBlock(data) : undefined;
         if (block?.ok !== true) return network.publish(kind, data);
         if (isRacing) {
           isRacing = false; // one more on our side of the tie: it wins

@@ -1,12 +1,19 @@
-/** A whole node but for the network: bytes go in as gossip, verdicts come out. For tests of the spine, and the bench. */
+/**
+ * A whole node but for the network: bytes go in as gossip, verdicts come out. Its one peer gives the transactions of
+ * the blocks that it is given to hold. For tests of the spine, and the bench.
+ */
+import { encodeCompactBlock, makeCompactBlock } from '../chain/compact-block.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
 import { bitsForHashes } from '../chain/target.ts';
+import type { Block, BlockId } from '../chain/types.ts';
 import type { Address } from '../crypto/address.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
-import type { Logger, Network, PowSolver, SignatureVerifier, TopicKind } from '../node/ports.ts';
+import type { FrameStream, Logger, Network, PowSolver, SignatureVerifier, TopicKind } from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
+import * as messages from '../node/sync/messages.ts';
+import { BLOCK_TXS } from '../node/sync/protocols.ts';
 
 export const silentLogger: Logger = {
   debug() {},
@@ -35,6 +42,8 @@ export interface NodeFixture {
   readonly node: GrapevineNode;
   readonly metrics: Metrics;
   gossip(kind: TopicKind, data: Uint8Array): Promise<Outcome>;
+  /** The peer sends the block as a compact block, and gives what of it is asked for. */
+  gossipBlock(block: Block): Promise<Outcome>;
 }
 
 export async function composeFixture(options: {
@@ -46,6 +55,7 @@ export async function composeFixture(options: {
   readonly publish?: Network['publish'];
 }): Promise<NodeFixture> {
   const metrics = createMetrics({ processMetrics: false });
+  const held = new Map<BlockId, Block>();
   const node = await composeNode(
     {
       genesis: options.genesis,
@@ -61,7 +71,7 @@ export async function composeFixture(options: {
       clock: createSystemClock(),
       rng: createSystemRng(),
       logger: silentLogger,
-      network: { ...loneNetwork, ...(options.publish && { publish: options.publish }) },
+      network: { ...networkOfOnePeer(held), ...(options.publish && { publish: options.publish }) },
       store: options.store,
       verifier: options.verifier,
       solver: idleSolver,
@@ -69,27 +79,61 @@ export async function composeFixture(options: {
     },
   );
   await node.start();
+  const gossip: NodeFixture['gossip'] = (kind, data) =>
+    new Promise((settle) => node.ingest.receiveGossip({ kind, from: 'peer', data, settle }));
   return {
     node,
     metrics,
-    gossip: (kind, data) => new Promise((settle) => node.ingest.receiveGossip({ kind, from: 'peer', data, settle })),
+    gossip,
+    gossipBlock: (block) => {
+      held.set(block.header.id, block);
+      return gossip('block', blockMessage(block));
+    },
   };
 }
 
-const loneNetwork: Network = {
-  self: 'self',
-  start: () => Promise.resolve(),
-  stop: () => Promise.resolve(),
-  addresses: () => [],
-  publish: () => Promise.resolve({ kind: 'queued' }),
-  peers: () => [],
-  open: () => Promise.reject(new Error('no peers')),
-  handle() {},
-  penalize() {},
-  isRefused: () => false,
-  disconnect: () => Promise.resolve(),
-  connect: () => Promise.resolve(),
-};
+/** A block as its author publishes it. */
+export function blockMessage(block: Block, salt = 1n): Uint8Array {
+  return encodeCompactBlock(makeCompactBlock(block, salt));
+}
+
+function networkOfOnePeer(held: ReadonlyMap<BlockId, Block>): Network {
+  return {
+    self: 'self',
+    start: () => Promise.resolve(),
+    stop: () => Promise.resolve(),
+    addresses: () => [],
+    publish: () => Promise.resolve({ kind: 'queued' }),
+    peers: () => [],
+    open: (peer, protocol) => {
+      if (protocol !== BLOCK_TXS) return Promise.reject(new Error(`does not speak ${protocol.name}`));
+      return Promise.resolve(answeringStream(peer, (request) => txsReply(held, request)));
+    },
+    handle() {},
+    penalize() {},
+    isRefused: () => false,
+    disconnect: () => Promise.resolve(),
+    connect: () => Promise.resolve(),
+  };
+}
+
+function txsReply(held: ReadonlyMap<BlockId, Block>, request: Uint8Array): Uint8Array {
+  const { id, indexes } = messages.decodeBlockTxsRequest(request)!;
+  return messages.encodeBlockTxsReply(indexes.map((index) => held.get(id)!.txs[index]!.bytes));
+}
+
+function answeringStream(peer: string, answer: (request: Uint8Array) => Uint8Array): FrameStream {
+  const replies: Uint8Array[] = [];
+  return {
+    peer,
+    frames: (async function* () {
+      yield* replies;
+    })(),
+    send: async (request) => void replies.push(answer(request)),
+    close: () => Promise.resolve(),
+    abort() {},
+  };
+}
 
 const idleSolver: PowSolver = {
   solve: () => new Promise(() => {}),

@@ -129,6 +129,39 @@ export declare namespace BodyReply {
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BodyReply>): BodyReply;
     function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BodyReply>): Generator<BodyReplyIdFieldEvent | BodyReplyBlockFieldEvent>;
 }
+export interface BlockTxsRequest {
+    id: Uint8Array<ArrayBuffer>;
+    indexes: number[];
+}
+export declare namespace BlockTxsRequest {
+    const codec: () => Codec<BlockTxsRequest, Partial<BlockTxsRequest>>;
+    interface BlockTxsRequestIdFieldEvent {
+        field: '$.id';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    interface BlockTxsRequestIndexesFieldEvent {
+        field: '$.indexes[]';
+        index: number;
+        value: number;
+    }
+    function encode(obj: Partial<BlockTxsRequest>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BlockTxsRequest>): BlockTxsRequest;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BlockTxsRequest>): Generator<BlockTxsRequestIdFieldEvent | BlockTxsRequestIndexesFieldEvent>;
+}
+export interface BlockTxsReply {
+    txs: Uint8Array<ArrayBuffer>[];
+}
+export declare namespace BlockTxsReply {
+    const codec: () => Codec<BlockTxsReply, Partial<BlockTxsReply>>;
+    interface BlockTxsReplyTxsFieldEvent {
+        field: '$.txs[]';
+        index: number;
+        value: Uint8Array<ArrayBuffer>;
+    }
+    function encode(obj: Partial<BlockTxsReply>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BlockTxsReply>): BlockTxsReply;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<BlockTxsReply>): Generator<BlockTxsReplyTxsFieldEvent>;
+}
 export interface VotesRequest {
     fromHeight: bigint;
     max: number;

@@ -581,6 +581,188 @@ export var BodyReply;
     }
     BodyReply.stream = stream;
 })(BodyReply || (BodyReply = {}));
+export var BlockTxsRequest;
+(function (BlockTxsRequest) {
+    let _codec;
+    BlockTxsRequest.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.id != null && obj.id.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.id);
+                }
+                if (obj.indexes != null && obj.indexes.length > 0) {
+                    for (const value of obj.indexes) {
+                        w.uint32(16);
+                        w.uint32(value);
+                    }
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    id: new Uint8Array(0),
+                    indexes: []
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.id = reader.bytes();
+                            break;
+                        }
+                        case 2: {
+                            if (opts.limits?.indexes != null && obj.indexes.length === opts.limits.indexes) {
+                                throw new MaxLengthError('Decode error - repeated field "indexes" had too many elements');
+                            }
+                            obj.indexes.push(reader.uint32());
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const obj = {
+                    indexes: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.id`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 2: {
+                            if (opts.limits?.indexes != null && obj.indexes === opts.limits.indexes) {
+                                throw new MaxLengthError('Streaming decode error - repeated field "indexes" had too many elements');
+                            }
+                            yield {
+                                field: `${prefix}.indexes[]`,
+                                index: obj.indexes,
+                                value: reader.uint32()
+                            };
+                            obj.indexes++;
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, BlockTxsRequest.codec());
+    }
+    BlockTxsRequest.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, BlockTxsRequest.codec(), opts);
+    }
+    BlockTxsRequest.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, BlockTxsRequest.codec(), opts);
+    }
+    BlockTxsRequest.stream = stream;
+})(BlockTxsRequest || (BlockTxsRequest = {}));
+export var BlockTxsReply;
+(function (BlockTxsReply) {
+    let _codec;
+    BlockTxsReply.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if (obj.txs != null && obj.txs.length > 0) {
+                    for (const value of obj.txs) {
+                        w.uint32(10);
+                        w.bytes(value);
+                    }
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    txs: []
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.txs != null && obj.txs.length === opts.limits.txs) {
+                                throw new MaxLengthError('Decode error - repeated field "txs" had too many elements');
+                            }
+                            obj.txs.push(reader.bytes());
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const obj = {
+                    txs: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            if (opts.limits?.txs != null && obj.txs === opts.limits.txs) {
+                                throw new MaxLengthError('Streaming decode error - repeated field "txs" had too many elements');
+                            }
+                            yield {
+                                field: `${prefix}.txs[]`,
+                                index: obj.txs,
+                                value: reader.bytes()
+                            };
+                            obj.txs++;
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, BlockTxsReply.codec());
+    }
+    BlockTxsReply.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, BlockTxsReply.codec(), opts);
+    }
+    BlockTxsReply.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, BlockTxsReply.codec(), opts);
+    }
+    BlockTxsReply.stream = stream;
+})(BlockTxsReply || (BlockTxsReply = {}));
 export var VotesRequest;
 (function (VotesRequest) {
     let _codec;

@@ -9,6 +9,7 @@ import {
   EVIDENCE_BYTES,
   HEADER_BYTES,
   MAX_BLOCK_BYTES,
+  MAX_BLOCK_TXS,
   MAX_TX_BYTES,
   MAX_U64,
   MIN_TX_BYTES,
@@ -37,6 +38,9 @@ export const HEADERS_REQUEST_FRAME_BYTES = 4 * 1024;
 export const HEADERS_FRAME_BYTES = MAX_HEADERS_PER_CHUNK * (HEADER_BYTES + 4) + 1024;
 export const BODIES_REQUEST_FRAME_BYTES = 8 * 1024;
 export const BODY_FRAME_BYTES = MAX_BLOCK_BYTES + 1024;
+/** Indexes below 2^14 take two bytes; packed, behind the block's id. */
+export const BLOCK_TXS_REQUEST_FRAME_BYTES = 2 * MAX_BLOCK_TXS + 1024;
+export const BLOCK_TXS_FRAME_BYTES = MAX_BLOCK_BYTES + 3 * MAX_BLOCK_TXS + 1024;
 export const VOTES_REQUEST_FRAME_BYTES = 64;
 export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;
 export const EVIDENCE_REQUEST_FRAME_BYTES = 64;
@@ -81,6 +85,17 @@ export interface BodyReplyMessage {
   readonly id: Uint8Array;
   /** Canonical block; empty: the peer does not have it. */
   readonly block: Uint8Array;
+}
+
+export interface BlockTxsRequestMessage {
+  readonly id: Uint8Array;
+  /** Places in the block, rising, at least one. */
+  readonly indexes: readonly number[];
+}
+
+export interface BlockTxsReplyMessage {
+  /** Canonical transactions; none: the peer has not got them. */
+  readonly txs: readonly Uint8Array[];
 }
 
 export interface VotesRequestMessage {
@@ -243,6 +258,34 @@ const bodyReply = wire<BodyReplyMessage, generated.BodyReply, object>(
 );
 export const encodeBodyReply = bodyReply.encode;
 export const decodeBodyReply = bodyReply.decode;
+
+const blockTxsRequest = wire<BlockTxsRequestMessage, generated.BlockTxsRequest, { indexes?: number }>(
+  generated.BlockTxsRequest,
+  { indexes: MAX_BLOCK_TXS },
+  (m) =>
+    isId(m.id) &&
+    m.indexes.length > 0 &&
+    m.indexes.length <= MAX_BLOCK_TXS &&
+    m.indexes.every((index, at) => index < MAX_BLOCK_TXS && index > (m.indexes[at - 1] ?? -1)),
+  BLOCK_TXS_REQUEST_FRAME_BYTES,
+  (m) => ({ id: unshared(m.id), indexes: [...m.indexes] }),
+  (m) => m,
+);
+export const encodeBlockTxsRequest = blockTxsRequest.encode;
+export const decodeBlockTxsRequest = blockTxsRequest.decode;
+
+const blockTxsReply = wire<BlockTxsReplyMessage, generated.BlockTxsReply, { txs?: number }>(
+  generated.BlockTxsReply,
+  { txs: MAX_BLOCK_TXS },
+  (m) =>
+    m.txs.length <= MAX_BLOCK_TXS &&
+    m.txs.every(({ byteLength }) => byteLength >= MIN_TX_BYTES && byteLength <= MAX_TX_BYTES),
+  BLOCK_TXS_FRAME_BYTES,
+  (m) => ({ txs: mutable(m.txs) }),
+  (m) => m,
+);
+export const encodeBlockTxsReply = blockTxsReply.encode;
+export const decodeBlockTxsReply = blockTxsReply.decode;
 
 const votesRequest = wire<VotesRequestMessage, generated.VotesRequest, object>(
   generated.VotesRequest,

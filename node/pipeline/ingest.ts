@@ -9,45 +9,34 @@
  * arrival, whichever batch was checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
 import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
+import { encodeCompactBlock, makeCompactBlock } from '../../chain/compact-block.ts';
 import { type ChainParams, MAX_TX_BATCH_BYTES } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
 import { encodeTxBatches } from '../../chain/tx-batch.ts';
-import type { Block, ChainId, Evidence, Header, Tx, Vote, VoteId } from '../../chain/types.ts';
+import type { Block, ChainId, Evidence, Tx, Vote, VoteId } from '../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
 import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
-import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
-import type { MempoolService } from '../mempool-service.ts';
-import type { Metrics } from '../metrics.ts';
 import type { ObjectCodec } from '../object-codec.ts';
-import type { Clock, GossipMessage, Logger, Network, PeerKey, SignatureVerifier, TopicKind } from '../ports.ts';
+import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
-import { BlockLane } from './block-lane.ts';
+import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import type { Answer, Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
-export interface IngestDeps {
+export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   readonly chainId: ChainId;
   readonly params: ChainParams;
-  readonly chain: ChainService;
-  readonly mempool: MempoolService;
   readonly agreement: AgreementService;
   readonly verifier: SignatureVerifier;
   readonly codec: ObjectCodec;
-  readonly network: Network;
-  readonly clock: Clock;
+  readonly rng: Rng;
   readonly events: EventBus;
-  readonly metrics: Metrics;
-  readonly logger: Logger;
-  /** A block came whose parent we lack: park it and fetch what is missing. */
-  readonly onOrphan: (block: Block, bytes: number, from: PeerKey) => void;
-  /** A block with good work came by gossip, whether or not it can be used. */
-  readonly onFreshBlock: (header: Header) => void;
 }
 
 /** The answer to a transaction from the API. */
@@ -96,7 +85,7 @@ export class Ingest {
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
-    this.#blocks = new BlockLane(deps);
+    this.#blocks = new BlockLane({ ...deps, internalError: (error, where) => this.internalError(error, where) });
     this.#txs = new TxLane({ ...deps, publish: (batch) => this.#publish('tx', batch) });
   }
 
@@ -137,9 +126,13 @@ export class Ingest {
    * Takes a block this node mined: the same checks, then publishes it.
    * Rejects with a StoreError, and publishes nothing, when it cannot be written.
    */
-  async submitBlock(block: Block, bytes: Uint8Array): Promise<Verdict<Block, Reason>> {
-    const verdict = await this.#deps.chain.receiveBlock(block, 'mined');
-    if (verdict.kind === 'accept') void this.#publish('block', bytes); // our own goes out once it is ours to build on
+  async submitBlock(block: Block): Promise<Verdict<Block, Reason>> {
+    const { chain, rng } = this.#deps;
+    const verdict = await chain.receiveBlock(block, 'mined');
+    if (verdict.kind !== 'accept') return verdict;
+    // Our own goes out once it is ours to build on. Its salt is this node's choice (CMPCT-3).
+    const salt = Buffer.from(rng.bytes(8)).readBigUInt64BE();
+    void this.#publish('block', encodeCompactBlock(makeCompactBlock(block, salt)));
     return verdict;
   }
 
@@ -207,6 +200,7 @@ export class Ingest {
   /** Waits for what is being checked, and publishes what that leaves to publish; takes nothing more from the queue. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    await this.#blocks.stop();
     await Promise.all(Object.values(this.#tails));
     await this.#txs.stop();
   }
@@ -259,11 +253,16 @@ export class Ingest {
   /** Never rejects. `before`: settles when the batches before this one have taken effect. */
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
     const answered = new Set<Item>();
-    const answer: Answer = (item, verdict, parked = false) => {
+    const answerNow = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
       if (answered.has(item)) return;
       answered.add(item);
       item.done(verdict, parked);
     };
+    const later: Answer['later'] = (item) => {
+      answered.add(item);
+      return (verdict) => item.done(verdict, false);
+    };
+    const answer: Answer = Object.assign(answerNow, { later });
     try {
       await this.#handlers[kind](items, before, answer);
     } catch (error) {
@@ -292,7 +291,7 @@ export class Ingest {
 
   async #serveBlocks(items: readonly Item[], answer: Answer): Promise<void> {
     for (const item of items) {
-      await this.#blocks.serve(item.bytes, item.from as PeerKey, (verdict) => answer(item, verdict));
+      await this.#blocks.serve(item.bytes, item.from as PeerKey, answer.later(item));
     }
   }
 

@@ -9,4 +9,8 @@ export interface Item {
 }
 
 /** Answers items; each once, the first answer counts. */
-export type Answer = (item: Item, verdict: OutcomeVerdict, parked?: boolean) => void;
+export interface Answer {
+  (item: Item, verdict: OutcomeVerdict, parked?: boolean): void;
+  /** For an item whose answer may come after its batch has been served: who calls this answers it, once. */
+  later(item: Item): (verdict: OutcomeVerdict) => void;
+}

@@ -82,6 +82,30 @@ export function decodeBodyReply(frame: Uint8Array): BodyReply | undefined {
   return message && { id: blockIdFromBytes(message.id), block: message.block.length === 0 ? undefined : message.block };
 }
 
+export interface BlockTxsRequest {
+  readonly id: BlockId;
+  /** Places of transactions in the block, rising, at least one. */
+  readonly indexes: readonly number[];
+}
+
+export function encodeBlockTxsRequest({ id, indexes }: BlockTxsRequest): Uint8Array {
+  return wire.encodeBlockTxsRequest({ id: blockIdToBytes(id), indexes });
+}
+
+export function decodeBlockTxsRequest(frame: Uint8Array): BlockTxsRequest | undefined {
+  const message = wire.decodeBlockTxsRequest(frame);
+  return message && { id: blockIdFromBytes(message.id), indexes: message.indexes };
+}
+
+/** Encoded transactions; none: the peer has not got them. */
+export function encodeBlockTxsReply(txs: readonly Uint8Array[]): Uint8Array {
+  return wire.encodeBlockTxsReply({ txs });
+}
+
+export function decodeBlockTxsReply(frame: Uint8Array): readonly Uint8Array[] | undefined {
+  return wire.decodeBlockTxsReply(frame)?.txs;
+}
+
 export interface VotesRequest {
   readonly fromHeight: bigint;
   readonly max: number;

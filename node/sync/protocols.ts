@@ -26,6 +26,13 @@ export const BODIES: StreamProtocol = {
   maxInboundStreams: 4,
 };
 
+/** Transactions of a block that came as a compact block (CMPCT-5). */
+export const BLOCK_TXS: StreamProtocol = {
+  name: '/grapevine/block-txs/1',
+  maxFrameBytes: wire.BLOCK_TXS_FRAME_BYTES,
+  maxInboundStreams: 4,
+};
+
 export const VOTES: StreamProtocol = {
   name: '/grapevine/votes/1',
   maxFrameBytes: wire.VOTES_FRAME_BYTES,

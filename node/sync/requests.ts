@@ -1,12 +1,13 @@
 /** The asking side of the sync protocols. Each request is bounded in time between frames and in what it may return. */
-import { decodeBlock, decodeHeader } from '../../chain/codec.ts';
-import type { Block, BlockId, Header } from '../../chain/types.ts';
+import { decodeBlock, decodeHeader, decodeTx } from '../../chain/codec.ts';
+import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
 import type { Address } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
 import {
+  BLOCK_TXS,
   BODIES,
   EVIDENCE,
   HEADERS,
@@ -31,7 +32,12 @@ export class PeerFault extends Error {
 export interface RequestDeps {
   readonly network: Network;
   readonly clock: Clock;
+  /** A peer that sends no frame for this long has stalled; default {@link STALL_MS}. */
+  readonly stallMs?: number;
 }
+
+/** Points for each fault. A stall may be the network's: ten at a time, as links that flap bring, leave the mesh be. */
+export const FAULT_POINTS: Readonly<Record<PeerFault['kind'], number>> = { invalid: 100, stalled: 5, gone: 0 };
 
 /** A peer that sends no frame for this long has stalled. */
 export const STALL_MS = 3000;
@@ -104,6 +110,32 @@ export async function* requestBodies(
   if (next < ids.length) throw new PeerFault('gone', `${next} of ${ids.length} bodies came`);
 }
 
+/**
+ * Transactions of a block, by their places in it: one for each index, in order, or none where the peer has not got
+ * them. Whether they are the block's is the caller's to check.
+ */
+export async function requestBlockTxs(
+  deps: RequestDeps,
+  peer: PeerKey,
+  id: BlockId,
+  indexes: readonly number[],
+  signal: AbortSignal,
+): Promise<readonly Tx[]> {
+  const request = messages.encodeBlockTxsRequest({ id, indexes });
+  for await (const frame of exchange(deps, peer, BLOCK_TXS, request, signal)) {
+    const encoded = messages.decodeBlockTxsReply(frame);
+    if (encoded === undefined) throw new PeerFault('invalid', 'malformed transactions of a block');
+    if (encoded.length === 0) return [];
+    if (encoded.length !== indexes.length) throw new PeerFault('invalid', 'not as many transactions as asked for');
+    return encoded.map((bytes) => {
+      const tx = decodeTx(bytes);
+      if (!tx.ok) throw new PeerFault('invalid', `malformed transaction of a block: ${tx.detail}`);
+      return tx.value;
+    });
+  }
+  throw new PeerFault('gone', 'no transactions came');
+}
+
 /** Encoded votes with targets at or above the height, certificates' votes included, lowest targets first. */
 export async function requestVotes(
   deps: RequestDeps,
@@ -152,7 +184,7 @@ export async function* exchange(
   request: Uint8Array,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const { network, clock } = deps;
+  const { network, clock, stallMs = STALL_MS } = deps;
   const attempt = new AbortController();
   const onAbort = (): void => attempt.abort(signal.reason);
   signal.throwIfAborted();
@@ -163,7 +195,7 @@ export async function* exchange(
   let armedAtMs = 0;
   const arm = (): void => {
     armedAtMs = clock.monotonicMs();
-    cancelStall = clock.after(Math.min(STALL_MS, PATIENCE_MS - waitedMs), () => {
+    cancelStall = clock.after(Math.min(stallMs, PATIENCE_MS - waitedMs), () => {
       isStalled = true;
       attempt.abort(new Error('no answer in time'));
     });

@@ -8,6 +8,7 @@ import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
 import {
+  BLOCK_TXS,
   BODIES,
   EVIDENCE,
   HEADERS,
@@ -77,9 +78,19 @@ export function serveSync(deps: ServeDeps): void {
     const ids = messages.decodeBodiesRequest(request);
     if (ids === undefined || ids.length > MAX_BODIES_PER_REQUEST) return 'malformed';
     for (const id of ids) {
-      const block = deps.chain.tree.get(id) === undefined ? undefined : await deps.chain.block(id);
+      const block = await deps.chain.heldBlock(id);
       await stream.send(messages.encodeBodyReply({ id, block: block && encodeBlock(block) }));
     }
+    return 'answered';
+  });
+
+  serve(BLOCK_TXS, async (request, stream) => {
+    const asked = messages.decodeBlockTxsRequest(request);
+    if (asked === undefined) return 'malformed';
+    const block = await deps.chain.heldBlock(asked.id);
+    // A place that the block does not have is no fault: the asker may have it from a liar's compact block.
+    const txs = asked.indexes.flatMap((index) => block?.txs[index]?.bytes ?? []);
+    await stream.send(messages.encodeBlockTxsReply(txs.length === asked.indexes.length ? txs : []));
     return 'answered';
   });
 

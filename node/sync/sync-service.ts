@@ -4,10 +4,10 @@
  * status every few seconds.
  */
 
-import { decodeEvidence } from '../../chain/codec.ts';
+import { blockBytes, decodeEvidence } from '../../chain/codec.ts';
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
-import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, Checkpoint, Header, Vote } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
@@ -24,7 +24,7 @@ import { checkHeaderChain } from './header-chain.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { planSync } from './plan-sync.ts';
 import { MAX_EVIDENCE_PER_REQUEST, MAX_HEADERS_PER_REQUEST } from './protocols.ts';
-import { PeerFault, requestEvidence, requestHeaders, requestStatus, requestVotes } from './requests.ts';
+import { FAULT_POINTS, PeerFault, requestEvidence, requestHeaders, requestStatus, requestVotes } from './requests.ts';
 import { serveSync } from './serve.ts';
 
 export interface SyncServiceDeps {
@@ -63,8 +63,7 @@ const BEHIND_BLOCKS = 3;
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
 const GOODBYE_MS = 500;
-/** A stall may be the network's fault: ten at a time, as links that flap bring about, leave the peer in the mesh. */
-const POINTS = { invalid: 100, stalled: 5, gone: 0, wrongNetwork: 100 } as const;
+const POINTS = { ...FAULT_POINTS, wrongNetwork: 100 };
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;
@@ -144,10 +143,25 @@ export class SyncService {
   }
 
   /** A block came by gossip whose parent we lack: keep it, and ask its sender what else we lack. */
-  onOrphan(block: Block, bytes: number, from: PeerKey): void {
+  onOrphan(block: Block, from: PeerKey): void {
     this.#parked.expire(this.#deps.clock.nowMs(), PARKED_MAX_AGE_MS);
-    this.#parked.add(block, from, bytes, this.#deps.clock.nowMs());
+    this.#parked.add(block, from, blockBytes(block), this.#deps.clock.nowMs());
     this.#exchangeStatus(from);
+  }
+
+  /** The peer has a block that we could not make use of: ask what else it has. */
+  onBlockMissed(from: PeerKey): void {
+    this.#exchangeStatus(from);
+  }
+
+  /** Connected peers other than `except`, those first whose status says that they have the block. */
+  peersWith(block: Checkpoint, except: ReadonlySet<PeerKey>): readonly PeerKey[] {
+    const distance = (peer: PeerKey): number => {
+      const tip = this.#statuses.get(peer)?.tip;
+      return tip?.id === block.id ? 0 : tip !== undefined && tip.height >= block.height ? 1 : 2;
+    };
+    const peers = this.#deps.network.peers().map(({ peer }) => peer);
+    return peers.filter((peer) => !except.has(peer)).sort((a, b) => distance(a) - distance(b));
   }
 
   #ownStatus(): PeerStatus {

@@ -10,7 +10,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { encode } from 'it-length-prefixed';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { encodeBlock, makeTx } from '../../chain/codec.ts';
+import { makeTx } from '../../chain/codec.ts';
 import { type Genesis, parseGenesis } from '../../chain/genesis.ts';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import { signTx, signVote } from '../../chain/sign.ts';
@@ -23,9 +23,10 @@ import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import { topicName } from '../../node/net/topics.ts';
 import type { VerdictKind } from '../../node/pipeline/outcome.ts';
 import type { StreamProtocol, TopicKind } from '../../node/ports.ts';
-import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
+import { BLOCK_TXS, BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import { requestStatus } from '../../node/sync/requests.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
+import { blockMessage } from '../node-fixture.ts';
 import * as net from './net-support.ts';
 import { makeGenesis, type StartedNode, startNode, untilStarted } from './node-support.ts';
 import { eventually, internalErrors, metricSum, Workbench } from './process-support.ts';
@@ -301,7 +302,7 @@ describe('gossip', () => {
       const name = kind === 'tx' ? 'batch' : kind;
       const valid = {
         tx: () => encodeTxBatch([transfer(0n)]),
-        block: () => encodeBlock(genesis.block),
+        block: () => blockMessage(genesis.block),
         vote: voteBytes,
       }[kind]();
       const tail = (length: number): Uint8Array => Uint8Array.from([...valid, ...new Uint8Array(length)]);
@@ -337,7 +338,7 @@ describe('gossip', () => {
 });
 
 describe('streams', () => {
-  const protocols = [STATUS, HEADERS, BODIES, VOTES];
+  const protocols = [STATUS, HEADERS, BODIES, BLOCK_TXS, VOTES];
   it.each(protocols)('wrong bytes on $name are answered with a reset or nothing', async (protocol) => {
     const hostile = await Hostile.connect(90 + protocols.indexOf(protocol));
     const prefixed = (length: number): Uint8Array => encode.single(new Uint8Array(length)).slice(0, 4);

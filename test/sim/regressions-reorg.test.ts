@@ -1,8 +1,8 @@
 /** Branches of hundreds and thousands of blocks: whichever way they come, the node moves, and loses nothing. */
 import { expect, test } from 'vitest';
-import { encodeBlock } from '../../chain/codec.ts';
 import { HEADERS } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
+import { blockMessage } from '../node-fixture.ts';
 import { type BuiltBlock, branchOn, EASY, feed } from './chain-builder.ts';
 import { startHostilePeer } from './hostile-peer.ts';
 import { expectHealthy, openWorld } from './open-world.ts';
@@ -70,7 +70,7 @@ test.each([127, 128, 500])('a branch that out-works %i blocks, by gossip', async
   const gossip = await startHostilePeer(world, { name: 'gossip', links: ['a'] });
   await world.until('connected', () => gossip.peers().length === 1, 5_000);
   for (const { block } of better) {
-    await gossip.publish('block', encodeBlock(block));
+    await gossip.publish('block', blockMessage(block));
     const { id, height } = block.header;
     await world.until(`${height} taken`, () => a.node.chain.tree.get(id) !== undefined, 1_000);
   }

@@ -94,7 +94,10 @@ function openNode() {
     events,
     metrics,
     logger,
+    rng: { unit: () => 0, bytes: (length) => new Uint8Array(length) },
     onOrphan: () => {},
+    onBlockMissed: () => {},
+    peersWith: () => [],
     onFreshBlock: () => {},
   });
   /** What the spine answers to a gossip message: its outcome to the network, and the reason that is counted. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { nextBits } from '../../../chain/asert.ts';
-import { encodeBlock, makeHeader } from '../../../chain/codec.ts';
+import { makeHeader } from '../../../chain/codec.ts';
 import { signTx } from '../../../chain/sign.ts';
 import { meetsTarget } from '../../../chain/target.ts';
 import { buildTemplate } from '../../../chain/template.ts';
@@ -81,7 +81,7 @@ describe('the spine', () => {
     });
     await verifier.waitFor(6);
     const block = mine(fixture, [transfer(0n)]);
-    const verdict = fixture.gossip('block', encodeBlock(block));
+    const verdict = fixture.gossipBlock(block);
     await verifier.waitFor(7);
     expect(verifier.calls.map(({ priority }) => priority)).toEqual([...Array(6).fill('bulk'), 'urgent']);
     verifier.calls[6]!.answer();
@@ -139,18 +139,18 @@ describe('a signature is checked once', () => {
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await first).toBe('accept');
-    expect(await fixture.gossip('block', encodeBlock(mine(fixture, [tx])))).toBe('accept');
+    expect(await fixture.gossipBlock(mine(fixture, [tx]))).toBe('accept');
     expect(verifier.calls.flatMap(({ items }) => items).length).toBe(1);
   });
 
   test('in two competing blocks, when the mempool has let go of it', async () => {
     const tx = transfer(0n);
     const [a, b] = [mine(fixture, [tx]), mine(fixture, [tx, transfer(0n, bob)])];
-    const first = fixture.gossip('block', encodeBlock(a));
+    const first = fixture.gossipBlock(a);
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await first).toBe('accept');
-    const second = fixture.gossip('block', encodeBlock(b));
+    const second = fixture.gossipBlock(b);
     await verifier.waitFor(2);
     verifier.calls[1]!.answer();
     expect(await second).toBe('accept');
@@ -160,7 +160,7 @@ describe('a signature is checked once', () => {
   test('in a block that was parked until its parent came', async () => {
     const parent = mine(fixture, []);
     const other = await composeFixture({ genesis, store: await openMemoryStore(), verifier: new HeldVerifier() });
-    await other.gossip('block', encodeBlock(parent));
+    await other.gossipBlock(parent);
     await other.node.chain.idle(); // the verdict comes before the block takes effect
     const tx = transfer(0n);
     const child = mine(other, [tx]);
@@ -169,8 +169,8 @@ describe('a signature is checked once', () => {
     await verifier.waitFor(1);
     verifier.calls[0]!.answer();
     expect(await first).toBe('accept');
-    expect(await fixture.gossip('block', encodeBlock(child))).toBe('ignore');
-    expect(await fixture.gossip('block', encodeBlock(parent))).toBe('accept');
+    expect(await fixture.gossipBlock(child)).toBe('ignore');
+    expect(await fixture.gossipBlock(parent)).toBe('accept');
     await expect.poll(() => fixture.node.chain.tip.header.id, { timeout: 5000 }).toBe(child.header.id);
     expect(verifier.calls.flatMap(({ items }) => items).length).toBe(1);
   });

@@ -1,0 +1,137 @@
+/**
+ * Gets what a compact block lacks, from one peer after the other (CMPCT-5): the transactions from whoever sent the
+ * message, then from others, then the full body. Decides whom a failure is held against.
+ */
+import { type CompactBlock, fillBlock, rebuildBlock } from '../../chain/compact-block.ts';
+import type { Block, Header, Tx } from '../../chain/types.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
+import { FAULT_POINTS, PeerFault, requestBlockTxs, requestBodies } from '../sync/requests.ts';
+
+/** A compact block and who sent it. */
+export interface BlockAnnouncement {
+  readonly compact: CompactBlock;
+  readonly from: PeerKey;
+}
+
+/** A full block, and where what the mempool lacked came from. */
+export interface BlockSource {
+  readonly block: Block;
+  readonly source: 'mempool' | 'request' | 'body';
+}
+
+export interface FetchBlockDeps {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly header: Header;
+  /** In order of arrival; more may come while this runs. */
+  readonly announcements: readonly BlockAnnouncement[];
+  readonly knownTxs: (compact: CompactBlock) => Iterable<Tx>;
+  /** Other peers to ask, best first. */
+  readonly peersWith: (except: ReadonlySet<PeerKey>) => readonly PeerKey[];
+  /** Takes a block whose transactions may be wrong; false where they are. */
+  readonly offer: (found: BlockSource, from: PeerKey) => Promise<boolean>;
+  /** True when the block has been taken, or judged, another way. */
+  readonly isOver: () => boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Shorter than sync's: several are asked, one after the other, before the deadline. */
+const STALL_MS = 1_500;
+/** Peers beside the senders that are asked for transactions, and then for the body. */
+const MAX_OTHERS = 2;
+const MAX_BODY_REQUESTS = 4;
+
+/** True when the block was taken. Never rejects for a peer's fault, nor when the signal aborts. */
+export async function fetchBlock(deps: FetchBlockDeps): Promise<boolean> {
+  const { announcements, signal, isOver } = deps;
+  const senders = new Set<PeerKey>();
+  const failed = new Set<PeerKey>();
+  const next = (): BlockAnnouncement | undefined => announcements.find(({ from }) => !senders.has(from));
+  let first: BlockAnnouncement | undefined;
+  let others: readonly PeerKey[] | undefined;
+  let bodies: PeerKey[] | undefined;
+
+  /** Whatever has not been tried, the best first; a message that came meanwhile goes before the next resort. */
+  const attempt = async (): Promise<boolean | 'exhausted'> => {
+    const announcement = next();
+    if (announcement !== undefined) {
+      first ??= announcement;
+      senders.add(announcement.from);
+      return askTxs(deps, announcement, announcement.from, failed);
+    }
+    others ??= deps.peersWith(senders).slice(0, MAX_OTHERS);
+    const [other, ...rest] = others;
+    if (other !== undefined && first !== undefined) {
+      others = rest;
+      return askTxs(deps, first, other, failed);
+    }
+    bodies ??= [...senders, ...deps.peersWith(senders)].filter((peer) => !failed.has(peer)).slice(0, MAX_BODY_REQUESTS);
+    const peer = bodies.shift();
+    return peer === undefined ? 'exhausted' : askBody(deps, peer, failed);
+  };
+
+  while (!signal.aborted && !isOver()) {
+    const result = await attempt();
+    if (result === 'exhausted') break;
+    if (result) return true;
+  }
+  return isOver();
+}
+
+/** Asks `peer` for what `announcement` lacks; what it lacks by now, as the mempool goes on filling. */
+async function askTxs(
+  deps: FetchBlockDeps,
+  { compact, from }: BlockAnnouncement,
+  peer: PeerKey,
+  failed: Set<PeerKey>,
+): Promise<boolean> {
+  const { header, metrics, signal } = deps;
+  const rebuilt = rebuildBlock(compact, deps.knownTxs(compact));
+  if (rebuilt.kind === 'complete') return deps.offer({ block: rebuilt.block, source: 'mempool' }, from);
+  let block: Block | undefined;
+  try {
+    const txs = await requestBlockTxs({ ...deps, stallMs: STALL_MS }, peer, header.id, rebuilt.missing, signal);
+    metrics.syncRequests.inc({ protocol: 'block-txs', result: 'ok' });
+    metrics.blockTxBytesFetched.inc(bytesOf(txs));
+    if (txs.length === 0) return false;
+    block = fillBlock(compact, rebuilt, txs);
+    // Who sent the message has checked it against the block, or lies. Another peer may be right and the message wrong.
+    if (block === undefined && peer === from) throw new PeerFault('invalid', 'transactions that are not the message’s');
+  } catch (error) {
+    onFault(deps, peer, error, 'block-txs', failed);
+  }
+  return block !== undefined && deps.offer({ block, source: 'request' }, peer);
+}
+
+async function askBody(deps: FetchBlockDeps, peer: PeerKey, failed: Set<PeerKey>): Promise<boolean> {
+  const { header, metrics, signal } = deps;
+  try {
+    for await (const { block } of requestBodies({ ...deps, stallMs: STALL_MS }, peer, [header.id], signal)) {
+      metrics.syncRequests.inc({ protocol: 'bodies', result: 'ok' });
+      if (block === undefined) return false;
+      metrics.blockTxBytesFetched.inc(bytesOf(block.txs));
+      if (await deps.offer({ block, source: 'body' }, peer)) return true;
+      throw new PeerFault('invalid', `body of ${header.id} that is not its header's`);
+    }
+  } catch (error) {
+    onFault(deps, peer, error, 'bodies', failed);
+  }
+  return false;
+}
+
+function onFault(deps: FetchBlockDeps, peer: PeerKey, error: unknown, protocol: string, failed: Set<PeerKey>): void {
+  const { metrics, network, logger, signal } = deps;
+  failed.add(peer);
+  if (signal.aborted) return; // it was we who hung up
+  if (!(error instanceof PeerFault)) throw error;
+  metrics.syncRequests.inc({ protocol, result: error.kind });
+  logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
+  if (FAULT_POINTS[error.kind] > 0) network.penalize(peer, FAULT_POINTS[error.kind], error.message);
+}
+
+function bytesOf(txs: readonly Tx[]): number {
+  return txs.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
