@@ -10,6 +10,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { compactBench } from './compact.ts';
 import { gossipBench } from './gossip.ts';
 import { ingestBench } from './ingest.ts';
 import type { Bench, Row } from './measure.ts';
@@ -18,7 +19,15 @@ import { miningBench } from './mining.ts';
 import { storeBench } from './store.ts';
 import { verifyBench } from './verify.ts';
 
-const BENCHES: readonly Bench[] = [verifyBench, ingestBench, gossipBench, meshBench, miningBench, storeBench];
+const BENCHES: readonly Bench[] = [
+  verifyBench,
+  ingestBench,
+  gossipBench,
+  meshBench,
+  compactBench,
+  miningBench,
+  storeBench,
+];
 /** Of these less is better: their ratios are not compared. */
 const TIMES = ['ms', 'µs/tx', 'copies/tx'];
 /** Share of a committed ratio that must be reached. */

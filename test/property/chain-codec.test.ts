@@ -18,6 +18,13 @@ import {
   txRootOf,
   voteIdToBytes,
 } from '../../chain/codec.ts';
+import {
+  decodeCompactBlock,
+  encodeCompactBlock,
+  fillBlock,
+  makeCompactBlock,
+  rebuildBlock,
+} from '../../chain/compact-block.ts';
 import { MAX_U64 } from '../../chain/params.ts';
 import { signTx, signVote } from '../../chain/sign.ts';
 import { claimedTxCount, decodeTxBatch, encodeTxBatch } from '../../chain/tx-batch.ts';
@@ -96,6 +103,11 @@ const decoders: readonly (readonly [string, fc.Arbitrary<Uint8Array>, (b: Uint8A
   ['batch', batch.map(encodeTxBatch), (b) => encoded(valueIn(decodeTxBatch(b)), encodeTxBatch)],
   ['header', header.map((value) => value.bytes), (b) => encoded(valueIn(decodeHeader(b)), encodeHeader)],
   ['block', block.map(encodeBlock), (b) => encoded(valueIn(decodeBlock(b)), encodeBlock)],
+  [
+    'compact block',
+    fc.tuple(block, u64).map(([x, salt]) => encodeCompactBlock(makeCompactBlock(x, salt))),
+    (b) => encoded(valueIn(decodeCompactBlock(b)), encodeCompactBlock),
+  ],
   ['vote', vote.map((value) => value.bytes), (b) => valueIn(decodeVote(b))?.bytes],
 ];
 
@@ -106,6 +118,28 @@ function valueIn<T>(decoded: Decoded<T>): T | undefined {
 function encoded<T>(value: T | undefined, encode: (value: T) => Uint8Array): Uint8Array | undefined {
   return value === undefined ? undefined : encode(value);
 }
+
+describe('a compact block', () => {
+  it('and what a node knows give the block, or name what is missing; with that it is the block', () => {
+    const knowledge = fc.tuple(block, u64, fc.array(tx, { maxLength: 5 }), fc.nat(31));
+    fc.assert(
+      fc.property(knowledge, ([x, salt, others, mask]) => {
+        const distinct = new Set([...x.txs, ...others].map(({ id }) => id));
+        fc.pre(distinct.size === x.txs.length + others.length);
+        const compact = makeCompactBlock(x, salt);
+        const isMissing = x.txs.map((_, at) => ((mask >> at) & 1) === 1);
+        const rebuilt = rebuildBlock(compact, [...others, ...x.txs.filter((_, at) => !isMissing[at])]);
+        if (rebuilt.kind === 'complete') {
+          expect(rebuilt.block).toEqual(x);
+          return;
+        }
+        expect(rebuilt.missing).toEqual(isMissing.flatMap((missing, at) => (missing ? [at] : [])));
+        const fetched = rebuilt.missing.map((at) => x.txs[at]!);
+        expect(fillBlock(compact, rebuilt, fetched)).toEqual(x);
+      }),
+    );
+  });
+});
 
 describe('decode(encode(x)) = x', () => {
   it('for transactions', () => {

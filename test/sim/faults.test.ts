@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { encodeBlock, encodeEvidence, makeTx } from '../../chain/codec.ts';
+import { encodeEvidence, makeTx } from '../../chain/codec.ts';
 import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import { LANE_LIMITS } from '../../node/pipeline/priority-queue.ts';
@@ -7,6 +7,7 @@ import type { TopicKind } from '../../node/ports.ts';
 import { StoreError } from '../../node/store/store.ts';
 import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
+import { blockMessage } from '../node-fixture.ts';
 import { startHostilePeer } from './hostile-peer.ts';
 import { doubleVote } from './liars.ts';
 import { boundMethods, expectHealthy, expectOneFinalChain, namesOf, openWorld } from './open-world.ts';
@@ -281,7 +282,7 @@ test('garbage, cut and over-long bytes on each topic are rejected, and their sen
   const tip = await a.node.chain.block(a.tipId);
   const good: Record<TopicKind, Uint8Array> = {
     tx: encodeTxBatch([world.transfer(0)]),
-    block: encodeBlock(tip!),
+    block: blockMessage(tip!),
     vote: a.node.agreement.agreement.votesFrom(0n)[0]!.bytes,
     evidence: encodeEvidence(doubleVote(world, 'b', a.height)),
   };

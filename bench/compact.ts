@@ -1,0 +1,80 @@
+/** Blocks by gossip: from a compact block's bytes to the verdict on the full block, and what is fetched to get there. */
+import { nextBits } from '../chain/asert.ts';
+import { encodeBlock, makeHeader } from '../chain/codec.ts';
+import type { Genesis } from '../chain/genesis.ts';
+import { meetsTarget } from '../chain/target.ts';
+import { buildTemplate } from '../chain/template.ts';
+import type { Block, Tx } from '../chain/types.ts';
+import { blockMessage, composeFixture, fixtureGenesis, type NodeFixture } from '../test/node-fixture.ts';
+import { openMemoryStore } from '../test/unit/store/open-store.ts';
+import { type Bench, makeRow, type Row } from './measure.ts';
+import { makeSenders, makeTransfers } from './signed-items.ts';
+
+/** What the goal is about. */
+const TXS = 2_000;
+/** In the mempool beside the block's: short ids are compared with all of them. */
+const OTHERS = 3_000;
+
+async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
+  const rounds = short ? 3 : 9;
+  const senders = makeSenders();
+  const genesis = fixtureGenesis(senders.map(({ address }) => address));
+  const txs = makeTransfers(genesis.chainId, senders, TXS * (rounds + 1) + OTHERS);
+  const times = { compact: [] as number[], full: [] as number[] };
+  const bytes = { compact: [] as number[], full: [] as number[] };
+  // Signatures are what the mempool is for; here it is told that they are good.
+  const fixture = await composeFixture({ genesis, store: await openMemoryStore(), verifier: trusting });
+  try {
+    for (const tx of txs.slice(0, OTHERS)) fixture.node.mempool.add(tx, 'peer');
+    for (let round = 0; round <= rounds; round++) {
+      const own = txs.slice(round * TXS, (round + 1) * TXS);
+      for (const tx of txs.slice(round * TXS + OTHERS, (round + 1) * TXS + OTHERS))
+        fixture.node.mempool.add(tx, 'peer');
+      const block = mineBlock(fixture, genesis, own);
+      if (block.txs.length !== TXS) throw new Error(`the block holds ${block.txs.length} transactions`);
+      const message = blockMessage(block);
+      bytes.compact.push(message.length);
+      bytes.full.push(encodeBlock(block).length);
+      const begin = performance.now();
+      if ((await fixture.gossip('block', message)) !== 'accept') throw new Error('the block was not accepted');
+      times.compact.push(performance.now() - begin);
+      await fixture.node.chain.idle();
+    }
+  } finally {
+    await fixture.node.stop();
+  }
+  for (const list of [times.compact, bytes.compact, bytes.full]) list.shift(); // the warm-up round
+  return [
+    makeRow(`verdict on a block of ${TXS} known transactions`, 'ms', times.compact, undefined, [
+      { of: 'value', is: '≤', bar: 10 },
+    ]),
+    makeRow('a compact block, against the full one', 'bytes', bytes.compact, bytes.full),
+  ];
+}
+
+const trusting = {
+  verify: (items: readonly unknown[]) => Promise.resolve(items.map(() => true)),
+};
+
+function mineBlock(fixture: NodeFixture, genesis: Genesis, candidates: readonly Tx[]): Block {
+  const { chain } = fixture.node;
+  const template = buildTemplate({
+    parent: chain.tip,
+    bits: nextBits(
+      genesis.params,
+      { height: chain.tip.header.height, effectiveTimeMs: chain.tip.effectiveTimeMs },
+      genesis.entry.effectiveTimeMs,
+    ),
+    timestampMs: BigInt(Math.max(Date.now(), Number(chain.tree.medianTimePastMs(chain.tip.header.id)) + 1)),
+    miner: genesis.electorate[0]!,
+    candidates,
+    view: chain.accounts,
+    params: genesis.params,
+  });
+  for (let nonce = 0n; ; nonce++) {
+    const header = makeHeader({ ...template.header, nonce });
+    if (meetsTarget(header.id, header.bits)) return { header, coinbase: template.coinbase, txs: template.txs };
+  }
+}
+
+export const compactBench: Bench = { name: 'compact', run };
