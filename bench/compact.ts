@@ -5,8 +5,8 @@ import type { Genesis } from '../chain/genesis.ts';
 import { meetsTarget } from '../chain/target.ts';
 import { buildTemplate } from '../chain/template.ts';
 import type { Block, Tx } from '../chain/types.ts';
-import { blockMessage, composeFixture, fixtureGenesis, type NodeFixture } from '../test/node-fixture.ts';
-import { openMemoryStore } from '../test/unit/store/open-store.ts';
+import { blockMessage, fixtureGenesis, type NodeFixture } from '../test/node-fixture.ts';
+import { journalled, withNode } from './ingest.ts';
 import { type Bench, makeRow, type Row } from './measure.ts';
 import { makeSenders, makeTransfers } from './signed-items.ts';
 
@@ -20,32 +20,31 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   const senders = makeSenders();
   const genesis = fixtureGenesis(senders.map(({ address }) => address));
   const txs = makeTransfers(genesis.chainId, senders, TXS * (rounds + 1) + OTHERS);
-  const times = { compact: [] as number[], full: [] as number[] };
+  const verdictMs: number[] = [];
   const bytes = { compact: [] as number[], full: [] as number[] };
   // Signatures are what the mempool is for; here it is told that they are good.
-  const fixture = await composeFixture({ genesis, store: await openMemoryStore(), verifier: trusting });
-  try {
-    for (const tx of txs.slice(0, OTHERS)) fixture.node.mempool.add(tx, 'peer');
+  await withNode(genesis, trusting, async (fixture, store) => {
+    const { mempool, chain } = fixture.node;
+    for (const tx of txs.slice(0, OTHERS)) mempool.add(tx, 'peer');
     for (let round = 0; round <= rounds; round++) {
-      const own = txs.slice(round * TXS, (round + 1) * TXS);
-      for (const tx of txs.slice(round * TXS + OTHERS, (round + 1) * TXS + OTHERS))
-        fixture.node.mempool.add(tx, 'peer');
-      const block = mineBlock(fixture, genesis, own);
+      const [from, to] = [round * TXS, (round + 1) * TXS];
+      for (const tx of txs.slice(from + OTHERS, to + OTHERS)) mempool.add(tx, 'peer');
+      const block = mineBlock(fixture, genesis, txs.slice(from, to));
       if (block.txs.length !== TXS) throw new Error(`the block holds ${block.txs.length} transactions`);
       const message = blockMessage(block);
       bytes.compact.push(message.length);
       bytes.full.push(encodeBlock(block).length);
+      await journalled(store);
       const begin = performance.now();
       if ((await fixture.gossip('block', message)) !== 'accept') throw new Error('the block was not accepted');
-      times.compact.push(performance.now() - begin);
-      await fixture.node.chain.idle();
+      verdictMs.push(performance.now() - begin);
+      await chain.idle();
     }
-  } finally {
-    await fixture.node.stop();
-  }
-  for (const list of [times.compact, bytes.compact, bytes.full]) list.shift(); // the warm-up round
+  });
+  console.error(verdictMs.map((x) => x.toFixed(1)).join(' '));
+  for (const list of [verdictMs, bytes.compact, bytes.full]) list.shift(); // the warm-up round
   return [
-    makeRow(`verdict on a block of ${TXS} known transactions`, 'ms', times.compact, undefined, [
+    makeRow(`verdict on a block of ${TXS} known transactions`, 'ms', verdictMs, undefined, [
       { of: 'value', is: '≤', bar: 10 },
     ]),
     makeRow('a compact block, against the full one', 'bytes', bytes.compact, bytes.full),

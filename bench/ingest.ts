@@ -132,7 +132,7 @@ async function feed(fixture: NodeFixture, txs: readonly Tx[]): Promise<Outcome[]
 }
 
 /** The store's writes are queued in order: one more behind what the mempool has given it. */
-async function journalled(store: Store): Promise<void> {
+export async function journalled(store: Store): Promise<void> {
   for (let i = 0; i < 2; i++) {
     await store.savePeers(new Map());
     await new Promise((resolve) => setImmediate(resolve));
@@ -182,7 +182,8 @@ async function timeBlock(fixture: NodeFixture, genesis: Genesis, txs: readonly T
   return elapsedMs;
 }
 
-async function withNode<T>(
+/** A node with its store on disk, for as long as `body` takes. */
+export async function withNode<T>(
   genesis: Genesis,
   verifier: SignatureVerifier,
   body: (fixture: NodeFixture, store: Store) => Promise<T>,

@@ -83,7 +83,11 @@ export function decodeCompactBlock(bytes: Uint8Array): Decoded<CompactBlock> {
   const header = decodeBlockHeader(bytes.subarray(1, 1 + HEADER_BYTES));
   if (!header.ok) return header;
   const shortIds = new Array<number>(count);
-  for (let at = 0; at < count; at++) shortIds[at] = reader.u16() * 0x1_0000_0000 + reader.u32();
+  const view = new DataView(bytes.buffer, bytes.byteOffset + reader.offset);
+  for (let at = 0; at < count; at++) {
+    const offset = at * SHORT_ID_BYTES;
+    shortIds[at] = view.getUint16(offset) * 0x1_0000_0000 + view.getUint32(offset + 2);
+  }
   return { ok: true, value: { header: header.value, coinbase, salt, shortIds } };
 }
 

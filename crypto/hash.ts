@@ -5,6 +5,12 @@ import { concatBytes } from './bytes.ts';
 const MAX_CACHED_TAGS = 32;
 const midstates = new Map<string, ReturnType<typeof nobleSha256.create>>();
 const utf8 = new TextEncoder();
+/**
+ * Node's own one-shot hash, where the program runs in Node. Asked for at run time, not imported: this file runs in
+ * browsers too. 2,000 merkle nodes of 65 bytes take 0.6 ms so, 1.9 ms with noble, and 1.9 ms where the result comes as
+ * a Buffer, whose memory lies outside the heap.
+ */
+const nativeHash = globalThis.process?.getBuiltinModule?.('node:crypto')?.hash;
 
 /**
  * SHA-256 (FIPS 180-4).
@@ -12,7 +18,11 @@ const utf8 = new TextEncoder();
  * @returns 32 bytes
  */
 export function sha256(data: Uint8Array): Uint8Array {
-  return nobleSha256(data);
+  if (nativeHash === undefined) return nobleSha256(data);
+  const text = nativeHash('sha256', data, 'binary');
+  const digest = new Uint8Array(32);
+  for (let i = 0; i < 32; i++) digest[i] = text.charCodeAt(i);
+  return digest;
 }
 
 /**
@@ -21,7 +31,7 @@ export function sha256(data: Uint8Array): Uint8Array {
  * @returns 32 bytes
  */
 export function doubleSha256(data: Uint8Array): Uint8Array {
-  return nobleSha256(nobleSha256(data));
+  return sha256(sha256(data));
 }
 
 /**

@@ -3,12 +3,11 @@
  * an odd node moves up instead of being paired with itself. So no two lists of leaves share a root, and the twin
  * blocks of CVE-2012-2459 cannot be made.
  */
-import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import { equalBytes } from './bytes.ts';
 import { sha256 } from './hash.ts';
 
-const LEAF_PREFIX = Uint8Array.of(0x00);
-const NODE_PREFIX = Uint8Array.of(0x01);
+const LEAF_PREFIX = 0x00;
+const NODE_PREFIX = 0x01;
 const HASH_BYTES = 32;
 
 /** Shows that a leaf stands at `index` in a tree of `leafCount` leaves. */
@@ -98,19 +97,33 @@ export function verifyMerkleProof(root: Uint8Array, leaf: Uint8Array, proof: Mer
 
 function levelAbove(level: readonly Uint8Array[]): Uint8Array[] {
   const above: Uint8Array[] = [];
+  const content = new Uint8Array(1 + 2 * HASH_BYTES);
+  content[0] = NODE_PREFIX;
   for (let i = 0; i < level.length; i += 2) {
     const left = level[i]!;
     const right = level[i + 1];
-    above.push(right === undefined ? left : hashNode(left, right));
+    above.push(right === undefined ? left : hashPair(content, left, right));
   }
   return above;
 }
 
 /** The hash that stands for a leaf in the tree, 32 bytes. */
 export function merkleLeafHash(leaf: Uint8Array): Uint8Array {
-  return nobleSha256.create().update(LEAF_PREFIX).update(leaf).digest();
+  const content = new Uint8Array(1 + leaf.length);
+  content[0] = LEAF_PREFIX;
+  content.set(leaf, 1);
+  return sha256(content);
 }
 
 function hashNode(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return nobleSha256.create().update(NODE_PREFIX).update(left).update(right).digest();
+  const content = new Uint8Array(1 + 2 * HASH_BYTES);
+  content[0] = NODE_PREFIX;
+  return hashPair(content, left, right);
+}
+
+/** `content`: the prefix and room for two hashes, used again for every node of a level. */
+function hashPair(content: Uint8Array, left: Uint8Array, right: Uint8Array): Uint8Array {
+  content.set(left, 1);
+  content.set(right, 1 + HASH_BYTES);
+  return sha256(content);
 }

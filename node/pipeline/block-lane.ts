@@ -67,6 +67,8 @@ interface Message extends BlockAnnouncement {
 interface Outcome {
   readonly verdict: OutcomeVerdict;
   readonly block: Block;
+  /** Made by the short ids of this message, which therefore is of the block. */
+  readonly of?: BlockAnnouncement | undefined;
   /** A message has been accepted: of two true ones, which only its author can make, one is enough. */
   isForwarded: boolean;
 }
@@ -201,7 +203,11 @@ export class BlockLane {
   async #serveFromMempool(message: Message, reconstruction?: Reconstruction): Promise<boolean> {
     const rebuilt = rebuildBlock(message.compact, this.#knownTxs(message.compact));
     if (rebuilt.kind !== 'complete') return false;
-    return this.#offer({ block: rebuilt.block, source: 'mempool' }, message.from, reconstruction ?? [message]);
+    return this.#offer(
+      { block: rebuilt.block, source: 'mempool', of: message },
+      message.from,
+      reconstruction ?? [message],
+    );
   }
 
   #reconstruct(message: Message, parent: Reconstruction | undefined): void {
@@ -265,7 +271,7 @@ export class BlockLane {
    * the body is not the header's: then these were not its transactions.
    */
   async #offer(
-    { block, source }: BlockSource,
+    { block, source, of }: BlockSource,
     from: PeerKey,
     to: Reconstruction | readonly Message[],
   ): Promise<boolean> {
@@ -280,7 +286,7 @@ export class BlockLane {
         metrics.blockRebuilds.inc({ source });
         onFreshBlock(block.header);
       }
-      const outcome: Outcome = { verdict, block, isForwarded: false };
+      const outcome: Outcome = { verdict, block, of, isForwarded: false };
       if ('messages' in to) {
         to.outcome ??= outcome;
         this.#settle(to.messages.splice(0), to.outcome);
@@ -294,9 +300,10 @@ export class BlockLane {
     const { verdict, block } = outcome;
     const { id } = block.header;
     const isGood = verdict.kind === 'accept' || verdict.reason === 'block/known';
-    for (const { compact, done } of messages) {
+    for (const message of messages) {
+      const { compact, done } = message;
       if (!isGood) done(verdict);
-      else if (!isCompactOf(compact, block)) {
+      else if (message !== outcome.of && !isCompactOf(compact, block)) {
         done(reject('block/compact-mismatch'));
         if (!outcome.isForwarded) this.#unforwarded.set(id, true);
       } else if (outcome.isForwarded) done(ignore('block/known'));

@@ -18,6 +18,8 @@ export interface BlockAnnouncement {
 export interface BlockSource {
   readonly block: Block;
   readonly source: 'mempool' | 'request' | 'body';
+  /** By whose short ids it was put together. */
+  readonly of?: BlockAnnouncement;
 }
 
 export interface FetchBlockDeps {
@@ -84,13 +86,15 @@ export async function fetchBlock(deps: FetchBlockDeps): Promise<boolean> {
 /** Asks `peer` for what `announcement` lacks; what it lacks by now, as the mempool goes on filling. */
 async function askTxs(
   deps: FetchBlockDeps,
-  { compact, from }: BlockAnnouncement,
+  announcement: BlockAnnouncement,
   peer: PeerKey,
   failed: Set<PeerKey>,
 ): Promise<boolean> {
+  const { compact, from } = announcement;
   const { header, metrics, signal } = deps;
   const rebuilt = rebuildBlock(compact, deps.knownTxs(compact));
-  if (rebuilt.kind === 'complete') return deps.offer({ block: rebuilt.block, source: 'mempool' }, from);
+  if (rebuilt.kind === 'complete')
+    return deps.offer({ block: rebuilt.block, source: 'mempool', of: announcement }, from);
   let block: Block | undefined;
   try {
     const txs = await requestBlockTxs({ ...deps, stallMs: STALL_MS }, peer, header.id, rebuilt.missing, signal);
@@ -103,7 +107,7 @@ async function askTxs(
   } catch (error) {
     onFault(deps, peer, error, 'block-txs', failed);
   }
-  return block !== undefined && deps.offer({ block, source: 'request' }, peer);
+  return block !== undefined && deps.offer({ block, source: 'request', of: announcement }, peer);
 }
 
 async function askBody(deps: FetchBlockDeps, peer: PeerKey, failed: Set<PeerKey>): Promise<boolean> {
