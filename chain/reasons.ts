@@ -54,7 +54,7 @@ export const BLOCK_REASONS = [
   'block/conflicts-final', // FORK-1
   'block/invalid-ancestor',
   'block/compact-mismatch', // CMPCT-7: the message is not of the block whose header it carries
-  'block/repeated', // CMPCT-6: this peer has sent a message about this block before
+  'block/repeated', // CMPCT-6: the peer has sent another message about this block before
   'block/incomplete', // CMPCT-5: its transactions could not be had in time
 ] as const;
 export type BlockReason = (typeof BLOCK_REASONS)[number];

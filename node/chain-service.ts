@@ -184,7 +184,7 @@ export class ChainService {
       }).finally(() => {
         this.#writing = undefined;
       });
-      this.#deps.events.emit('entry', { entry });
+      this.#deps.events.emit('entry', { entry, block });
       return accept(block);
     });
   }

@@ -22,7 +22,7 @@ export interface NodeEvents {
     readonly abandoned: readonly Block[];
   };
   /** A block entered the tree, on whichever branch; it is stored and fully valid. */
-  entry: { readonly entry: ChainEntry };
+  entry: { readonly entry: ChainEntry; readonly block: Block };
   /** The tip moved; comes once, after the `reorg` and `block` events of the move. Old tip down, fork point up. */
   tip: { readonly entry: ChainEntry; readonly disconnected: readonly Block[]; readonly connected: readonly Block[] };
   agreed: { readonly certificate: Certificate };

@@ -17,7 +17,10 @@ import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
+import { bytesToHex } from '../../crypto/bytes.ts';
+import { sha256 } from '../../crypto/hash.ts';
 import type { ChainService } from '../chain-service.ts';
+import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
@@ -31,6 +34,7 @@ export interface BlockLaneDeps {
   readonly mempool: MempoolService;
   readonly network: Network;
   readonly clock: Clock;
+  readonly events: EventBus;
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** A block came whose parent we lack: park it and fetch what is missing. */
@@ -60,6 +64,8 @@ const DEADLINE_MS = 8_000;
 const UNFIT_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/bad-merkle-root', 'block/too-large']);
 
 interface Message extends BlockAnnouncement {
+  /** SHA-256 of its bytes. */
+  readonly digest: string;
   readonly done: (verdict: OutcomeVerdict) => void;
 }
 
@@ -85,8 +91,8 @@ interface Reconstruction {
 export class BlockLane {
   readonly #deps: BlockLaneDeps;
   readonly #reconstructions = new Map<BlockId, Reconstruction>();
-  /** Who has sent a message about the block. */
-  readonly #senders = new Lru<BlockId, Set<PeerKey>>(REMEMBERED_BLOCKS);
+  /** Who has sent a message about the block, and the hash of the message. */
+  readonly #senders = new Lru<BlockId, Map<PeerKey, string>>(REMEMBERED_BLOCKS);
   /** Good blocks of which only false messages have come: the first true one is still forwarded. */
   readonly #unforwarded = new Lru<BlockId, true>(REMEMBERED_BLOCKS);
   readonly #stopping = new AbortController();
@@ -108,6 +114,7 @@ export class BlockLane {
     let isDone = false;
     const message: Message = {
       compact: decoded.value,
+      digest: bytesToHex(sha256(bytes)),
       from,
       done: (verdict) => {
         if (!isDone) done(verdict);
@@ -186,14 +193,16 @@ export class BlockLane {
   }
 
   /** CMPCT-6: one message of each peer about each block. Answers what is over the limits. */
-  #mayTell({ compact, from, done }: Message): boolean {
+  #mayTell({ compact, digest, from, done }: Message): boolean {
     const { id } = compact.header;
-    const senders = this.#senders.get(id) ?? new Set();
+    const senders = this.#senders.get(id) ?? new Map<PeerKey, string>();
     this.#senders.set(id, senders);
-    if (senders.has(from)) done(ignore('block/repeated'));
+    const before = senders.get(from);
+    // Who is honest forwards one message of a block, so a second one is a liar's; the same again is gossip's doing.
+    if (before !== undefined) done(before === digest ? ignore('block/known') : reject('block/repeated'));
     else if (senders.size >= MAX_MESSAGES) done(ignore('overloaded'));
     else {
-      senders.add(from);
+      senders.set(from, digest);
       return true;
     }
     return false;
@@ -230,12 +239,19 @@ export class BlockLane {
   }
 
   async #run(reconstruction: Reconstruction, parent: Reconstruction | undefined): Promise<void> {
-    const { chain, clock, network, metrics, logger, peersWith, onBlockMissed } = this.#deps;
+    const { chain, clock, events, network, metrics, logger, peersWith, onBlockMissed } = this.#deps;
     const { header, messages } = reconstruction;
     const deadline = new AbortController();
     const cancel = clock.after(DEADLINE_MS, () => deadline.abort(new Error('the time is over')));
     const onStop = (): void => deadline.abort(this.#stopping.signal.reason);
     this.#stopping.signal.addEventListener('abort', onStop, { once: true });
+    const offEntry = events.on('entry', ({ entry, block }) => {
+      if (entry.header.id !== header.id) return;
+      if (reconstruction.outcome === undefined) {
+        this.#conclude(reconstruction, { verdict: ignore('block/known'), block, isForwarded: false });
+      }
+      deadline.abort(new Error('the block is there')); // what is still being asked for is not needed
+    });
     try {
       await parent?.ended;
       const verdict = chain.checkHeader(header);
@@ -262,6 +278,7 @@ export class BlockLane {
       }
     } finally {
       cancel();
+      offEntry();
       this.#stopping.signal.removeEventListener('abort', onStop);
     }
   }
@@ -287,12 +304,15 @@ export class BlockLane {
         onFreshBlock(block.header);
       }
       const outcome: Outcome = { verdict, block, of, isForwarded: false };
-      if ('messages' in to) {
-        to.outcome ??= outcome;
-        this.#settle(to.messages.splice(0), to.outcome);
-      } else this.#settle(to, outcome);
+      if ('messages' in to) this.#conclude(to, outcome);
+      else this.#settle(to, outcome);
     });
     return fits;
+  }
+
+  #conclude(reconstruction: Reconstruction, outcome: Outcome): void {
+    reconstruction.outcome ??= outcome;
+    this.#settle(reconstruction.messages.splice(0), reconstruction.outcome);
   }
 
   /** CMPCT-7. */

@@ -18,7 +18,6 @@ import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/vali
 import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
-import type { EventBus } from '../events.ts';
 import type { ObjectCodec } from '../object-codec.ts';
 import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
@@ -36,7 +35,6 @@ export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   readonly verifier: SignatureVerifier;
   readonly codec: ObjectCodec;
   readonly rng: Rng;
-  readonly events: EventBus;
 }
 
 /** The answer to a transaction from the API. */

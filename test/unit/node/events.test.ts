@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { EventBus, type NodeEvents } from '../../../node/events.ts';
 import { genesis } from '../chain/chain-fixtures.ts';
 
-const event: NodeEvents['entry'] = { entry: genesis.entry };
+const event: NodeEvents['entry'] = { entry: genesis.entry, block: genesis.block };
 
 test('listeners run at once, in order of subscription, for their kind only', () => {
   const calls: string[] = [];
