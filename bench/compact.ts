@@ -5,6 +5,9 @@ import type { Genesis } from '../chain/genesis.ts';
 import { meetsTarget } from '../chain/target.ts';
 import { buildTemplate } from '../chain/template.ts';
 import type { Block, Tx } from '../chain/types.ts';
+import { loadSignatureBackend } from '../crypto/load-backend.ts';
+import { MapDatabase, openMapStore } from '../sim/map-store.ts';
+import { World } from '../sim/world.ts';
 import { blockMessage, fixtureGenesis, type NodeFixture } from '../test/node-fixture.ts';
 import { journalled, withNode } from './ingest.ts';
 import { type Bench, makeRow, type Row } from './measure.ts';
@@ -41,14 +44,59 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
       await chain.idle();
     }
   });
-  console.error(verdictMs.map((x) => x.toFixed(1)).join(' '));
   for (const list of [verdictMs, bytes.compact, bytes.full]) list.shift(); // the warm-up round
+  const spread = await underLoad(short ? 20 : 60);
   return [
     makeRow(`verdict on a block of ${TXS} known transactions`, 'ms', verdictMs, undefined, [
       { of: 'value', is: '≤', bar: 10 },
     ]),
     makeRow('a compact block, against the full one', 'bytes', bytes.compact, bytes.full),
+    makeRow('blocks rebuilt with no request under steady load, simulated', 'share', [spread.rebuilt], undefined, [
+      { of: 'value', is: '≥', bar: 0.95 },
+    ]),
+    makeRow(
+      'transaction bodies per node, with those fetched for blocks, against once; simulated',
+      'bytes',
+      [spread.once + spread.fetched],
+      [spread.once],
+      [{ of: 'ratio', is: '≤', bar: 1.1 }],
+    ),
   ];
+}
+
+/** Ten nodes that mine, on links as the simulation has them by default, at 50 transactions a second. */
+async function underLoad(seconds: number): Promise<{
+  readonly rebuilt: number;
+  /** Bytes per node: all transactions, and what was fetched to complete blocks. */
+  readonly once: number;
+  readonly fetched: number;
+}> {
+  const { backend } = await loadSignatureBackend('auto');
+  const names = Array.from({ length: 10 }, (_, index) => `n${index}`);
+  const world = new World({
+    seed: 'compact',
+    nodes: names.map((name) => ({ name })),
+    openStore: async () => openMapStore(new MapDatabase()),
+    signatures: backend,
+  });
+  await world.start();
+  await world.untilFinal(1, 60_000);
+  let once = 0;
+  for (let at = 0; at < 50 * seconds; at++) {
+    const tx = world.transfer(at % names.length);
+    once += tx.bytes.length;
+    void world.nodes[at % names.length]!.node.ingest.submitTx(tx.bytes);
+    await world.run(20);
+  }
+  let [mempool, all, fetched] = [0, 0, 0];
+  for (const { metrics } of world.nodes) {
+    for (const { labels, value } of (await metrics.blockRebuilds.get()).values) {
+      all += value;
+      if (labels.source === 'mempool') mempool += value;
+    }
+    fetched += (await metrics.blockTxBytesFetched.get()).values[0]?.value ?? 0;
+  }
+  return { rebuilt: mempool / all, once, fetched: fetched / names.length };
 }
 
 const trusting = {

@@ -3,7 +3,7 @@
  * stake, somebody else who holds its key: all of it on this side of the node's ports.
  */
 import { decodeBlock, decodeHeader, encodeBlock, makeHeader, makeTx } from '../chain/codec.ts';
-import { decodeCompactBlock } from '../chain/compact-block.ts';
+import { decodeCompactBlock, encodeCompactBlock, makeCompactBlock } from '../chain/compact-block.ts';
 import { planVote } from '../chain/plan-vote.ts';
 import { signVote } from '../chain/sign.ts';
 import { encodeTxBatch } from '../chain/tx-batch.ts';
@@ -138,12 +138,21 @@ function spam(node: GrapevineNode, network: Network, deps: LiarDeps): void {
       () => network.publish('tx', encodeTxBatch([tx, ...others]).subarray(0, -1)),
       () => network.publish('tx', concatBytes(Uint8Array.of(1, 0, 2), tx.bytes, forged.bytes)),
       () => network.publish('block', rng.bytes(300)),
+      () => publishFalseMessage(node, network, rng),
       () => network.publish('vote', rng.bytes(210)),
     ];
     void kinds[count % kinds.length]!();
     clock.after(SPAM_MS, next);
   };
   clock.after(SPAM_MS, next);
+}
+
+/** The header of a good block with what is not its coinbase: costs nothing to make. */
+async function publishFalseMessage(node: GrapevineNode, network: Network, rng: SeededRng): Promise<void> {
+  const block = await node.chain.block(node.chain.tip.header.id);
+  if (block === undefined) return;
+  const compact = makeCompactBlock(block, BigInt(Math.floor(rng.unit() * 2 ** 48)));
+  await network.publish('block', encodeCompactBlock({ ...compact, coinbase: compact.coinbase + 1n }));
 }
 
 // Sync ---------------------------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ export const HEADERS_REQUEST_FRAME_BYTES = 4 * 1024;
 export const HEADERS_FRAME_BYTES = MAX_HEADERS_PER_CHUNK * (HEADER_BYTES + 4) + 1024;
 export const BODIES_REQUEST_FRAME_BYTES = 8 * 1024;
 export const BODY_FRAME_BYTES = MAX_BLOCK_BYTES + 1024;
-/** Indexes below 2^14 take two bytes; packed, behind the block's id. */
-export const BLOCK_TXS_REQUEST_FRAME_BYTES = 2 * MAX_BLOCK_TXS + 1024;
+/** Indexes below 2^14 take two bytes and, as protons does not pack them, a tag each. */
+export const BLOCK_TXS_REQUEST_FRAME_BYTES = 3 * MAX_BLOCK_TXS + 1024;
 export const BLOCK_TXS_FRAME_BYTES = MAX_BLOCK_BYTES + 3 * MAX_BLOCK_TXS + 1024;
 export const VOTES_REQUEST_FRAME_BYTES = 64;
 export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;

@@ -6,6 +6,7 @@ import type { Block, Tx } from '../../chain/types.ts';
 import type { FrameStream, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES } from '../../node/sync/protocols.ts';
+import { requestBlockTxs } from '../../node/sync/requests.ts';
 import type { SimNode, World, WorldOptions } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
 import { branchOn, EASY, feed } from './chain-builder.ts';
@@ -305,5 +306,23 @@ test('CMPCT-7: a block that came by a false message is still forwarded when the 
   await world.run(500);
   expect(await blockVerdicts(a)).toEqual({ 'reject block/compact-mismatch': 1, accept: 1 });
   expect(b.node.chain.tree.get(block.header.id)).toBeUndefined();
+  await expectHealthy(world);
+});
+
+test('CMPCT-5: a node gives the transactions of blocks on any branch, and none for places that a block does not have', async () => {
+  const lab = await openLab(0);
+  const { world, b, a, block } = lab;
+  const rivals = branchOn(world.genesis, world.genesis.entry, 2, { miner: 'rival' });
+  await feed(b, [{ block, entry: world.genesis.entry }, ...rivals]);
+  expect(b.tipId).toBe(rivals[1]!.block.header.id);
+  const ask = (indexes: readonly number[], id = block.header.id): Promise<readonly Tx[]> => {
+    const deps = { network: a.network, clock: world.clock };
+    const answer = requestBlockTxs(deps, 'b', id, indexes, new AbortController().signal);
+    return world.clock.runUntilSettled(answer, 1_000);
+  };
+  expect((await ask([1, 4])).map(({ id }) => id)).toEqual([1, 4].map((at) => block.txs[at]!.id));
+  expect(await ask([1, TXS])).toEqual([]);
+  expect(await ask([0], 'ee'.repeat(32) as Block['header']['id'])).toEqual([]);
+  expect(world.trace.lines().filter((line) => line.includes('penalized'))).toEqual([]);
   await expectHealthy(world);
 });

@@ -4,6 +4,7 @@ import {
   EVIDENCE_BYTES,
   HEADER_BYTES,
   MAX_BLOCK_BYTES,
+  MAX_BLOCK_TXS,
   MAX_TX_BYTES,
   MAX_U64,
   MIN_TX_BYTES,
@@ -52,6 +53,26 @@ const status = fc.record({
   mempool: bytes(8),
 });
 
+describe('transactions of a block', () => {
+  const id = new Uint8Array(32);
+  it.each([
+    ['none', []],
+    ['the same twice', [1, 1]],
+    ['falling', [2, 1]],
+    ['beyond any block', [MAX_BLOCK_TXS]],
+  ])('a request for places that are %s is refused', (_name, indexes) => {
+    expect(() => wire.encodeBlockTxsRequest({ id, indexes })).toThrow(RangeError);
+    expect(wire.decodeBlockTxsRequest(generated.BlockTxsRequest.encode({ id, indexes }))).toBeUndefined();
+  });
+
+  it('all of the largest block fit their frames', () => {
+    const indexes = Array.from({ length: MAX_BLOCK_TXS }, (_, index) => index);
+    const txs = indexes.map(() => new Uint8Array(MIN_TX_BYTES));
+    expect(wire.encodeBlockTxsRequest({ id, indexes }).length).toBeLessThanOrEqual(wire.BLOCK_TXS_REQUEST_FRAME_BYTES);
+    expect(wire.encodeBlockTxsReply({ txs }).length).toBeLessThanOrEqual(wire.BLOCK_TXS_FRAME_BYTES);
+  });
+});
+
 describe('every envelope round-trips', () => {
   it('status', () => roundTrips(status, wire.encodeStatus, wire.decodeStatus));
   it('headers request', () =>
@@ -77,6 +98,25 @@ describe('every envelope round-trips', () => {
       fc.record({ id: bytes(32), block: fc.uint8Array({ maxLength: 500 }) }),
       wire.encodeBodyReply,
       wire.decodeBodyReply,
+    ));
+  it('block transactions request', () =>
+    roundTrips(
+      fc.record({
+        id: bytes(32),
+        indexes: fc
+          .uniqueArray(fc.nat(MAX_BLOCK_TXS - 1), { minLength: 1, maxLength: 50 })
+          .map((list) => list.sort((a, b) => a - b)),
+      }),
+      wire.encodeBlockTxsRequest,
+      wire.decodeBlockTxsRequest,
+    ));
+  it('block transactions reply', () =>
+    roundTrips(
+      fc.record({
+        txs: fc.array(fc.uint8Array({ minLength: MIN_TX_BYTES, maxLength: MAX_TX_BYTES }), { maxLength: 9 }),
+      }),
+      wire.encodeBlockTxsReply,
+      wire.decodeBlockTxsReply,
     ));
   it('votes request', () =>
     roundTrips(fc.record({ fromHeight: u64, max: u32 }), wire.encodeVotesRequest, wire.decodeVotesRequest));
