@@ -20,6 +20,7 @@ COPY deploy/devnet.genesis.json ./deploy/
 COPY crypto ./crypto
 COPY chain ./chain
 COPY node ./node
+COPY sim ./sim
 COPY scripts ./scripts
 # The sources stay root's, so that the node cannot change its own code; a new volume takes over /data's owner.
 RUN install -d -o node -g node -m 0700 /data

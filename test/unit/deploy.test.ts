@@ -1,15 +1,18 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseGenesis } from '../../chain/genesis.ts';
 import { CONFIG_OPTIONS } from '../../node/config.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import { DEV_NETWORK, devAccounts, devIdentitySeed, devVoter } from '../../scripts/dev-accounts.ts';
+import { importsOf } from './import-graph.ts';
 
 const NODES = [0, 1, 2, 3, 4];
 
+const repository = join(import.meta.dirname, '..', '..');
+
 function load(...path: string[]): string {
-  return readFileSync(join(import.meta.dirname, '..', '..', ...path), 'utf8');
+  return readFileSync(join(repository, ...path), 'utf8');
 }
 
 describe('docker-compose.yml', () => {
@@ -28,6 +31,34 @@ describe('docker-compose.yml', () => {
     const used = [...`${compose}${load('Dockerfile')}`.matchAll(/\bGRAPEVINE_[A-Z_]+/g)].map(([name]) => name);
     expect(used.length).toBeGreaterThan(10);
     expect(used.filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
+describe('the image', () => {
+  const dockerfile = load('Dockerfile');
+  const imported = ['crypto', 'chain', 'node', 'sim', 'scripts'].flatMap((folder) =>
+    readdirSync(join(repository, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .flatMap((name) => importsOf(load(folder, name)).map((specifier) => ({ file: `${folder}/${name}`, specifier }))),
+  );
+
+  it('has every folder that its commands load', () => {
+    const folders = imported.flatMap(({ file, specifier }) =>
+      specifier.startsWith('.') ? [posix.join(posix.dirname(file), specifier).split('/')[0]!] : [],
+    );
+    const copied = [...dockerfile.matchAll(/^COPY (\w+) \.\/\1$/gm)].map(([, folder]) => folder);
+    expect(new Set(copied)).toEqual(new Set(folders));
+    const ignored = load('.dockerignore');
+    for (const folder of new Set(folders)) expect(ignored).toMatch(new RegExp(`^!${folder}$`, 'm'));
+  });
+
+  it('has every package that they load: it is installed without what only developers need', () => {
+    const { dependencies } = JSON.parse(load('package.json')) as { readonly dependencies: Record<string, string> };
+    const missing = imported.filter(({ specifier }) => {
+      if (specifier.startsWith('.') || specifier.startsWith('node:')) return false;
+      return !(/^(@[^/]+\/)?[^/]+/.exec(specifier)![0] in dependencies);
+    });
+    expect(missing).toEqual([]);
   });
 });
 
