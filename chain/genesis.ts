@@ -14,7 +14,7 @@ const TAG = 'grapevine/genesis/1';
 const MAX_ALLOC = 10_000;
 const MAX_VOTERS = 1_000;
 /** Blocks in the window of an electorate of miners: drawing it takes a step for each. */
-const MAX_WINDOW = 10_000;
+export const MAX_WINDOW = 10_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 const HOUR_MS = 3_600_000;

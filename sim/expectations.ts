@@ -97,6 +97,27 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       });
       return { passed: Math.min(...grown) >= by, detail: `by ${Math.min(...grown)} at least` };
     }),
+  agreesBetween: (wanted, { log, nodes }) =>
+    wanted.map(({ between, nodes: selector, heights }) => {
+      const [from, to] = between.map(parseDuration) as [number, number];
+      const found = log.agreed.filter(({ atMs }) => atMs >= from && atMs <= to);
+      const counts = nodes
+        .select(selector)
+        .map((name) => new Set(found.filter(({ node }) => node === name).map(({ height }) => height)).size);
+      return { passed: Math.min(...counts) >= heights, detail: `${Math.min(...counts)} heights at least` };
+    }),
+  electorateShare: (wanted, facts) =>
+    wanted.map(({ of, atLeast = 0, atMost = 1 }) => {
+      const keys = facts.nodes.select(of).map((name) => facts.world.node(name).key.address);
+      const shares = honestRunning(facts)
+        .flatMap((each) => each.node.agreement.agreement.inForce)
+        .map(({ weights, total }) => keys.reduce((sum, key) => sum + (weights.get(key) ?? 0), 0) / total);
+      const [least, most] = [Math.min(...shares), Math.max(...shares)];
+      return {
+        passed: shares.length > 0 && least >= atLeast && most <= atMost,
+        detail: `${[of].flat().join(', ')}: ${(100 * least).toFixed(1)} to ${(100 * most).toFixed(1)} %`,
+      };
+    }),
   delivered: (wanted, { coverage }) => one(coverage >= wanted, `${(100 * coverage).toFixed(2)} %`),
   txsFinal: (wanted, { txs }) =>
     one(txs.accepted > 0 && txs.final >= wanted * txs.accepted, `${txs.final} of ${txs.accepted}`),

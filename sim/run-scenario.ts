@@ -99,6 +99,9 @@ class ScenarioRun {
       nodes: this.#nodes.all.map(({ spec }) => spec),
       links: [],
       params: paramsOf(scenario),
+      ...(scenario.electorate !== undefined && {
+        miners: { window: scenario.electorate.miners.window, founders: this.#nodes.founders(scenario.electorate) },
+      }),
       ...(backend !== undefined && { signatures: backend }),
       chainAgeMs: historyAgeMs(scenario),
       openStore: async (name) => openStoreOn(this.#disk(name).open()),

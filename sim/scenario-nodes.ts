@@ -38,6 +38,16 @@ export class ScenarioNodes {
     return this.all.filter(({ isVoter }) => isVoter).length;
   }
 
+  /** @throws ScenarioError where a founder of an electorate of miners is no voter */
+  founders({ miners }: NonNullable<Scenario['electorate']>): readonly string[] {
+    const voters = new Set(this.all.filter(({ isVoter }) => isVoter).map(({ name }) => name));
+    const founders = this.select(miners.founders);
+    const stranger = founders.find((name) => !voters.has(name));
+    if (stranger !== undefined) throw new ScenarioError('electorate.miners.founders', `${stranger} is no voter`);
+    if (founders.length === 0) throw new ScenarioError('electorate.miners.founders', 'means nobody');
+    return founders;
+  }
+
   /** @throws ScenarioError where a selector means nobody */
   select(selectors: string | readonly string[]): readonly string[] {
     const names = (typeof selectors === 'string' ? [selectors] : selectors).flatMap((each) => this.#selectOne(each));

@@ -5,6 +5,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { parseDocument, stringify } from 'yaml';
+import { MAX_WINDOW } from '../chain/genesis.ts';
 
 /** The file is none, or asks for what does not exist. `path`: `timeline[2].partition`. */
 export class ScenarioError extends Error {
@@ -113,6 +114,10 @@ const Expectations = closed({
   growsBetween: optional(
     Type.Array(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, by: Count })),
   ),
+  agreesBetween: optional(
+    Type.Array(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: Count })),
+  ),
+  electorateShare: optional(Type.Array(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }))),
   delivered: optional(Share),
   txsFinal: optional(Share),
   reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(Count) })),
@@ -145,6 +150,11 @@ const ScenarioSchema = closed({
     }),
   ),
   nodes: Type.Array(Group, { minItems: 1 }),
+  electorate: optional(
+    closed({
+      miners: closed({ window: Type.Integer({ minimum: 1, maximum: MAX_WINDOW }), founders: Selectors }),
+    }),
+  ),
   topology: optional(
     Type.Union([Type.Enum(['full', 'ring', 'line']), closed({ random: Links }), closed({ regular: Links })]),
   ),
@@ -227,6 +237,7 @@ export function checkScenario(value: unknown): Scenario {
   for (const part of ['load', 'history'] as const) {
     for (const [place, each] of selectorsOf({ at: value[part]?.at }, part)) checkSelector(each, names, place);
   }
+  for (const [place, each] of selectorsOf(value.electorate ?? {}, 'electorate')) checkSelector(each, names, place);
   for (const [at, link] of (value.links?.between ?? []).entries()) {
     for (const [place, each] of selectorsOf({ groups: link.groups }, `links.between[${at}]`)) {
       checkSelector(each, names, place);
@@ -241,7 +252,9 @@ export function formatScenario(scenario: Scenario): string {
 }
 
 const SELECTOR_KEYS: ReadonlySet<string> = new Set(
-  'nodes groups from to at node partition refused crash losePower restart join leave diskFull diskFreed'.split(' '),
+  'nodes groups from to at of founders node partition refused crash losePower restart join leave diskFull diskFreed'.split(
+    ' ',
+  ),
 );
 
 /** Each selector below `value`, with its path. Durations stand under some of the same keys. */

@@ -39,6 +39,37 @@ test.each([
     'expect.agreementStalls[0].nodes',
     /no group or node z/,
   ],
+  [
+    'a kind of electorate that there is none of',
+    `${BASE}electorate: {stakers: {window: 3}}`,
+    'electorate.stakers',
+    /is not known/,
+  ],
+  ['miners without founders', `${BASE}electorate: {miners: {window: 3}}`, 'electorate.miners.founders', /is missing/],
+  [
+    'a window without a block',
+    `${BASE}electorate: {miners: {window: 0, founders: a}}`,
+    'electorate.miners.window',
+    /must be >= 1/,
+  ],
+  [
+    'a window beyond the protocol’s bound',
+    `${BASE}electorate: {miners: {window: 10001, founders: a}}`,
+    'electorate.miners.window',
+    /must be <= 10000/,
+  ],
+  [
+    'a founder who is nobody',
+    `${BASE}electorate: {miners: {window: 3, founders: [a1, c]}}`,
+    'electorate.miners.founders[1]',
+    /no group or node c/,
+  ],
+  [
+    'a share of the electorate of nobody',
+    BASE.replace('{}', '{electorateShare: [{of: z, atLeast: 1}]}'),
+    'expect.electorateShare[0].of',
+    /no group or node z/,
+  ],
   ['YAML that is none', 'name: [', '', /at line 1/],
 ])('%s is refused, with its path', (_what, text, path, problem) => {
   try {
@@ -78,4 +109,16 @@ test('a voter that equivocates is two nodes with one key', () => {
   expect(nodes.select('a-twin')).toEqual(['a1-twin', 'a2-twin']);
   expect(nodes.voters).toBe(3);
   expect(nodes.honest.map(({ name }) => name)).toEqual(['b']);
+});
+
+test('the founders of an electorate of miners are voters, and somebody', () => {
+  const foundersOf = (founders: string): readonly string[] => {
+    const text = `${BASE.replace('group: b', 'group: b, role: observer')}electorate: {miners: {window: 3, founders: ${founders}}}`;
+    const scenario = parseScenario(text);
+    return new ScenarioNodes(scenario).founders(scenario.electorate!);
+  };
+  expect(foundersOf('a')).toEqual(['a1', 'a2']);
+  expect(() => foundersOf('[a1, b]')).toThrow('electorate.miners.founders: b is no voter');
+  expect(() => foundersOf('all')).toThrow('electorate.miners.founders: b is no voter');
+  expect(() => foundersOf('"a:0"')).toThrow('electorate.miners.founders: means nobody');
 });
