@@ -25,15 +25,16 @@ export interface MempoolServiceDeps {
 /** Dropped transactions whose reason is remembered. */
 const DROPPED_KEPT = 10_000;
 const EXPIRY_CHECK_MS = 30_000;
+const NOTHING: ReadonlyMap<TxId, Tx> = new Map();
 
 export class MempoolService {
   readonly pool: Mempool;
   readonly #deps: MempoolServiceDeps;
   readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
-  readonly #added = new Map<TxId, Tx>();
+  #added = new Map<TxId, Tx>();
   readonly #removed = new Set<TxId>();
   /** In the write that is under way. */
-  #writing: ReadonlySet<TxId> = new Set();
+  #writing: ReadonlyMap<TxId, Tx> = NOTHING;
   readonly #disposers: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #version = 0;
@@ -159,8 +160,8 @@ export class MempoolService {
     const added = [...this.#added.values()];
     const removed = [...this.#removed];
     if (added.length + removed.length === 0) return true;
-    this.#writing = new Set(this.#added.keys());
-    this.#added.clear();
+    this.#writing = this.#added;
+    this.#added = new Map();
     this.#removed.clear();
     try {
       await this.#deps.store.saveMempool(added, removed);
@@ -173,7 +174,7 @@ export class MempoolService {
       this.#deps.onStoreFailure(error);
       return false;
     } finally {
-      this.#writing = new Set();
+      this.#writing = NOTHING;
     }
   }
 

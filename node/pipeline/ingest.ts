@@ -70,6 +70,8 @@ export class Ingest {
   readonly #queue = new PriorityQueue<Item>();
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
   readonly #underway: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
+  /** What may be taken of each lane now. */
+  readonly #room: Record<Lane, number> = { ...BATCH };
   /** The last batch of each lane; settled when it and all before it have taken effect. */
   readonly #tails: Record<Lane, Promise<void>> = {
     block: Promise.resolve(),
@@ -224,11 +226,10 @@ export class Ingest {
 
   #serveNext(): void {
     const { clock, metrics } = this.#deps;
-    const room = (kind: Lane): number => (this.#underway[kind] < UNDERWAY[kind] ? BATCH[kind] : 0);
-    const max = Object.fromEntries(LANES.map((lane) => [lane, room(lane)])) as Record<Lane, number>;
-    const batch = this.#stopped ? undefined : this.#queue.take(max);
+    for (const lane of LANES) this.#room[lane] = this.#underway[lane] < UNDERWAY[lane] ? BATCH[lane] : 0;
+    const batch = this.#stopped ? undefined : this.#queue.take(this.#room);
     if (batch === undefined) return; // the end of a batch schedules again
-    this.#schedule();
+    this.#scheduleRest();
     const { kind } = batch;
     const items = batch.items.filter((item) => !this.#dropOfRefused(item));
     if (items.length === 0) return;
@@ -237,8 +238,13 @@ export class Ingest {
     this.#tails[kind] = this.#serve(kind, items, this.#tails[kind]).then(() => {
       this.#underway[kind] -= 1;
       metrics.stageSeconds.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
-      this.#schedule();
+      this.#scheduleRest();
     });
+  }
+
+  /** What comes when nothing waits schedules by itself. */
+  #scheduleRest(): void {
+    if (!this.#queue.isEmpty) this.#schedule();
   }
 
   /** What a peer sent before it was refused is not worth checking. */

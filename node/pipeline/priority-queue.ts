@@ -44,6 +44,10 @@ export class PriorityQueue<T extends Queued> {
     return this.#lanes[kind].length - this.#heads[kind];
   }
 
+  get isEmpty(): boolean {
+    return LANES.every((kind) => this.length(kind) === 0);
+  }
+
   /** False, and nothing kept, when the lane is full, or a peer's share of it. */
   push(kind: Lane, item: T): boolean {
     if (this.length(kind) >= LANE_LIMITS[kind]) return false;
