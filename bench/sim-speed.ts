@@ -5,6 +5,7 @@
  *     node bench/sim-speed.ts [nodes, e.g. 100,1000] [virtual seconds, default 600] [file for the JSON]
  */
 import { writeFile } from 'node:fs/promises';
+import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { PUBLIC_GOSSIP } from '../sim/gossip-params.ts';
 import { MapDatabase, openMapStore } from '../sim/map-store.ts';
 import { createSeededRng } from '../sim/seeded-rng.ts';
@@ -20,6 +21,7 @@ const EXTRA_LINKS = 4;
 const sizes = (process.argv[2] ?? '100').split(',').map(Number);
 const seconds = Number(process.argv[3] ?? 600);
 const file = process.argv[4];
+const { backend } = await loadSignatureBackend('auto'); // as `grapevine sim`
 
 const rows: Record<string, number | string>[] = [];
 for (const nodes of sizes) rows.push(await measure(nodes));
@@ -38,6 +40,7 @@ async function measure(nodes: number): Promise<Record<string, number | string>> 
     openStore: async () => openMapStore(new MapDatabase()),
     params: { blockTimeMs: BLOCK_TIME_MS },
     gossip: PUBLIC_GOSSIP,
+    signatures: backend,
     links: ringTopology(names, EXTRA_LINKS, createSeededRng('speed topology')),
   });
   const begin = cpuMs();

@@ -16,7 +16,7 @@
 import { type GossipMessage, type PeerKey, type PublishOutcome, TOPIC_KINDS, type TopicKind } from '../node/ports.ts';
 import type { GossipParams } from './gossip-params.ts';
 import type { KindCounts, NodeCounts } from './gossip-stats.ts';
-import { type GossipItem, ITEM, type MessageTable, type SlotOwner } from './message-table.ts';
+import { type GossipItem, ITEM, type MessageTable } from './message-table.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import { shuffle } from './topology.ts';
 
@@ -66,8 +66,7 @@ const TOLERATED_POINTS = 50;
 const MESH_SECONDS_WEIGHT = 0.01;
 const MESH_SECONDS_CAP = 300;
 
-/** What a node knows of a message. Gone: rejected, ignored, or out of the message cache. */
-const UNKNOWN = 0;
+/** What a node knows of a message; 0: nothing. Gone: rejected, ignored, or out of the message cache. */
 const PENDING = 1;
 const VALID = 2;
 const GONE = 3;
@@ -78,6 +77,8 @@ const NOT_IN_MESH = -1;
 export class GossipPeer {
   readonly peer: PeerKey;
   readonly isOutbound: boolean;
+  /** Where messages keep what that node knows of them. */
+  readonly place: number;
   isSubscribed = false;
   /** Per topic: since when, or NOT_IN_MESH. */
   readonly meshSinceMs = TOPIC_KINDS.map(() => NOT_IN_MESH);
@@ -93,9 +94,10 @@ export class GossipPeer {
   gossipItems: GossipItem[] | undefined;
   gossipTopics = 0;
 
-  constructor(peer: PeerKey, isOutbound: boolean) {
+  constructor(peer: PeerKey, isOutbound: boolean, place: number) {
     this.peer = peer;
     this.isOutbound = isOutbound;
+    this.place = place;
   }
 }
 
@@ -114,7 +116,9 @@ export interface RouterDeps<P extends GossipPeer> {
   readonly penaltyPoints: (peer: PeerKey) => number;
 }
 
-export class GossipRouter<P extends GossipPeer> implements SlotOwner {
+export class GossipRouter<P extends GossipPeer> {
+  /** Where messages keep what this node knows of them. */
+  readonly place: number;
   readonly #deps: RouterDeps<P>;
   readonly #kindCounts: readonly KindCounts[];
   readonly #peers = new Set<P>();
@@ -124,10 +128,6 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
   /** Newest first; one entry per heartbeat. */
   readonly #history: GossipItem[][];
   #queued: { readonly item: GossipItem; readonly atMs: number }[] = [];
-  #seenAt: Uint32Array;
-  #state: Uint8Array;
-  #hop: Uint8Array;
-  #mask: number;
   #ticks = 0;
   #isStopped = false;
 
@@ -136,17 +136,14 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     const { table, params, counts } = deps;
     this.#kindCounts = TOPIC_KINDS.map((kind) => counts.kinds[kind]);
     this.#history = Array.from({ length: params.mcacheLength }, () => []);
-    this.#seenAt = new Uint32Array(table.slots);
-    this.#state = new Uint8Array(table.slots);
-    this.#hop = new Uint8Array(table.slots);
-    this.#mask = table.slots - 1;
-    table.addOwner(this);
+    this.place = table.takePlace();
   }
 
   stop(): void {
+    if (this.#isStopped) return;
     this.#isStopped = true;
     this.#pending.clear();
-    this.#deps.table.deleteOwner(this);
+    this.#deps.table.givePlaceBack(this.place);
   }
 
   addPeer(peer: P): void {
@@ -173,11 +170,6 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     return this.#mesh[TOPIC_KINDS.indexOf(kind)]!.length;
   }
 
-  /** Steps from the publisher to here, 0 at the publisher. */
-  hopOf(item: GossipItem): number {
-    return this.#hop[item.seq & this.#mask]!;
-  }
-
   publish(kind: TopicKind, data: Uint8Array): PublishOutcome {
     const nowMs = this.#deps.nowMs();
     const item = this.#deps.table.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
@@ -190,8 +182,8 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
   }
 
   /** @returns whether the node was told something: its promises have to run before time goes on */
-  receive(from: P, gossip: Gossip, hopOfSender: number): boolean {
-    if (gossip.tag === ITEM) return this.#receiveItem(from, gossip as GossipItem, hopOfSender + 1);
+  receive(from: P, gossip: Gossip): boolean {
+    if (gossip.tag === ITEM) return this.#receiveItem(from, gossip as GossipItem);
     const { tag, topics, items } = gossip as Control;
     switch (tag) {
       case SUBSCRIBE:
@@ -250,7 +242,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     if (wasPending) this.#release(pending);
     this.#deps.onSettled(item, sender, outcome);
     if (!wasPending || this.#isStopped) return;
-    this.#state[item.seq & this.#mask] = outcome === 'accept' ? VALID : GONE;
+    item.state[this.place] = outcome === 'accept' ? VALID : GONE;
     if (outcome !== 'accept') return;
     for (const peer of this.#mesh[item.topic]!) {
       if (peer === sender || sources?.includes(peer) === true) continue;
@@ -259,37 +251,15 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     }
   }
 
-  // Slots.
-
-  resizeSlots(slots: number, items: Iterable<GossipItem>): void {
-    const [seenAt, state, hop, mask] = [this.#seenAt, this.#state, this.#hop, this.#mask];
-    this.#seenAt = new Uint32Array(slots);
-    this.#state = new Uint8Array(slots);
-    this.#hop = new Uint8Array(slots);
-    this.#mask = slots - 1;
-    for (const { seq } of items) {
-      this.#seenAt[seq & this.#mask] = seenAt[seq & mask]!;
-      this.#state[seq & this.#mask] = state[seq & mask]!;
-      this.#hop[seq & this.#mask] = hop[seq & mask]!;
-    }
-  }
-
-  clearSlot(slot: number): void {
-    this.#seenAt[slot] = 0;
-    this.#state[slot] = UNKNOWN;
-    this.#hop[slot] = 0;
-  }
-
   #isSeen(item: GossipItem, nowMs: number): boolean {
-    const seenAt = this.#seenAt[item.seq & this.#mask]!;
+    const seenAt = item.seenAt[this.place]!;
     return seenAt !== 0 && nowMs - seenAt < this.#deps.params.seenTtlMs;
   }
 
   #markSeen(item: GossipItem, state: number, hop: number, nowMs: number): void {
-    const slot = item.seq & this.#mask;
-    this.#seenAt[slot] = Math.floor(nowMs) + 1; // 0 is never
-    this.#state[slot] = state;
-    this.#hop[slot] = Math.min(hop, 255);
+    item.seenAt[this.place] = Math.floor(nowMs) + 1; // 0 is never
+    item.state[this.place] = state;
+    item.hop[this.place] = Math.min(hop, 255);
     item.lastNewMs = nowMs;
     this.#history[0]!.push(item);
   }
@@ -313,13 +283,13 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     return recipients.length;
   }
 
-  #receiveItem(from: P, item: GossipItem, hop: number): boolean {
+  #receiveItem(from: P, item: GossipItem): boolean {
     const counts = this.#kindCounts[item.topic]!;
     const nowMs = this.#deps.nowMs();
     counts.received += 1;
     if (this.#isSeen(item, nowMs)) {
       counts.duplicates += 1;
-      if (this.#state[item.seq & this.#mask] === PENDING) {
+      if (item.state[this.place] === PENDING) {
         const pending = this.#pending.get(item);
         if (pending !== undefined) pending.sources = [...(pending.sources ?? []), from];
       }
@@ -327,6 +297,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     }
     counts.first += 1;
     const { params } = this.#deps;
+    const hop = item.hop[from.place]! + 1;
     this.#markSeen(item, PENDING, hop, nowMs);
     this.#deps.onNew(item, from, hop);
     if (item.data.byteLength >= params.idontwantMinBytes) {
@@ -334,7 +305,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
       for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
     }
     if (from.unsettled >= params.maxUnsettledPerPeer || this.#pending.size >= params.maxUnsettled) {
-      this.#state[item.seq & this.#mask] = GONE;
+      item.state[this.place] = GONE;
       return false;
     }
     from.unsettled += 1;
@@ -363,7 +334,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     for (const pending of this.#pending.values()) {
       if (pending.sinceMs > expiredMs) break;
       this.#release(pending);
-      this.#state[pending.item.seq & this.#mask] = GONE;
+      pending.item.state[this.place] = GONE;
     }
   }
 
@@ -371,9 +342,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     const history = this.#history;
     const oldest = history.pop()!;
     for (const item of oldest) {
-      const slot = item.seq & this.#mask;
-      // The slot may belong to another message by now, where the TTL is shorter than the history.
-      if (this.#state[slot] === VALID && this.#seenAt[slot] !== 0) this.#state[slot] = GONE;
+      if (item.state[this.place] === VALID) item.state[this.place] = GONE;
     }
     oldest.length = 0;
     history.unshift(oldest);
@@ -467,7 +436,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
   #onIwant(from: P, items: readonly GossipItem[]): void {
     if (this.#isBelow(GOSSIP_THRESHOLD, from, this.#deps.nowMs())) return;
     for (const item of items) {
-      if (this.#state[item.seq & this.#mask] !== VALID) continue; // only what was accepted, as `sendOnlySettled`
+      if (item.state[this.place] !== VALID) continue; // only what was accepted, as `sendOnlySettled`
       if (from.idontwant?.has(item) === true) continue;
       this.#kindCounts[item.topic]!.iwantSent += 1;
       this.#sendItem(from, item);
@@ -593,7 +562,7 @@ export class GossipRouter<P extends GossipPeer> implements SlotOwner {
     const items: GossipItem[][] = TOPIC_KINDS.map(() => []);
     for (let at = 0; at < mcacheGossip; at++) {
       for (const item of this.#history[at]!) {
-        if (this.#state[item.seq & this.#mask] === VALID) items[item.topic]!.push(item);
+        if (item.state[this.place] === VALID) items[item.topic]!.push(item);
       }
     }
     const receivers: P[] = [];

@@ -38,8 +38,6 @@ export class MapDatabase {
   final: Checkpoint | undefined;
   readonly blocks = new Map<BlockId, StoredBlock>();
   readonly accounts = new Map<Address, Account>();
-  /** Main-chain blocks by transaction. */
-  readonly located = new Map<TxId, TxLocation>();
   readonly certificates = new Map<bigint, Certificate[]>();
   readonly votes = new Map<string, Vote>();
   readonly evidence = new Map<string, Evidence>();
@@ -105,20 +103,16 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
           putBlocks(added);
           return;
         }
-        const { tip, disconnected, connected, accounts } = move;
+        const { tip, connected, accounts } = move;
         const last = connected.at(-1);
         if (last !== undefined && last.header.id !== tip) throw new Error('the tip is not the last block connected');
         putBlocks(added);
-        for (const block of disconnected) for (const tx of block.txs) db.located.delete(tx.id);
-        for (const block of connected) {
-          for (const [index, tx] of block.txs.entries()) db.located.set(tx.id, { block: block.header.id, index });
-        }
         putAccounts(accounts);
         db.tip = tip;
       }),
     block: (id) => guard((): Block | undefined => db.blocks.get(id)?.block),
     delta: (id) => guard((): BlockDelta | undefined => db.blocks.get(id)?.delta),
-    txLocation: (id) => guard(() => db.located.get(id)),
+    txLocation: (id) => guard(() => locationOf(db, id)),
     history: (address, limit, before) => guard(() => historyOf(db, address, limit, before)),
     saveVotes: (votes) =>
       guard(() => {
@@ -199,7 +193,25 @@ function entriesOf(db: MapDatabase): ChainEntry[] {
   return Array.from(db.blocks.values(), ({ entry }) => entry);
 }
 
-/** Newest first: walks the main chain down, for there is no index. O(blocks · transactions). */
+/** The blocks of the main chain, newest first. */
+function* mainChain(db: MapDatabase): Generator<StoredBlock, void, undefined> {
+  let stored = db.tip === undefined ? undefined : db.blocks.get(db.tip);
+  while (stored !== undefined) {
+    yield stored;
+    stored = db.blocks.get(stored.entry.header.parent);
+  }
+}
+
+/** There is no index: it would be most of what a world of many nodes keeps. O(blocks · transactions). */
+function locationOf(db: MapDatabase, id: TxId): TxLocation | undefined {
+  for (const { block } of mainChain(db)) {
+    const index = block.txs.findIndex((tx) => tx.id === id);
+    if (index !== -1) return { block: block.header.id, index };
+  }
+  return undefined;
+}
+
+/** Newest first. O(blocks · transactions). */
 function historyOf(
   db: MapDatabase,
   address: Address,
@@ -207,18 +219,16 @@ function historyOf(
   before: HistoryPlace | undefined,
 ): readonly HistoryItem[] {
   const items: HistoryItem[] = [];
-  for (let at = db.tip; at !== undefined && items.length < limit; ) {
-    const stored: StoredBlock | undefined = db.blocks.get(at);
-    if (stored === undefined) break;
-    const { header } = stored.entry;
-    for (const [index, tx] of [...stored.block.txs.entries()].reverse()) {
+  for (const { block } of mainChain(db)) {
+    if (items.length >= limit) break;
+    const { header } = block;
+    for (const [index, tx] of [...block.txs.entries()].reverse()) {
       if (items.length >= limit) break;
       if (before !== undefined && !isBefore(header.height, index, before)) continue;
       if (tx.from === address || tx.to === address) {
         items.push({ height: header.height, block: header.id, index, txId: tx.id });
       }
     }
-    at = header.parent;
   }
   return items;
 }

@@ -112,8 +112,8 @@ class LinkEnd extends GossipPeer {
   wireBusyUntilMs = 0;
   held: { readonly payload: Payload; readonly bytes: number }[] | undefined;
 
-  constructor(port: MemoryNetwork, peer: PeerKey, isOutbound: boolean, link: Link) {
-    super(peer, isOutbound);
+  constructor(port: MemoryNetwork, peer: MemoryNetwork, isOutbound: boolean, link: Link) {
+    super(peer.self, isOutbound, peer.place);
     this.port = port;
     this.link = link;
     this.other = this; // until it is paired
@@ -397,8 +397,8 @@ export class MemoryHub {
       this.clock.after(PEER_SCORE.banMs / 10, () => this.#dial(link));
       return;
     }
-    const endA = new LinkEnd(portA, b, true, link);
-    const endB = new LinkEnd(portB, a, false, link);
+    const endA = new LinkEnd(portA, portB, true, link);
+    const endB = new LinkEnd(portB, portA, false, link);
     endA.other = endB;
     endB.other = endA;
     link.connection = { link, sinceMs: this.clock.nowMs(), ends: [endA, endB], streams: new Set() };
@@ -420,10 +420,6 @@ export class MemoryHub {
     endA.port.onDisconnected(endA);
     endB.port.onDisconnected(endB);
     this.#dial(link);
-  }
-
-  connectionBetween(a: PeerKey, b: PeerKey): Connection | undefined {
-    return this.#links.get(linkKey(a, b))?.connection;
   }
 }
 
@@ -447,6 +443,7 @@ export class MemoryNetwork implements Network {
   readonly #rng: SeededRng;
   #handlers: NetworkHandlers | undefined;
   #hasPenalties = false;
+  readonly #pointsOf = (peer: PeerKey): number => this.#score.points(peer, this.#clock.monotonicMs());
 
   constructor(hub: MemoryHub, self: PeerKey, clock: Clock, rng: SeededRng) {
     this.#hub = hub;
@@ -467,7 +464,7 @@ export class MemoryNetwork implements Network {
         if (outcome === 'reject') this.penalize(from.peer, REJECT_POINTS, `invalid ${item.kind}`);
       },
       hasPenalties: () => this.#hasPenalties,
-      penaltyPoints: (peer) => this.#score.points(peer, this.#clock.monotonicMs()),
+      penaltyPoints: this.#pointsOf,
     });
   }
 
@@ -520,20 +517,13 @@ export class MemoryNetwork implements Network {
   }
 
   peers(): readonly PeerView[] {
-    return [...this.#ends.values()].map((end) => ({
-      peer: end.peer,
-      address: `/memory/${end.peer}`,
-      direction: end.isOutbound ? 'outbound' : 'inbound',
-      connectedAtMs: this.#hub.connectionBetween(this.self, end.peer)?.sinceMs ?? 0,
-      mesh: this.#router.meshOf(end),
-      score: -this.#score.points(end.peer, this.#clock.monotonicMs()),
-    }));
+    return Array.from(this.#ends.values(), (end) => new MemoryPeerView(end, this.#router, this.#pointsOf));
   }
 
   async open(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<FrameStream> {
     signal.throwIfAborted();
-    const connection = this.#hub.connectionBetween(this.self, peer);
     const end = this.#ends.get(peer);
+    const connection = end?.isOpen === true ? end.link.connection : undefined;
     if (connection === undefined || end === undefined || !this.isRunning) throw new Error(`not connected to ${peer}`);
     this.#hub.trace.add(this.self, 'open', `${peer} ${protocol.name}`);
     return new Promise((resolve, reject) => {
@@ -644,18 +634,18 @@ export class MemoryNetwork implements Network {
   /** @returns whether the node's own code ran */
   receiveGossip(end: LinkEnd, gossip: Gossip): boolean {
     if (this.#handlers === undefined) return false;
-    if (gossip.tag !== ITEM) return this.#router.receive(end, gossip, 0);
+    if (gossip.tag !== ITEM) return this.#router.receive(end, gossip);
     const item = gossip as GossipItem;
     if (item.data.byteLength > MAX_MESSAGE_BYTES) {
       this.penalize(end.peer, OVERLONG_POINTS, 'broken gossip stream');
       this.#hub.disconnect(this.self, end.peer, 'broken gossip stream');
       return true;
     }
-    return this.#router.receive(end, item, end.other.port.hopOf(item));
+    return this.#router.receive(end, item);
   }
 
-  hopOf(item: GossipItem): number {
-    return this.#router.hopOf(item);
+  get place(): number {
+    return this.#router.place;
   }
 
   countLost(kind: TopicKind): void {
@@ -669,6 +659,41 @@ export class MemoryNetwork implements Network {
       this.#beatAt(atMs + this.#hub.gossip.heartbeatIntervalMs);
       return false;
     });
+  }
+}
+
+/** Nodes ask for their peers all the time, and seldom for more than who they are: the rest is found when asked for. */
+class MemoryPeerView implements PeerView {
+  readonly peer: PeerKey;
+  readonly #end: LinkEnd;
+  readonly #router: GossipRouter<LinkEnd>;
+  readonly #pointsOf: (peer: PeerKey) => number;
+
+  constructor(end: LinkEnd, router: GossipRouter<LinkEnd>, pointsOf: (peer: PeerKey) => number) {
+    this.peer = end.peer;
+    this.#end = end;
+    this.#router = router;
+    this.#pointsOf = pointsOf;
+  }
+
+  get address(): string {
+    return `/memory/${this.peer}`;
+  }
+
+  get direction(): 'inbound' | 'outbound' {
+    return this.#end.isOutbound ? 'outbound' : 'inbound';
+  }
+
+  get connectedAtMs(): number {
+    return this.#end.isOpen ? (this.#end.link.connection?.sinceMs ?? 0) : 0;
+  }
+
+  get mesh(): readonly TopicKind[] {
+    return this.#router.meshOf(this.#end);
+  }
+
+  get score(): number {
+    return -this.#pointsOf(this.peer);
   }
 }
 

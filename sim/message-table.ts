@@ -1,10 +1,11 @@
 /**
- * Every gossip message of a world, once: nodes hand each other references, and keep what they know of a message in
- * arrays indexed by its slot.
+ * Every gossip message of a world, once: nodes hand each other references. What each node knows of a message stands
+ * with the message, in arrays indexed by the node's place.
  *
  * Rationale: with N nodes and D copies each, N · D arrivals per message must cost an array access, not a hash of the
- * content and a string-keyed map. A slot is used again when the message was last new to anybody longer ago than the
- * seen cache's TTL.
+ * content and a string-keyed map. And as a message spreads within a moment, what all nodes know of it is near the
+ * processor; what one node knows of all messages is not. A message is forgotten when it was last new to anybody longer
+ * ago than the seen cache's TTL.
  */
 import { bytesToHex } from '../crypto/bytes.ts';
 import { sha256 } from '../crypto/hash.ts';
@@ -24,54 +25,86 @@ export class GossipItem {
   readonly publishedAtMs: number;
   /** When it was new to a node for the last time. */
   lastNewMs: number;
+  /** By place: the whole millisecond after the one in which the node saw it; 0: never. */
+  seenAt: Uint32Array;
+  /** By place: what the node knows of it, as its router has it. */
+  state: Uint8Array;
+  /** By place: steps from the publisher to the node, 255 at most. */
+  hop: Uint8Array;
 
-  constructor(seq: number, id: string, kind: TopicKind, topic: number, data: Uint8Array, nowMs: number) {
-    this.seq = seq;
-    this.id = id;
-    this.kind = kind;
-    this.topic = topic;
-    this.data = data;
-    this.publishedAtMs = nowMs;
-    this.lastNewMs = nowMs;
+  constructor(of: {
+    readonly seq: number;
+    readonly id: string;
+    readonly kind: TopicKind;
+    readonly topic: number;
+    readonly data: Uint8Array;
+    readonly nowMs: number;
+    readonly places: number;
+  }) {
+    this.seq = of.seq;
+    this.id = of.id;
+    this.kind = of.kind;
+    this.topic = of.topic;
+    this.data = of.data;
+    this.publishedAtMs = of.nowMs;
+    this.lastNewMs = of.nowMs;
+    this.seenAt = new Uint32Array(of.places);
+    this.state = new Uint8Array(of.places);
+    this.hop = new Uint8Array(of.places);
+  }
+
+  growTo(places: number): void {
+    const { seenAt, state, hop } = this;
+    this.seenAt = new Uint32Array(places);
+    this.state = new Uint8Array(places);
+    this.hop = new Uint8Array(places);
+    this.seenAt.set(seenAt);
+    this.state.set(state);
+    this.hop.set(hop);
+  }
+
+  forget(place: number): void {
+    this.seenAt[place] = 0;
+    this.state[place] = 0;
+    this.hop[place] = 0;
   }
 }
 
-/** Keeps arrays by slot. */
-export interface SlotOwner {
-  /** The number of slots has doubled, at least: those of `items` move to `seq % slots`. */
-  resizeSlots(slots: number, items: Iterable<GossipItem>): void;
-  /** The slot is about to belong to another message. */
-  clearSlot(slot: number): void;
-}
+const FIRST_PLACES = 64;
 
-const FIRST_SLOTS = 256;
-
-/** Bound: the messages published within a seen TTL. O(1) per message, but for forgetting: one step per node. */
+/** Bound: the messages published within a seen TTL, a few bytes of each per node. O(1) per message. */
 export class MessageTable {
   readonly #ttlMs: number;
   readonly #byId = new Map<string, GossipItem>();
-  readonly #owners = new Set<SlotOwner>();
-  #slots = FIRST_SLOTS;
+  readonly #freePlaces: number[] = [];
+  #places = FIRST_PLACES;
+  #usedPlaces = 0;
   #nextSeq = 0;
 
   constructor(ttlMs: number) {
     this.#ttlMs = ttlMs;
   }
 
-  get slots(): number {
-    return this.#slots;
-  }
-
   get size(): number {
     return this.#byId.size;
   }
 
-  addOwner(owner: SlotOwner): void {
-    this.#owners.add(owner);
+  /** A place in what each message keeps of each node, where nothing is known yet. */
+  takePlace(): number {
+    const free = this.#freePlaces.pop();
+    if (free !== undefined) return free;
+    if (this.#usedPlaces === this.#places) {
+      this.#places *= 2;
+      for (const item of this.#byId.values()) item.growTo(this.#places);
+    }
+    this.#usedPlaces += 1;
+    return this.#usedPlaces - 1;
   }
 
-  deleteOwner(owner: SlotOwner): void {
-    this.#owners.delete(owner);
+  /** The node is gone, and knows nothing when it comes back. */
+  givePlaceBack(place: number): void {
+    for (const item of this.#byId.values()) item.forget(place);
+    this.#freePlaces.push(place);
   }
 
   /** The message with that content: the one that is known, or a new one. */
@@ -80,24 +113,17 @@ export class MessageTable {
     const known = this.#byId.get(id);
     if (known !== undefined) return known;
     this.#forget(nowMs);
-    const oldest = this.#byId.values().next().value;
-    if (oldest !== undefined && this.#nextSeq - oldest.seq >= this.#slots) {
-      this.#slots *= 2;
-      for (const owner of this.#owners) owner.resizeSlots(this.#slots, this.#byId.values());
-    }
-    const item = new GossipItem(this.#nextSeq, id, kind, topic, data, nowMs);
+    const item = new GossipItem({ seq: this.#nextSeq, id, kind, topic, data, nowMs, places: this.#places });
     this.#nextSeq += 1;
     this.#byId.set(id, item);
     return item;
   }
 
-  /** Oldest first, so that the sequence numbers in use stay within a window. */
+  /** Oldest first. */
   #forget(nowMs: number): void {
     for (const [id, item] of this.#byId) {
       if (item.lastNewMs + this.#ttlMs >= nowMs) return;
       this.#byId.delete(id);
-      const slot = item.seq & (this.#slots - 1);
-      for (const owner of this.#owners) owner.clearSlot(slot);
     }
   }
 }
