@@ -54,21 +54,6 @@ test.each(QUICK)(
   TIMEOUT_MS,
 );
 
-test(
-  'one seed gives one trace, another seed another',
-  async () => {
-    const scenario = loadScenario('fifty-fifty-with-restart');
-    const [first, again, other] = [
-      await simulate(scenario, 7),
-      await simulate(scenario, 7),
-      await simulate(scenario, 8),
-    ];
-    expect(again).toEqual(first);
-    expect(other.traceHash).not.toBe(first.traceHash);
-  },
-  TIMEOUT_MS,
-);
-
 test.each([
   ['crash-at-write-block-lost', 5],
   ['crash-at-write-block-power-loss', 7],
