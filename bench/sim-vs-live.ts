@@ -5,7 +5,7 @@
  *     node bench/sim-vs-live.ts [nodes, default 24] [connections each, default 10] [file for the JSON]
  */
 import { writeFile } from 'node:fs/promises';
-import { compareSimWithLive, differenceOf, type Spread } from '../test/e2e/sim-vs-live-support.ts';
+import { compareSimWithLive, isClose, type Spread } from '../test/e2e/sim-vs-live-support.ts';
 
 const nodes = Number(process.argv[2] ?? 24);
 const degree = Number(process.argv[3] ?? 10);
@@ -28,8 +28,4 @@ for (const { latencyMs, jitterMs, sendMs } of report.wires) {
 }
 console.table(rows);
 if (file !== undefined) await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
-const compared = ['copiesPerDelivery', 'meanHops', 'coverage'] as const;
-const isOff = Object.values(report.kinds).some((both) =>
-  compared.some((key) => differenceOf(both, (of) => of[key]) > 0.1),
-);
-if (isOff) process.exitCode = 1;
+if (!isClose(report)) process.exitCode = 1;
