@@ -150,7 +150,7 @@ function printReport(report: ScenarioReport, files: readonly string[]): void {
   const rows = spread.byTime.filter((_, at) => at % 6 === 0 || at === spread.byTime.length - 1);
   for (const { ms, share } of rows) printLine(`${`${ms} ms`.padStart(9)}  ${bar(share)} ${percent(share)}`);
   for (const { hop, share } of spread.byHop.slice(1)) {
-    printLine(`${`${hop} hops`.padStart(9)}  ${bar(share)} ${percent(share)}`);
+    printLine(`${`${hop} ${hop === 1 ? 'hop' : 'hops'}`.padStart(9)}  ${bar(share)} ${percent(share)}`);
   }
   printLine('');
   printTable(report.expectations.map(({ name, passed, detail }) => [passed ? 'ok' : 'FAILED', name, detail]));

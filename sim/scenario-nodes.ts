@@ -44,7 +44,6 @@ export class ScenarioNodes {
     const founders = this.select(miners.founders);
     const stranger = founders.find((name) => !voters.has(name));
     if (stranger !== undefined) throw new ScenarioError('electorate.miners.founders', `${stranger} is no voter`);
-    if (founders.length === 0) throw new ScenarioError('electorate.miners.founders', 'means nobody');
     return founders;
   }
 
@@ -63,6 +62,7 @@ export class ScenarioNodes {
     }
     if (part === undefined) return group;
     const count = part.endsWith('%') ? Math.round((group.length * Number(part.slice(0, -1))) / 100) : Number(part);
+    if (count === 0) throw new ScenarioError('', `${selector} means nobody in a net of ${this.all.length} nodes`);
     return group.slice(0, count);
   }
 }

@@ -202,7 +202,7 @@ export function faultOf(event: FaultEvent): Exclude<keyof FaultEvent, 'at'> {
 export function parseScenario(text: string): Scenario {
   const document = parseDocument(text, { prettyErrors: true });
   const [error] = document.errors;
-  if (error !== undefined) throw new ScenarioError('', error.message.split('\n')[0]!);
+  if (error !== undefined) throw new ScenarioError('', error.message.split('\n')[0]!.replace(/:$/, ''));
   return checkScenario(document.toJS());
 }
 
@@ -228,12 +228,24 @@ export function checkScenario(value: unknown): Scenario {
     const given = FAULTS.filter((fault) => event[fault] !== undefined);
     if (given.length !== 1) throw new ScenarioError(path, `needs exactly one of ${FAULTS.join(', ')}`);
     if (parseDuration(event.at) > durationMs) throw new ScenarioError(`${path}.at`, 'is after the end');
+    const { crashAtWrite } = event;
+    if (crashAtWrite !== undefined && value.nodes.some((each) => each.group === crashAtWrite.node && each.count)) {
+      throw new ScenarioError(`${path}.crashAtWrite.node`, `${crashAtWrite.node} is a group: say which node of it`);
+    }
     if (event.flap !== undefined && parseDuration(event.flap.down) + parseDuration(event.flap.up) < 10) {
       throw new ScenarioError(`${path}.flap`, 'a turn must last 10ms or more');
     }
     for (const [place, selector] of selectorsOf(event, path)) checkSelector(selector, names, place);
   }
   for (const [place, selector] of selectorsOf(value.expect, 'expect')) checkSelector(selector, names, place);
+  for (const key of ['agreementStalls', 'growsBetween', 'agreesBetween'] as const) {
+    for (const [at, { between }] of (value.expect[key] ?? []).entries()) {
+      const [fromMs, toMs] = between.map(parseDuration) as [number, number];
+      const path = `expect.${key}[${at}].between`;
+      if (fromMs >= toMs) throw new ScenarioError(path, 'ends before it begins');
+      if (toMs > durationMs) throw new ScenarioError(path, 'ends after the scenario does');
+    }
+  }
   for (const part of ['load', 'history'] as const) {
     for (const [place, each] of selectorsOf({ at: value[part]?.at }, part)) checkSelector(each, names, place);
   }

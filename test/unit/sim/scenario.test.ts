@@ -40,6 +40,24 @@ test.each([
     /no group or node z/,
   ],
   [
+    'a time that ends before it begins',
+    BASE.replace('{}', '{agreementStalls: [{between: [2s, 1s], nodes: a}]}'),
+    'expect.agreementStalls[0].between',
+    /ends before it begins/,
+  ],
+  [
+    'a time beyond the end',
+    BASE.replace('{}', '{growsBetween: [{between: [2s, 11s], nodes: a, by: 1}]}'),
+    'expect.growsBetween[0].between',
+    /ends after the scenario does/,
+  ],
+  [
+    'a write of a whole group',
+    `${BASE}timeline: [{at: 1s, crashAtWrite: {node: a, nth: 1, fate: lost, within: 1s}}]`,
+    'timeline[0].crashAtWrite.node',
+    /say which node/,
+  ],
+  [
     'a kind of electorate that there is none of',
     `${BASE}electorate: {stakers: {window: 3}}`,
     'electorate.stakers',
@@ -120,5 +138,5 @@ test('the founders of an electorate of miners are voters, and somebody', () => {
   expect(foundersOf('a')).toEqual(['a1', 'a2']);
   expect(() => foundersOf('[a1, b]')).toThrow('electorate.miners.founders: b is no voter');
   expect(() => foundersOf('all')).toThrow('electorate.miners.founders: b is no voter');
-  expect(() => foundersOf('"a:0"')).toThrow('electorate.miners.founders: means nobody');
+  expect(() => foundersOf('"a:0"')).toThrow('a:0 means nobody');
 });
