@@ -203,17 +203,21 @@ export class Traffic {
     const senders = new Set(accounts);
     try {
       await Promise.all([...senders].map((account) => this.#learnNonce(account, node)));
-      const txs = accounts.flatMap((account) => (account.nonce === undefined ? [] : [this.#sign(account)]));
-      if (txs.length === 0) return;
+      // Another request is asking for the nonce of those that have none: they are passed over.
+      const sent = accounts.flatMap((account) =>
+        account.nonce === undefined ? [] : [{ account, tx: this.#sign(account) }],
+      );
+      if (sent.length === 0) return;
       const sentAtMs = this.#clock.monotonicMs();
-      for (const { id } of txs) {
+      for (const { tx } of sent) {
+        const { id } = tx;
         if (isSampled(id, this.#sample)) this.#timings.set(id, { sentAtMs, seenBy: new Set(), expected });
       }
       this.#forgetOld();
-      const results = await node.client.submitBatch(txs.map(({ bytes }) => bytes));
+      const results = await node.client.submitBatch(sent.map(({ tx }) => tx.bytes));
       for (const [at, result] of results.entries()) {
         if ('state' in result) this.#ids.add(result.id);
-        else this.#refuse(accounts[at]!, txs[at]!.id);
+        else this.#refuse(sent[at]!.account, sent[at]!.tx.id);
       }
     } catch (error) {
       if (!(error instanceof GrapevineError)) throw error;
