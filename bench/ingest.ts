@@ -5,7 +5,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { nextBits } from '../chain/asert.ts';
 import { encodeBlock, makeHeader } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
@@ -19,13 +18,13 @@ import { openLevelStore } from '../node/store/open-level-store.ts';
 import type { Store } from '../node/store/store.ts';
 import { VerifyPool } from '../node/verify/verify-pool.ts';
 import { composeFixture, fixtureGenesis, type NodeFixture, type Outcome, silentLogger } from '../test/node-fixture.ts';
+import { watchLoop } from './event-loop.ts';
 import { type Bench, interleave, makeRow, type Row } from './measure.ts';
 import { itemsOf, makeSenders, makeTransfers } from './signed-items.ts';
 import { poolRate, THREADS } from './verify.ts';
 
 /** Messages on their way at once: a few gossip RPCs' worth. */
 const WINDOW = 2048;
-const RESOLUTION_MS = 1;
 
 async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   const rounds = short ? 3 : 7;
@@ -129,17 +128,6 @@ async function journalled(store: Store): Promise<void> {
     await store.savePeers(new Map());
     await new Promise((resolve) => setImmediate(resolve));
   }
-}
-
-/** Records the p99 of the event loop's delay between now and the call of what is returned. */
-function watchLoop(into: number[]): () => void {
-  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  histogram.enable();
-  return () => {
-    histogram.disable();
-    // The histogram is of the time between two ticks of the timer.
-    into.push(Math.max(0, histogram.percentile(99) / 1e6 - RESOLUTION_MS));
-  };
 }
 
 function spoilt({ bytes }: Tx): Uint8Array {

@@ -14,9 +14,10 @@ import { ingestBench } from './ingest.ts';
 import type { Bench, Row } from './measure.ts';
 import { miningBench } from './mining.ts';
 import { storeBench } from './store.ts';
+import { syncBench } from './sync.ts';
 import { verifyBench } from './verify.ts';
 
-const BENCHES: readonly Bench[] = [verifyBench, ingestBench, miningBench, storeBench];
+const BENCHES: readonly Bench[] = [verifyBench, ingestBench, miningBench, storeBench, syncBench];
 /** Of these less is better: their ratios are not compared. */
 const TIMES = ['ms', 'µs/tx'];
 /** Share of a committed ratio that must be reached. */

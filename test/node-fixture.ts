@@ -42,6 +42,8 @@ export async function composeFixture(options: {
   readonly store: Store;
   readonly verifier: SignatureVerifier;
   readonly mempoolMaxBytes?: number;
+  /** Default: no peers, and none expected. */
+  readonly network?: Network;
 }): Promise<NodeFixture> {
   const metrics = createMetrics({ processMetrics: false });
   const node = await composeNode(
@@ -59,7 +61,7 @@ export async function composeFixture(options: {
       clock: createSystemClock(),
       rng: createSystemRng(),
       logger: silentLogger,
-      network: loneNetwork,
+      network: options.network ?? loneNetwork,
       store: options.store,
       verifier: options.verifier,
       solver: idleSolver,

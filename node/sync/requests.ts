@@ -33,6 +33,9 @@ export interface RequestDeps {
   readonly clock: Clock;
 }
 
+/** Points for each fault. A stall may be the network's: ten at a time, as links that flap bring, leave the mesh be. */
+export const FAULT_POINTS: Readonly<Record<PeerFault['kind'], number>> = { invalid: 100, stalled: 5, gone: 0 };
+
 /** A peer that sends no frame for this long has stalled. */
 export const STALL_MS = 3000;
 /** A peer that keeps us waiting this long in all has stalled, however often it sends something. */
