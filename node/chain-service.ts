@@ -6,6 +6,7 @@
  * has been written. All changes run one at a time.
  */
 import { BlockTree } from '../chain/block-tree.ts';
+import { encodeBlock } from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { medianTime, recentTimestamps } from '../chain/median-time.ts';
@@ -69,6 +70,7 @@ export class ChainService {
   readonly #serial = new Serial();
   readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS);
   readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
+  readonly #goodBodies = new WeakSet<Block>();
   #arrivals: number;
   #storeFailure: StoreError | undefined;
   #storeFailedAtMs = 0;
@@ -97,6 +99,22 @@ export class ChainService {
   /** When the last write failed, monotonic. */
   get storeFailedAtMs(): number {
     return this.#storeFailedAtMs;
+  }
+
+  /** The block's encoding, as peers ask for it. Undefined for a block that is unknown, or whose body was pruned. */
+  async encodedBlock(id: BlockId): Promise<Uint8Array | undefined> {
+    if (this.tree.get(id) === undefined) return undefined;
+    const recent = id === this.genesis.entry.header.id ? this.genesis.block : this.#blocks.get(id);
+    return recent === undefined ? this.#deps.store.encodedBlock(id) : encodeBlock(recent);
+  }
+
+  /** Rules BLK-2, BLK-8, BLK-10, BLK-11. A body that has passed is not checked again. */
+  checkBody(block: Block): Verdict<Block, BlockReason> {
+    if (this.#goodBodies.has(block)) return accept(block);
+    const { genesis, codec } = this.#deps;
+    const verdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    if (verdict.kind === 'accept') this.#goodBodies.add(block);
+    return verdict;
   }
 
   /** The block's content, from memory or from the store. */
@@ -255,7 +273,7 @@ export class ChainService {
       // What will be parked has at least its work done and the body its header names.
       const work = checkHeaderWork(header, genesis.params);
       if (work.kind !== 'accept') return work;
-      const body = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+      const body = this.checkBody(block);
       return body.kind === 'accept' ? ignore('block/unknown-parent') : body; // BLK-16
     }
     const root = run[0]?.entry.header.parent ?? header.parent;
@@ -270,7 +288,7 @@ export class ChainService {
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
     });
     if (headerVerdict.kind !== 'accept') return headerVerdict;
-    const bodyVerdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    const bodyVerdict = this.checkBody(block);
     if (bodyVerdict.kind !== 'accept') return bodyVerdict;
     const unverified = block.txs.filter((tx) => !isVerified(tx));
     const good = await verifier.verify(unverified.map(codec.txSignatureItem));

@@ -4,7 +4,6 @@
  */
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
-import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { Metrics } from '../metrics.ts';
@@ -76,7 +75,7 @@ export class BranchFetch {
       ...this.#deps,
       entries,
       peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
-      checkBody: (block) => checkBlockBody(block, { chainId: chain.genesis.chainId, params: chain.genesis.params }),
+      checkBody: (block) => chain.checkBody(block),
       checkAhead: (block) => chain.checkAhead(block),
       connect: (blocks) => this.#connect(blocks, peer),
       onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),

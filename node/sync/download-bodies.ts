@@ -36,8 +36,10 @@ const MAX_AHEAD_SIGNATURES = 8192;
  * Connected at once, at most: writing to the disk is shared by that many blocks, and no other block has its turn
  * meanwhile. A block with more transactions goes alone.
  */
-const MAX_RUN_BLOCKS = 32;
-const MAX_RUN_TXS = 1024;
+const MAX_RUN_BLOCKS = 16;
+const MAX_RUN_TXS = 512;
+/** Bodies are decoded for so long before the event loop has its turn. */
+const SLICE_MS = 5;
 
 interface Arrived {
   readonly block: Block;
@@ -143,6 +145,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const fetchBatch = async (peer: PeerKey, batch: readonly number[]): Promise<void> => {
     try {
       const ids = batch.map((at) => entries[at]!.header.id);
+      let sliceStartMs = deps.clock.monotonicMs();
       for await (const { id, block } of requestBodies(deps, peer, ids, ending.signal)) {
         if (block === undefined) throw new PeerFault('gone', `does not have block ${id}`);
         const verdict = deps.checkBody(block);
@@ -150,6 +153,9 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         arrived.set(id, { block, isBegun: false, isChecked: false });
         checkAhead();
         notify();
+        if (deps.clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
+        await new Promise<void>((resolve) => deps.clock.after(0, resolve));
+        sliceStartMs = deps.clock.monotonicMs();
       }
     } catch (error) {
       failed.add(peer);

@@ -293,14 +293,14 @@ test('signatures are checked in the order of the chain, and none is connected be
   expect(connected).toEqual(ALL);
 });
 
-test('what has arrived while blocks were being connected is connected together, 32 blocks at most', async () => {
+test('what has arrived while blocks were being connected is connected together, 16 blocks at most', async () => {
   const { clock, done, connected, runs } = await download(
     { a: honest, b: honest },
     { connect: (block, at) => (block.header.height === 1n ? at.sleep(5_000, forever) : Promise.resolve()) },
   );
   await clock.runUntilSettled(done, 60_000);
   expect(connected).toEqual(ALL);
-  expect(Math.max(...runs)).toBe(32);
+  expect(Math.max(...runs)).toBe(16);
 });
 
 test('a check that breaks ends the download', async () => {
