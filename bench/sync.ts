@@ -50,6 +50,7 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   const items = itemsOf(txs);
   const delays: number[] = [];
   const verdictMs: number[] = [];
+  const processorUs = { pool: [] as number[], sync: [] as number[] };
 
   const directory = await mkdtemp(join(tmpdir(), 'grapevine-bench-'));
   const servers: ChildProcess[] = [];
@@ -61,7 +62,6 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
       const addresses: string[] = [];
       for (let i = 0; i < peers; i++) {
         const location = join(directory, `${name}-${i}`);
-        // With a bit less work in the proofs the copies would differ: each is built anew from the same inputs.
         entries = await buildChain(location, genesis, txs, perBlock, pool);
         const child = fork(fileURLToPath(new URL('./sync-peer.ts', import.meta.url)), [location, genesisFile]);
         servers.push(child);
@@ -74,9 +74,16 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
     const long = await serve('long', count / BEHIND, PEERS);
 
     const rates = await interleave(rounds, {
-      pool: () => poolRate(pool, items, count),
+      pool: async () => {
+        const usage = process.cpuUsage();
+        const rate = await poolRate(pool, items, count);
+        processorUs.pool.push(processorTime(usage) / count);
+        return rate;
+      },
       sync: async () => {
+        const usage = process.cpuUsage();
         const seconds = await joinNet(genesis, full, pool, () => Promise.resolve());
+        processorUs.sync.push(processorTime(usage) / count);
         return count / seconds;
       },
       catchUp: async () => {
@@ -114,12 +121,13 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
         return BEHIND / seconds;
       },
     });
-    for (const list of [delays, verdictMs]) list.shift(); // the warm-up round
+    for (const list of [delays, verdictMs, processorUs.pool, processorUs.sync]) list.shift(); // the warm-up round
     const growth = rates.catchUp.map(() => 1000 / BLOCK_TIME_MS);
     return [
       makeRow(`initial sync of ${count} transactions, against the pool alone`, 'tx/s', rates.sync, rates.pool, [
         { of: 'ratio', is: '≥', bar: 0.7 },
       ]),
+      makeRow('initial sync, processor time, against the pool alone', 'µs/tx', processorUs.sync, processorUs.pool),
       makeRow(`catching up with ${BEHIND} blocks, against the chain's growth`, 'blocks/s', rates.catchUp, growth, [
         { of: 'ratio', is: '≥', bar: 20 },
       ]),
@@ -134,6 +142,12 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
     await pool.close();
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Microseconds of all threads of this process since `since`; the peers are others. */
+function processorTime(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return user + system;
 }
 
 /** Starts a node with an empty store; gives the seconds from its start to the peers' tip. */
