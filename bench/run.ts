@@ -22,14 +22,13 @@ const BENCHES: readonly Bench[] = [verifyBench, ingestBench, miningBench, storeB
 /**
  * The ratios that `--against` compares, and whether more or less is better. Both sides are work of one thread in
  * alternating rounds, or processor time: another load on the machine slows both alike. What needs two cores at once
- * (the pool, ingest, sync), waits for the disk, or is the longest of some delays says more of that load than of us.
+ * (the pool, ingest, sync), waits for the disk or for its turn, or is the longest of some delays says more of that load.
  */
 const COMPARED: Readonly<Record<string, 'more' | 'less'>> = {
   'verify wasm, one thread': 'more',
   'verify noble, one thread': 'more',
   'pow scalar WebAssembly, against the best plain loop': 'more',
   'pow SIMD WebAssembly, against the best plain loop': 'more',
-  'mining processor time, against its budget': 'more',
   'ingest, processor time, against the pool alone': 'less',
   'initial sync, processor time, against the pool alone': 'less',
 };
