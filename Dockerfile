@@ -11,7 +11,8 @@ ENV NODE_ENV=production \
     GRAPEVINE_GENESIS=/app/deploy/devnet.genesis.json \
     GRAPEVINE_API_HOST=0.0.0.0 \
     GRAPEVINE_API_PORT=7401 \
-    GRAPEVINE_LISTEN=/ip4/0.0.0.0/tcp/7501
+    GRAPEVINE_LISTEN=/ip4/0.0.0.0/tcp/7501 \
+    NODE_COMPILE_CACHE=/app/.compile-cache
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./
@@ -22,12 +23,17 @@ COPY chain ./chain
 COPY node ./node
 COPY sim ./sim
 COPY scripts ./scripts
-# The sources stay root's, so that the node cannot change its own code; a new volume takes over /data's owner.
-RUN install -d -o node -g node -m 0700 /data
+# Compiled once, for all starts: a third of the processor time of loading the program. Found by user id. Like
+# the sources it stays root's, so that the node cannot change its own code; a new volume takes over /data's owner.
+RUN install -d -o node -g node -m 0700 /data \
+    && install -d -o node -g node "$NODE_COMPILE_CACHE" \
+    && su node -s /bin/sh -c 'node /app/scripts/cli.ts node --print-config' >/dev/null \
+    && chown -R root:root "$NODE_COMPILE_CACHE" && chmod -R a+rX "$NODE_COMPILE_CACHE"
 USER node
 VOLUME /data
 EXPOSE 7401 7501
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=3s --timeout=3s --start-period=60s --retries=3 CMD ["node", "/app/tools/healthcheck.js"]
-ENTRYPOINT ["node", "/app/scripts/cli.ts"]
+# As the devnet starts its nodes (scripts/devnet/node-process.ts).
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/scripts/cli.ts"]
 CMD ["node"]

@@ -59,6 +59,12 @@ export async function interleave<K extends string>(
   return results;
 }
 
+/** Processor time of this thread so far, ms: for what one thread does, it leaves out the time others took. */
+export function threadMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
 type Goal = { readonly of: 'ratio' | 'value'; readonly is: '≥' | '<' | '≤'; readonly bar: number };
 
 /** @param ceilings one per value, from the same rounds */

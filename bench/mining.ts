@@ -5,21 +5,21 @@ import { bitsForHashes, bitsToTarget } from '../chain/target.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { loadPowKernel, POW_KERNELS, type PowSearch } from '../crypto/pow.ts';
 import type { SolverJob, SolverReply } from '../node/mining/worker-solver.ts';
-import { type Bench, interleave, makeRow, percentile, type Row } from './measure.ts';
+import { type Bench, interleave, makeRow, percentile, type Row, threadMs } from './measure.ts';
 
 const HEADER = new Uint8Array(113).map((_, i) => sha256(Uint8Array.of(1))[i % 32]!);
 const HOPELESS = new Uint8Array(32);
 const BUDGET = 0.25;
 
-/** Millions of hashes per second of the search, for at least `ms`. */
+/** Millions of hashes per second of processor time, for at least `ms` of it. */
 function searchRate(search: PowSearch, ms: number): number {
-  const begin = performance.now();
+  const begin = threadMs();
   let next = 0n;
   do {
     search.search(next, 4096);
     next += 4096n;
-  } while (performance.now() - begin < ms);
-  return Number(next) / (performance.now() - begin) / 1000;
+  } while (threadMs() - begin < ms);
+  return Number(next) / (threadMs() - begin) / 1000;
 }
 
 /** The loop one writes with Node's own hash. */

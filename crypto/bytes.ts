@@ -20,17 +20,30 @@ export function bytesToHex(bytes: Uint8Array): string {
  */
 export function hexToBytes(hex: string): Uint8Array {
   if (hex.length % 2 !== 0) throw new RangeError(`hex of odd length ${hex.length}`);
-  const bad = hex.search(NOT_HEX);
-  if (bad !== -1) throw new RangeError(`not a hex digit: '${hex.charAt(bad)}' at position ${bad + 1}`);
   const bytes = new Uint8Array(hex.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (digit(hex, 2 * i) << 4) | digit(hex, 2 * i + 1);
+  let wrong = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    const [high, low] = [digit(hex, 2 * i), digit(hex, 2 * i + 1)];
+    wrong |= high | low;
+    bytes[i] = (high << 4) | low;
+  }
+  if (wrong > 0x0f) {
+    const bad = hex.search(NOT_HEX);
+    throw new RangeError(`not a hex digit: '${hex.charAt(bad)}' at position ${bad + 1}`);
+  }
   return bytes;
 }
 
-/** Ids are converted for every transaction: ten times as fast as `parseInt` of slices. */
+const NO_DIGIT = 0xff;
+const DIGIT_OF_CODE = new Uint8Array(128).fill(NO_DIGIT);
+for (let value = 0; value < 16; value++) {
+  const text = value.toString(16);
+  for (const character of [text, text.toUpperCase()]) DIGIT_OF_CODE[character.charCodeAt(0)] = value;
+}
+
+/** Ids are converted for every transaction: no pattern is searched and nothing parsed. */
 function digit(hex: string, index: number): number {
-  const code = hex.charCodeAt(index);
-  return code <= 0x39 ? code - 0x30 : (code | 0x20) - 0x57;
+  return DIGIT_OF_CODE[hex.charCodeAt(index)] ?? NO_DIGIT;
 }
 
 /** @returns a new array with all parts, in order */

@@ -72,6 +72,25 @@ export function keysFromMnemonic(mnemonic: string, count: number, passphrase = '
   return Array.from({ length: count }, (_, index) => deriveKey(branch, index));
 }
 
+/**
+ * The same for who keeps the extended key of the branch (`branchKeyOf`) instead of the words: a single derivation.
+ *
+ * @param branchKey BIP32, base58check
+ * @throws RangeError where the index is not valid; Error where the key is not
+ */
+export function keyFromBranchKey(branchKey: string, index: number): KeyPair {
+  return deriveKey(HDKey.fromExtendedKey(branchKey), index);
+}
+
+/**
+ * The extended private key at m/44'/7337'/0'/0, BIP32's base58check text: as secret as the mnemonic.
+ *
+ * @throws RangeError as `keyFromMnemonic`
+ */
+export function branchKeyOf(mnemonic: string, passphrase = ''): string {
+  return branchOf(mnemonic, passphrase).privateExtendedKey;
+}
+
 function branchOf(mnemonic: string, passphrase: string): HDKey {
   const problem = checkMnemonic(mnemonic);
   if (problem !== undefined) throw new RangeError(`mnemonic: ${problem}`);

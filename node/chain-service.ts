@@ -6,8 +6,10 @@
  * has been written. All changes run one at a time.
  */
 import { BlockTree } from '../chain/block-tree.ts';
+import { encodeBlock } from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
+import { medianTime, recentTimestamps } from '../chain/median-time.ts';
 import type { BlockReason } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
 import type {
@@ -31,6 +33,7 @@ import type { ObjectCodec } from './object-codec.ts';
 import type { Clock, Logger, SignatureVerifier } from './ports.ts';
 import { Serial } from './serial.ts';
 import { type ChainCommit, type Store, type StoredBlock, type StoredChain, StoreError } from './store/store.ts';
+import { VerifierBusyError } from './verify/verifier-busy-error.ts';
 
 /** What fork choice needs to know of the agreement. */
 export interface AgreementView {
@@ -55,6 +58,8 @@ export interface ChainServiceDeps {
 
 /** Blocks and deltas kept in memory: a reorg of ordinary depth reads nothing from disk. */
 const RECENT_BLOCKS = 128;
+/** Blocks of a run are connected for so long before the event loop has its turn. */
+const SLICE_MS = 5;
 
 /** Blocks of our own branch in which a rival block's transactions are looked for. */
 const MAX_RIVAL_BLOCKS = 8;
@@ -80,6 +85,7 @@ export class ChainService {
   readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
   /** Found good, and being written. */
   #writing: Block | undefined;
+  readonly #goodBodies = new WeakSet<Block>();
   #arrivals: number;
   #storeFailure: StoreError | undefined;
   #storeFailedAtMs = 0;
@@ -110,6 +116,26 @@ export class ChainService {
     return this.#storeFailedAtMs;
   }
 
+  /**
+   * The block's encoding, as peers ask for it, also of one whose verdict is given already. Undefined for a block that is
+   * unknown, or whose body was pruned.
+   */
+  async encodedBlock(id: BlockId): Promise<Uint8Array | undefined> {
+    if (this.#writing?.header.id === id) return encodeBlock(this.#writing);
+    if (this.tree.get(id) === undefined) return undefined;
+    const recent = id === this.genesis.entry.header.id ? this.genesis.block : this.#blocks.get(id);
+    return recent === undefined ? this.#deps.store.encodedBlock(id) : encodeBlock(recent);
+  }
+
+  /** Rules BLK-2, BLK-8, BLK-10, BLK-11. A body that has passed is not checked again. */
+  checkBody(block: Block): Verdict<Block, BlockReason> {
+    if (this.#goodBodies.has(block)) return accept(block);
+    const { genesis, codec } = this.#deps;
+    const verdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    if (verdict.kind === 'accept') this.#goodBodies.add(block);
+    return verdict;
+  }
+
   /** The block's content, from memory or from the store. */
   async block(id: BlockId): Promise<Block | undefined> {
     return (
@@ -138,17 +164,25 @@ export class ChainService {
    * is unknown has at least its own work done. The body, and so the block, may still be bad.
    */
   checkHeader(header: Header): Verdict<Omit<ChainEntry, 'arrival'>, BlockReason> {
-    const { genesis, agreement, clock } = this.#deps;
+    return this.#checkHeader(header, []);
+  }
+
+  /** @param run good blocks up to its parent that are not in the tree yet */
+  #checkHeader(header: Header, run: readonly StoredBlock[]): Verdict<Omit<ChainEntry, 'arrival'>, BlockReason> {
+    const { genesis, clock } = this.#deps;
     if (this.tree.get(header.id) !== undefined) return ignore('block/known');
-    const parent = this.tree.get(header.parent);
+    const parent = run.at(-1)?.entry ?? this.tree.get(header.parent);
     if (parent === undefined) {
       const work = checkHeaderWork(header, genesis.params);
       return work.kind === 'accept' ? ignore('block/unknown-parent') : work;
     }
-    if (!this.tree.isAncestor(agreement.final.id, header.parent)) return ignore('block/conflicts-final'); // FORK-1
+    const root = run[0]?.entry.header.parent ?? header.parent;
+    if (!this.#mayFollow(root)) return ignore('block/conflicts-final'); // FORK-1
+    const fresh = new Map(run.map(({ entry }) => [entry.header.id, entry]));
+    const view = { get: (id: BlockId) => fresh.get(id) ?? this.tree.get(id) };
     return checkHeader(header, {
       parent,
-      medianTimePastMs: this.tree.medianTimePastMs(header.parent),
+      medianTimePastMs: medianTime(recentTimestamps(view, parent)),
       nowMs: BigInt(Math.floor(clock.nowMs())),
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
@@ -170,23 +204,63 @@ export class ChainService {
       this.#writing = verdict.kind === 'accept' ? block : undefined; // who is told by the verdict may ask for it
       onVerdict(verdict.kind === 'accept' ? accept(block) : verdict);
       if (verdict.kind !== 'accept') return verdict;
-      const added: StoredBlock = { ...verdict.value, block };
-      const { entry } = added;
-      await this.#write(async () => {
-        let move = this.#isBetterThanTip(entry) ? await this.#loadMove(entry, added) : undefined;
-        // Votes came meanwhile: what is final now decides, not what was final when the block came (FORK-1).
-        if (move !== undefined && !this.#mayBeTip(entry)) move = undefined;
-        await this.#deps.store.commit({ added: [added], ...storedMove(move) });
-        this.#blocks.set(entry.header.id, block);
-        this.#deltas.set(entry.header.id, added.delta);
-        this.tree.add(entry);
-        if (move !== undefined) this.#applyMove(move, from);
-      }).finally(() => {
+      await this.#add([{ ...verdict.value, block }], from).finally(() => {
         this.#writing = undefined;
       });
-      this.#deps.events.emit('entry', { entry, block });
       return accept(block);
     });
+  }
+
+  /**
+   * The same for blocks that follow one another, as a sync brings them: each is checked completely on what those
+   * before it leave, then all go into one durable write. So a run is written, and seen, whole or not at all.
+   *
+   * @param blocks each the parent of the next; the caller bounds them, for no other block has its turn meanwhile
+   * @returns verdicts up to the first block that is neither good nor known; those before it have been taken
+   * @throws RangeError where they do not follow one another; StoreError as `receiveBlock`
+   */
+  receiveBlocks(blocks: readonly Block[], from: BlockOrigin): Promise<readonly Verdict<Block, BlockReason>[]> {
+    const { clock } = this.#deps;
+    return this.#serial.run(async () => {
+      const verdicts: Verdict<Block, BlockReason>[] = [];
+      const run: StoredBlock[] = [];
+      let accounts: BranchView | undefined;
+      let sliceStartMs = clock.monotonicMs();
+      for (const block of blocks) {
+        const verdict = await this.#check(block, run, accounts);
+        verdicts.push(verdict.kind === 'accept' ? accept(block) : verdict);
+        if (verdict.kind === 'accept') {
+          accounts ??= await this.#ownViewAt(this.tree.get(block.header.parent)!);
+          accounts.extend(verdict.value.delta);
+          run.push({ ...verdict.value, block });
+        } else if (verdict.reason !== 'block/known') break;
+        if (clock.monotonicMs() - sliceStartMs > SLICE_MS) {
+          await new Promise<void>((resolve) => clock.after(0, resolve));
+          sliceStartMs = clock.monotonicMs();
+        }
+      }
+      const last = run.at(-1);
+      if (last === undefined) return verdicts;
+      const tip = this.tip.header.id;
+      await this.#add(run, from);
+      const isBeside = accounts !== undefined && this.tip.header.id === tip;
+      if (isBeside) this.#branchView = { tip, at: last.entry.header.id, view: accounts! };
+      return verdicts;
+    });
+  }
+
+  /**
+   * Checks the signatures of a block that will be received soon, in turn with those of transactions: what is found good
+   * is remembered by the verifier. Decides nothing; a verifier that is busy is no failure.
+   */
+  async checkAhead(block: Block): Promise<void> {
+    const { verifier, codec, isVerified } = this.#deps;
+    const unverified = block.txs.filter((tx) => !isVerified(tx));
+    try {
+      await verifier.verify(unverified.map(codec.txSignatureItem), 'bulk');
+    } catch (error) {
+      if (!(error instanceof VerifierBusyError)) throw error;
+    }
   }
 
   /** Moves the tip when agreement now prefers another branch. */
@@ -205,6 +279,24 @@ export class ChainService {
     });
   }
 
+  /** Writes a run of good blocks and takes them into memory; moves the tip to the last where it is better. */
+  async #add(run: readonly StoredBlock[], from: BlockOrigin): Promise<void> {
+    const [first, last] = [run[0]!.entry, run.at(-1)!.entry];
+    await this.#write(async () => {
+      let move = this.#isBetterThanTip(last, first.header.parent) ? await this.#loadMove(last, run) : undefined;
+      // Votes came meanwhile: what is final now decides, not what was final when the block came (FORK-1).
+      if (move !== undefined && !this.#mayFollow(first.header.parent)) move = undefined;
+      await this.#deps.store.commit({ added: run, ...storedMove(move) });
+      for (const { entry, block, delta } of run) {
+        this.#blocks.set(entry.header.id, block);
+        this.#deltas.set(entry.header.id, delta);
+        this.tree.add(entry);
+      }
+      if (move !== undefined) this.#applyMove(move, from, new Set(run.map(({ block }) => block)));
+    });
+    for (const { entry, block } of run) this.#deps.events.emit('entry', { entry, block });
+  }
+
   async #reconsider(): Promise<void> {
     const { agreement } = this.#deps;
     const best = chooseTip(this.tree, {
@@ -213,17 +305,16 @@ export class ChainService {
     });
     if (best.header.id === this.tip.header.id) return;
     await this.#write(async () => {
-      const move = await this.#loadMove(best, undefined);
-      if (!this.#mayBeTip(best)) return; // overtaken by more votes, which ask again
+      const move = await this.#loadMove(best, []);
+      if (!this.#mayFollow(best.header.id)) return; // overtaken by more votes, which ask again
       await this.#deps.store.commit({ added: [], ...storedMove(move) });
-      this.#applyMove(move, 'store');
+      this.#applyMove(move, 'store', new Set());
     });
   }
 
-  /** FORK-1, for a block in the tree or about to be. */
-  #mayBeTip(entry: ChainEntry): boolean {
-    const { final } = this.#deps.agreement;
-    return final.id === entry.header.id || this.tree.isAncestor(final.id, entry.header.parent);
+  /** FORK-1, for what builds on `parent`, a block in the tree. */
+  #mayFollow(parent: BlockId): boolean {
+    return this.tree.isAncestor(this.#deps.agreement.final.id, parent);
   }
 
   /** Resolves when every change asked for so far is done. */
@@ -231,32 +322,44 @@ export class ChainService {
     return this.#serial.idle();
   }
 
+  /**
+   * @param run good blocks up to its parent that are not in the tree yet
+   * @param accounts as of its parent, where there is a run
+   */
   async #check(
     block: Block,
+    run: readonly StoredBlock[] = [],
+    accounts?: AccountView,
   ): Promise<Verdict<{ readonly entry: ChainEntry; readonly delta: BlockDelta }, BlockReason>> {
     const { genesis, verifier, codec, isVerified } = this.#deps;
-    const headerVerdict = this.checkHeader(block.header);
-    const parent = this.tree.get(block.header.parent);
+    const { header } = block;
+    const before = run.at(-1)?.entry;
+    if (before !== undefined && header.parent !== before.header.id) throw new RangeError('blocks that do not follow');
+    const headerVerdict = this.#checkHeader(header, run);
+    const parent = before ?? this.tree.get(header.parent);
     const isOrphan = headerVerdict.kind === 'ignore' && headerVerdict.reason === 'block/unknown-parent';
     if (headerVerdict.kind !== 'accept' && !isOrphan) return headerVerdict;
     // What will be parked has at least the body its header names.
-    const bodyVerdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
+    const bodyVerdict = this.checkBody(block);
     if (bodyVerdict.kind !== 'accept') return bodyVerdict;
     if (headerVerdict.kind !== 'accept' || parent === undefined) return ignore('block/unknown-parent'); // BLK-16
     const unverified = block.txs.filter((tx) => !isVerified(tx));
     const good = await verifier.verify(unverified.map(codec.txSignatureItem));
     if (good.includes(false)) return reject('block/bad-signature'); // BLK-12
-    const connected = connectBlock(await this.#viewAt(parent), block, genesis.params);
+    const connected = connectBlock(accounts ?? (await this.#viewAt(parent)), block, genesis.params);
     if (!connected.ok) return reject(connected.reason);
     this.#arrivals += 1;
     return accept({ entry: { ...headerVerdict.value, arrival: this.#arrivals }, delta: connected.delta });
   }
 
-  /** FORK-2..4 for a block not yet in the tree: its own agreement can only come later, through `reconsiderTip`. */
-  #isBetterThanTip(entry: ChainEntry): boolean {
+  /**
+   * FORK-2..4 for a block not yet in the tree: its own agreement can only come later, through `reconsiderTip`.
+   * @param parent the last of its ancestors that is in the tree
+   */
+  #isBetterThanTip(entry: ChainEntry, parent: BlockId): boolean {
     const { agreement } = this.#deps;
-    if (entry.header.parent === this.tip.header.id) return true;
-    const theirs = agreement.highestAgreed(entry.header.parent, this.tree).height;
+    if (parent === this.tip.header.id) return true;
+    const theirs = agreement.highestAgreed(parent, this.tree).height;
     const ours = agreement.highestAgreed(this.tip.header.id, this.tree).height;
     return theirs !== ours ? theirs > ours : entry.totalWork > this.tip.totalWork;
   }
@@ -279,14 +382,22 @@ export class ChainService {
     return view;
   }
 
-  /** @param added the target itself, where it is not in the tree yet */
-  async #loadMove(target: ChainEntry, added: StoredBlock | undefined): Promise<LoadedMove> {
-    const plan = this.tree.planMove(added === undefined ? target.header.id : target.header.parent);
+  /** A view that the caller may extend. */
+  async #ownViewAt(entry: ChainEntry): Promise<BranchView> {
+    const view = await this.#viewAt(entry);
+    if (!(view instanceof BranchView)) return new BranchView(this.accounts, [], []);
+    this.#branchView = undefined; // it will not be at that block
+    return view;
+  }
+
+  /** @param run the blocks up to the target that are not in the tree yet */
+  async #loadMove(target: ChainEntry, run: readonly StoredBlock[]): Promise<LoadedMove> {
+    const plan = this.tree.planMove(run[0]?.entry.header.parent ?? target.header.id);
     const connected = await Promise.all(plan.connect.map((entry) => this.#body(entry.header.id)));
     const applied = await Promise.all(plan.connect.map((entry) => this.#delta(entry.header.id)));
-    if (added !== undefined) {
-      connected.push(added.block);
-      applied.push(added.delta);
+    for (const { block, delta } of run) {
+      connected.push(block);
+      applied.push(delta);
     }
     return {
       target,
@@ -313,7 +424,8 @@ export class ChainService {
     }
   }
 
-  #applyMove(move: LoadedMove, from: BlockOrigin): void {
+  /** @param fresh those of its blocks that came just now, `from` there */
+  #applyMove(move: LoadedMove, from: BlockOrigin, fresh: ReadonlySet<Block>): void {
     const { events, metrics, logger } = this.#deps;
     const old = this.tip;
     for (const delta of move.undone) this.accounts.undo(delta);
@@ -336,7 +448,7 @@ export class ChainService {
     for (const block of move.connected) {
       const entry = this.tree.get(block.header.id);
       if (entry === undefined) throw new Error(`connected block ${block.header.id} is not in the tree`);
-      events.emit('block', { entry, block, from: block.header.id === move.target.header.id ? from : 'store' });
+      events.emit('block', { entry, block, from: fresh.has(block) ? from : 'store' });
     }
     events.emit('tip', { entry: move.target, disconnected: move.disconnected, connected: move.connected });
   }

@@ -3,6 +3,7 @@
  * database, less the bytes: nothing is encoded, so nothing can be damaged. It outlives its node: a restart opens a
  * new store on the same {@link MapDatabase}.
  */
+import { encodeBlock } from '../chain/codec.ts';
 import type {
   Account,
   Block,
@@ -111,6 +112,11 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
         db.tip = tip;
       }),
     block: (id) => guard((): Block | undefined => db.blocks.get(id)?.block),
+    encodedBlock: (id) =>
+      guard((): Uint8Array | undefined => {
+        const stored = db.blocks.get(id);
+        return stored && encodeBlock(stored.block);
+      }),
     delta: (id) => guard((): BlockDelta | undefined => db.blocks.get(id)?.delta),
     txLocation: (id) => guard(() => locationOf(db, id)),
     history: (address, limit, before) => guard(() => historyOf(db, address, limit, before)),

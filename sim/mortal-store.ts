@@ -28,6 +28,7 @@ export function createMortalStore(inner: Store): MortalStore {
       initialize: (genesis, accounts) => guard(() => inner.initialize(genesis, accounts)),
       commit: (change) => guard(() => inner.commit(change)),
       block: (id) => guard(() => inner.block(id)),
+      encodedBlock: (id) => guard(() => inner.encodedBlock(id)),
       delta: (id) => guard(() => inner.delta(id)),
       txLocation: (id) => guard(() => inner.txLocation(id)),
       history: (address, limit, before) =>

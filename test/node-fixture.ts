@@ -53,6 +53,8 @@ export async function composeFixture(options: {
   readonly mempoolMaxBytes?: number;
   /** What the node publishes goes here. */
   readonly publish?: Network['publish'];
+  /** Default: one peer, which gives the transactions of the blocks that `blockMessage` made. */
+  readonly network?: Network;
 }): Promise<NodeFixture> {
   const metrics = createMetrics({ processMetrics: false });
   const held = new Map<BlockId, Block>();
@@ -71,7 +73,7 @@ export async function composeFixture(options: {
       clock: createSystemClock(),
       rng: createSystemRng(),
       logger: silentLogger,
-      network: { ...networkOfOnePeer(held), ...(options.publish && { publish: options.publish }) },
+      network: options.network ?? { ...networkOfOnePeer(held), ...(options.publish && { publish: options.publish }) },
       store: options.store,
       verifier: options.verifier,
       solver: idleSolver,

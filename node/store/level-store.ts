@@ -236,6 +236,14 @@ class LevelStore implements Store, VoteProtectionStore {
     return this.#reading(() => this.#readBlock(id));
   }
 
+  encodedBlock(id: BlockId): Promise<Uint8Array | undefined> {
+    return this.#reading(async () => {
+      const bytes = await this.#read(keys.blockKey(id), (payload) => payload);
+      if (bytes === undefined) await this.#mustBeAbsent(id, 'body', this.#pruned.bodiesFrom);
+      return bytes;
+    });
+  }
+
   delta(id: BlockId): Promise<BlockDelta | undefined> {
     return this.#reading(async () => {
       const delta = await this.#read(keys.deltaKey(id), records.decodeDelta);

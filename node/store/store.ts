@@ -95,6 +95,8 @@ export interface Store {
 
   /** Undefined for a block that is unknown or whose body was pruned. */
   block(id: BlockId): Promise<Block | undefined>;
+  /** The same as its bytes, for who passes it on. */
+  encodedBlock(id: BlockId): Promise<Uint8Array | undefined>;
   delta(id: BlockId): Promise<BlockDelta | undefined>;
   /** Where a transaction stands on the main chain. */
   txLocation(id: TxId): Promise<TxLocation | undefined>;

@@ -1,5 +1,6 @@
 /**
- * Fetches the bodies of a checked run of headers from several peers at once and connects them in order.
+ * Fetches the bodies of a checked run of headers from several peers at once and connects them in order, several at a
+ * time where several are there. What has arrived has its signatures checked while earlier blocks are being connected.
  *
  * Work is handed out in batches of consecutive blocks. A batch that its peer does not finish — it stalls, vanishes,
  * sends something else, or does not have a block — goes back and is given to another peer. What has arrived waits
@@ -18,7 +19,10 @@ export interface DownloadDeps extends RequestDeps {
   readonly peers: () => readonly PeerKey[];
   /** Whether a body fits its header; a peer that sends one that does not is at fault, not the block. */
   readonly checkBody: (block: Block) => Verdict<Block, BlockReason>;
-  readonly connect: (block: Block) => Promise<void>;
+  /** Checks the signatures of a block that will be connected soon. Its outcome is for `connect` to find. */
+  readonly checkAhead: (block: Block) => Promise<void>;
+  /** Each the parent of the next. */
+  readonly connect: (blocks: readonly Block[]) => Promise<void>;
   readonly onFault: (peer: PeerKey, error: unknown) => void;
   readonly signal: AbortSignal;
 }
@@ -26,16 +30,36 @@ export interface DownloadDeps extends RequestDeps {
 /** Blocks handed out ahead of the next to connect: at 1 MB a block, 64 MB of buffer at most. */
 const WINDOW_BLOCKS = 64;
 const REQUESTS_PER_PEER = 2;
+/** Signatures checked, or being checked, ahead of the next block to connect: what one thread does in half a second. */
+const MAX_AHEAD_SIGNATURES = 8192;
+/**
+ * Connected at once, at most: writing to the disk is shared by that many blocks, and no other block has its turn
+ * meanwhile. A block with more transactions goes alone.
+ */
+const MAX_RUN_BLOCKS = 16;
+const MAX_RUN_TXS = 512;
+/** Bodies are decoded for so long before the event loop has its turn. */
+const SLICE_MS = 5;
+
+interface Arrived {
+  readonly block: Block;
+  /** Begun; `isChecked` when it is done. */
+  isBegun: boolean;
+  isChecked: boolean;
+}
 
 /** Resolves when all are connected. Rejects when no peer is left to ask, a block is refused, or the signal aborts. */
 export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const { entries, signal } = deps;
-  const arrived = new Map<BlockId, Block>();
+  const arrived = new Map<BlockId, Arrived>();
   const assigned = new Set<number>();
   const failed = new Set<PeerKey>();
   const active = new Map<Promise<void>, PeerKey>();
   let connected = 0;
   let notify = (): void => {};
+  const checks = new Set<Promise<void>>();
+  let connecting: Promise<void> | undefined;
+  let failure: { readonly error: unknown } | undefined;
   /** Ends the requests that are still on when the download does. */
   const ending = new AbortController();
   const onAbort = (): void => ending.abort(signal.reason);
@@ -60,15 +84,78 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
     return batch;
   };
 
+  /** In the order in which they will be connected. */
+  const checkAhead = (): void => {
+    let signatures = 0;
+    for (let at = connected; at < entries.length; at++) {
+      const next = arrived.get(entries[at]!.header.id);
+      if (next === undefined) return;
+      signatures += next.block.txs.length;
+      if (signatures > MAX_AHEAD_SIGNATURES && at > connected) return;
+      if (next.isBegun) continue;
+      next.isBegun = true;
+      const check: Promise<void> = deps
+        .checkAhead(next.block)
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => {
+          checks.delete(check);
+          next.isChecked = true;
+          notify();
+        });
+      checks.add(check);
+    }
+  };
+
+  /** The blocks that can be connected next. */
+  const nextRun = (): Block[] => {
+    const run: Block[] = [];
+    let txs = 0;
+    for (let at = connected; at < entries.length && run.length < MAX_RUN_BLOCKS; at++) {
+      const next = arrived.get(entries[at]!.header.id);
+      if (next?.isChecked !== true) break;
+      txs += next.block.txs.length;
+      if (txs > MAX_RUN_TXS && run.length > 0) break;
+      run.push(next.block);
+    }
+    return run;
+  };
+
+  const connectRun = (run: readonly Block[]): Promise<void> | undefined => {
+    if (run.length === 0) return undefined;
+    return deps
+      .connect(run)
+      .then(
+        () => {
+          for (const { header } of run) arrived.delete(header.id);
+          connected += run.length;
+          checkAhead();
+        },
+        (error: unknown) => {
+          failure ??= { error };
+        },
+      )
+      .finally(() => {
+        connecting = undefined;
+        notify();
+      });
+  };
+
   const fetchBatch = async (peer: PeerKey, batch: readonly number[]): Promise<void> => {
     try {
       const ids = batch.map((at) => entries[at]!.header.id);
+      let sliceStartMs = deps.clock.monotonicMs();
       for await (const { id, block } of requestBodies(deps, peer, ids, ending.signal)) {
         if (block === undefined) throw new PeerFault('gone', `does not have block ${id}`);
         const verdict = deps.checkBody(block);
         if (verdict.kind !== 'accept') throw new PeerFault('invalid', `body of ${id}: ${verdict.reason}`);
-        arrived.set(id, block);
+        arrived.set(id, { block, isBegun: false, isChecked: false });
+        checkAhead();
         notify();
+        if (deps.clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
+        await new Promise<void>((resolve) => deps.clock.after(0, resolve));
+        sliceStartMs = deps.clock.monotonicMs();
       }
     } catch (error) {
       failed.add(peer);
@@ -81,6 +168,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   try {
     while (connected < entries.length) {
       signal.throwIfAborted();
+      if (failure !== undefined) throw failure.error;
       for (let batch = nextBatch(); batch.length > 0; batch = nextBatch()) {
         const peer = idlePeer();
         if (peer === undefined) break;
@@ -91,21 +179,16 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         });
         active.set(request, peer);
       }
-      const next = arrived.get(entries[connected]!.header.id);
-      if (next !== undefined) {
-        arrived.delete(next.header.id);
-        await deps.connect(next);
-        connected += 1;
-        continue;
-      }
-      if (active.size === 0) throw new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id}`);
+      connecting ??= connectRun(nextRun());
+      if (active.size === 0 && checks.size === 0 && connecting === undefined)
+        throw new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id}`);
       await new Promise<void>((resolve) => {
-        notify = resolve; // a block came, or a request ended
+        notify = resolve; // a block came, was checked or connected, or a request ended
       });
     }
   } finally {
     signal.removeEventListener('abort', onAbort);
     ending.abort(new Error('the download has ended'));
-    await Promise.allSettled(active.keys());
+    await Promise.allSettled([...active.keys(), ...checks, connecting]);
   }
 }

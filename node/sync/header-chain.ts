@@ -1,15 +1,11 @@
 /** Checks a run of headers before their bodies are asked for. Pure. */
 import type { Genesis } from '../../chain/genesis.ts';
+import { type EntryView, medianTime, recentTimestamps } from '../../chain/median-time.ts';
 import { MEDIAN_TIME_SPAN } from '../../chain/params.ts';
 import type { BlockReason } from '../../chain/reasons.ts';
 import type { BlockId, ChainEntry, Header } from '../../chain/types.ts';
 import { checkHeader } from '../../chain/validate/header.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
-
-/** Blocks of the tree, and headers that have been checked and are about to be fetched. */
-export interface EntryView {
-  get(id: BlockId): ChainEntry | undefined;
-}
 
 /**
  * Checks headers that follow one another from a known block.
@@ -18,6 +14,7 @@ export interface EntryView {
 export function checkHeaderChain(
   headers: readonly Header[],
   context: {
+    /** Blocks of the tree, and headers that have been checked and are about to be fetched. */
     readonly view: EntryView;
     /** FORK-1 for a known block: it is the last final one, or descends from it. */
     readonly continuesFinal: (id: BlockId) => boolean;
@@ -43,7 +40,7 @@ export function checkHeaderChain(
     if (fresh.length === 0 && !continuesFinal(parent.header.id)) return ignore('block/conflicts-final');
     const verdict = checkHeader(header, {
       parent,
-      medianTimePastMs: median(recentTimes),
+      medianTimePastMs: medianTime(recentTimes),
       nowMs,
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
@@ -54,19 +51,4 @@ export function checkHeaderChain(
     recentTimes = [header.timestampMs, ...recentTimes].slice(0, MEDIAN_TIME_SPAN);
   }
   return accept(fresh);
-}
-
-/** Timestamps of the entry and its ancestors, newest first, as many as the median takes. */
-function recentTimestamps(view: EntryView, entry: ChainEntry): readonly bigint[] {
-  const times: bigint[] = [];
-  let at: ChainEntry | undefined = entry;
-  while (at !== undefined && times.length < MEDIAN_TIME_SPAN) {
-    times.push(at.header.timestampMs);
-    at = view.get(at.header.parent);
-  }
-  return times;
-}
-
-function median(times: readonly bigint[]): bigint {
-  return [...times].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))[Math.floor(times.length / 2)]!;
 }

@@ -1,5 +1,5 @@
 /** The answering side of the sync protocols: one small handler each. */
-import { encodeBlock, encodeEvidence } from '../../chain/codec.ts';
+import { encodeEvidence } from '../../chain/codec.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
@@ -78,8 +78,7 @@ export function serveSync(deps: ServeDeps): void {
     const ids = messages.decodeBodiesRequest(request);
     if (ids === undefined || ids.length > MAX_BODIES_PER_REQUEST) return 'malformed';
     for (const id of ids) {
-      const block = await deps.chain.heldBlock(id);
-      await stream.send(messages.encodeBodyReply({ id, block: block && encodeBlock(block) }));
+      await stream.send(messages.encodeBodyReply({ id, block: await deps.chain.encodedBlock(id) }));
     }
     return 'answered';
   });

@@ -7,8 +7,7 @@
 import { blockBytes, decodeEvidence } from '../../chain/codec.ts';
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
-import type { Block, BlockId, ChainEntry, Checkpoint, Header, Vote } from '../../chain/types.ts';
-import { checkBlockBody } from '../../chain/validate/block-body.ts';
+import type { Block, BlockId, Checkpoint, Vote } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
@@ -16,15 +15,13 @@ import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
-import { groupByLink } from '../pipeline/ingest.ts';
 import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
 import { type Store, StoreError } from '../store/store.ts';
-import { downloadBodies } from './download-bodies.ts';
-import { checkHeaderChain } from './header-chain.ts';
+import { BranchFetch } from './branch-fetch.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { planSync } from './plan-sync.ts';
-import { MAX_EVIDENCE_PER_REQUEST, MAX_HEADERS_PER_REQUEST } from './protocols.ts';
-import { FAULT_POINTS, PeerFault, requestEvidence, requestHeaders, requestStatus, requestVotes } from './requests.ts';
+import { MAX_EVIDENCE_PER_REQUEST } from './protocols.ts';
+import { FAULT_POINTS, PeerFault, requestEvidence, requestStatus } from './requests.ts';
 import { serveSync } from './serve.ts';
 
 export interface SyncServiceDeps {
@@ -55,10 +52,6 @@ const EXCHANGE_MS = 2000;
 /** First and longest time that a peer is left alone after it gave nothing for what it claimed. */
 const MIN_BACK_OFF_MS = 1000;
 const MAX_BACK_OFF_MS = 60_000;
-/** Headers held while a branch proves itself: some 20 MB. A longer one is fetched in parts, if its parts are better. */
-const MAX_PENDING_HEADERS = 50_000;
-/** A node this many blocks behind neither votes nor mines. */
-const BEHIND_BLOCKS = 3;
 /** Parked blocks are given up after this long. */
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
@@ -70,6 +63,7 @@ export class SyncService {
   readonly #statuses = new Map<PeerKey, PeerStatus>();
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
+  readonly #branch: BranchFetch;
   readonly #disposers: (() => void)[] = [];
   /** Peers of another network → cancels the hanging up. */
   readonly #foreign = new Map<PeerKey, () => void>();
@@ -81,16 +75,21 @@ export class SyncService {
   readonly #evidenceFrom = new Set<PeerKey>();
   #running: Promise<void> | undefined;
   #runAgain = false;
-  #remaining = 0;
   #metPeer = false;
 
   constructor(deps: SyncServiceDeps) {
     this.#deps = deps;
+    this.#branch = new BranchFetch({
+      ...deps,
+      peers: () => [...this.#statuses.keys()],
+      onFault: (peer, error, protocol) => this.#onFault(peer, error, protocol),
+      signal: this.#stopping.signal,
+    });
   }
 
   /** True while blocks whose headers are proved are being fetched. A peer's mere claim does not count. */
   get isBehind(): boolean {
-    return this.#remaining >= BEHIND_BLOCKS;
+    return this.#branch.isBehind;
   }
 
   /** True once a peer of the same network has answered. */
@@ -229,7 +228,7 @@ export class SyncService {
     }
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
-      this.#remaining = 0;
+      this.#branch.end();
       if (this.#runAgain) {
         this.#runAgain = false;
         this.#wake();
@@ -251,7 +250,8 @@ export class SyncService {
       const before = this.#statuses.get(peer);
       let progressed = false;
       try {
-        progressed = plan.kind === 'blocks' ? await this.#fetchBlocks(peer, before!) : await this.#fetchVotes(peer);
+        progressed =
+          plan.kind === 'blocks' ? await this.#branch.fetch(peer, before!) : await this.#branch.fetchVotes(peer);
       } catch (error) {
         this.#onFault(peer, error, plan.kind);
       }
@@ -269,127 +269,6 @@ export class SyncService {
   #leaveAlone(peer: PeerKey): void {
     const waitMs = Math.min(MAX_BACK_OFF_MS, 2 * (this.#backOff.get(peer)?.waitMs ?? MIN_BACK_OFF_MS / 2));
     this.#backOff.set(peer, { waitMs, untilMs: this.#deps.clock.monotonicMs() + waitMs });
-  }
-
-  /**
-   * The headers of a branch from `peer`, the bodies from everybody, then the votes. Bodies are asked for only when the
-   * headers have proved more work than our tip has, or the peer proves that more than two thirds agreed one of them.
-   */
-  async #fetchBlocks(peer: PeerKey, status: PeerStatus): Promise<boolean> {
-    const { chain, logger } = this.#deps;
-    const entries = await this.#fetchHeaders(peer);
-    const last = entries.at(-1);
-    if (last === undefined) return false;
-    if (last.totalWork <= chain.tip.totalWork && !(await this.#provesAgreement(peer, status, entries))) {
-      logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
-      return false;
-    }
-    this.#remaining = entries.length;
-    if (this.isBehind) logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
-    await downloadBodies({
-      ...this.#deps,
-      entries,
-      peers: () => [peer, ...[...this.#statuses.keys()].filter((other) => other !== peer)],
-      checkBody: (block) => checkBlockBody(block, { chainId: chain.genesis.chainId, params: chain.genesis.params }),
-      connect: (block) => this.#connect(block, peer),
-      onFault: (at, error) => this.#onFault(at, error, 'bodies'),
-      signal: this.#stopping.signal,
-    });
-    await this.#fetchVotes(peer);
-    this.#remaining = 0;
-    return true;
-  }
-
-  /** Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. */
-  async #fetchHeaders(peer: PeerKey): Promise<readonly ChainEntry[]> {
-    const { chain, agreement, clock, logger, metrics } = this.#deps;
-    const branch = new Map<BlockId, ChainEntry>();
-    const view = { get: (id: BlockId) => branch.get(id) ?? chain.tree.get(id) };
-    let locator = chain.tree.locator();
-    let reached = -1n;
-    while (branch.size < MAX_PENDING_HEADERS) {
-      const headers = await requestHeaders(this.#deps, peer, locator, this.#stopping.signal);
-      metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
-      const verdict = checkHeaderChain(headers, {
-        view,
-        continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.agreement.final.id, id),
-        genesis: chain.genesis,
-        nowMs: BigInt(Math.floor(clock.nowMs())),
-      });
-      if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
-      if (verdict.kind === 'ignore') {
-        logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
-        if (verdict.reason === 'block/conflicts-final') await this.#hearRivals(peer, headers[0]!);
-        return [];
-      }
-      for (const entry of verdict.value) branch.set(entry.header.id, entry);
-      const last = headers.at(-1);
-      const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
-      if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
-      if (last.height <= reached) break; // the peer has moved to another branch, or goes in circles
-      reached = last.height;
-      locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end
-    }
-    return [...branch.values()];
-  }
-
-  /**
-   * The votes for a chain that leaves ours below our final block. Where they make a block of it final, a third of the
-   * voters lied, and theirs beside ours are the evidence (VOTE-8); nobody else may be left who could tell us.
-   */
-  async #hearRivals(peer: PeerKey, first: Header): Promise<void> {
-    if (this.#deps.chain.tree.get(first.parent) === undefined) return;
-    const votes = await requestVotes(this.#deps, peer, first.height, this.#stopping.signal);
-    const bad = await this.#deps.receiveVotes(votes);
-    if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
-  }
-
-  /** FORK-2 for a branch with less work: do the peer's votes agree one of its blocks, higher than what we know? */
-  async #provesAgreement(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<boolean> {
-    const { agreement, checkVotes } = this.#deps;
-    const rules = agreement.agreement;
-    if (status.agreed.height <= rules.bestAgreed.height) return false;
-    const ids = new Set(entries.map(({ header }) => header.id));
-    const encoded = await requestVotes(this.#deps, peer, rules.bestAgreed.height + 1n, this.#stopping.signal);
-    const votes = await checkVotes(encoded);
-    if (typeof votes === 'string') throw new PeerFault('invalid', `votes: ${votes}`);
-    for (const link of groupByLink(votes)) {
-      if (rules.isQuorum(link) && ids.has(link[0]!.target.id)) return true;
-    }
-    return false;
-  }
-
-  async #connect(block: Block, headerPeer: PeerKey): Promise<void> {
-    const verdict = await this.#deps.chain.receiveBlock(block, 'sync');
-    if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
-      this.#remaining = Math.max(0, this.#remaining - 1);
-      return;
-    }
-    if (verdict.kind === 'ignore') throw new PeerFault('gone', `block ${block.header.id}: ${verdict.reason}`);
-    // The body fits its header, so whoever built on this block vouched for it.
-    this.#deps.network.penalize(headerPeer, POINTS.invalid, verdict.reason);
-    throw new PeerFault('invalid', `block ${block.header.id}: ${verdict.reason}`);
-  }
-
-  /** Votes above what we know to be agreed, until the peer has no more that help. */
-  async #fetchVotes(peer: PeerKey): Promise<boolean> {
-    const { agreement, metrics, receiveVotes } = this.#deps;
-    let progressed = false;
-    for (;;) {
-      // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
-      const before = agreement.agreement.bestAgreed.height;
-      const finalBefore = agreement.agreement.final.height;
-      const from = (progressed ? before : finalBefore) + 1n;
-      const votes = await requestVotes(this.#deps, peer, from, this.#stopping.signal);
-      metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
-      const bad = await receiveVotes(votes);
-      if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
-      await agreement.settled();
-      if (agreement.agreement.bestAgreed.height <= before && agreement.agreement.final.height <= finalBefore) {
-        return progressed;
-      }
-      progressed = true;
-    }
   }
 
   /** All of a peer's evidence: it knows of other offenders than we do. Beside the block download, which may take long. */

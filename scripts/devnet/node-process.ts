@@ -18,6 +18,12 @@ export interface NodeLaunch {
 /** A node whose API does not answer by then is given up. */
 const START_DEADLINE_MS = 60_000;
 
+/**
+ * V8's default young generation of 16 MB a half costs every node 24 MB more and collects no cheaper: 70 µs of processor
+ * time a transaction with 4 MB, 72 with 2, 78 with 16.
+ */
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
+
 const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url));
 
 export class NodeProcess {
@@ -53,6 +59,7 @@ export class NodeProcess {
     const { launch } = this;
     const log = openSync(launch.logPath, 'a');
     const args = [
+      ...NODE_FLAGS,
       CLI,
       'node',
       `--name=${this.name}`,

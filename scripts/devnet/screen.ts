@@ -69,22 +69,22 @@ export function renderLine(view: ScreenView): string {
   ].join('  ');
 }
 
-/** Writes views to a stream: in place where it is a terminal, else a line every few calls. */
+/** Writes views to a stream: in place where it is a terminal, else a line each. */
 export class Screen {
   readonly #stream: NodeJS.WriteStream;
-  readonly #linesEvery: number;
   #drawn = 0;
-  #calls = 0;
 
-  /** @param linesEvery of that many calls, one makes a line when piped */
-  constructor(stream: NodeJS.WriteStream, linesEvery: number) {
+  constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
-    this.#linesEvery = linesEvery;
+  }
+
+  get isTerminal(): boolean {
+    return this.#stream.isTTY;
   }
 
   show(view: ScreenView): void {
     if (!this.#stream.isTTY) {
-      if (this.#calls++ % this.#linesEvery === 0) this.#stream.write(`${renderLine(view)}\n`);
+      this.#stream.write(`${renderLine(view)}\n`);
       return;
     }
     const columns = this.#stream.columns || 80;

@@ -41,6 +41,7 @@ const slow =
     }
     await stream.close();
   };
+const forever = new AbortController().signal;
 const stalls: Serve = () => new Promise(() => {});
 
 interface Download {
@@ -52,11 +53,18 @@ interface Download {
   readonly ports: Map<PeerKey, Network>;
   readonly done: Promise<void>;
   readonly abort: AbortController;
+  /** Heights whose signatures were checked ahead, in order. */
+  readonly checked: bigint[];
+  /** Blocks connected at once, each time. */
+  readonly runs: number[];
 }
 
 async function download(
   peers: Record<PeerKey, Serve>,
-  options: { readonly connect?: (block: Block) => Promise<void> } = {},
+  options: {
+    readonly connect?: (block: Block, clock: VirtualClock) => Promise<void>;
+    readonly checkAhead?: (block: Block, clock: VirtualClock) => Promise<void>;
+  } = {},
 ): Promise<Download> {
   const clock = new VirtualClock(0);
   const link = { latencyMs: [10, 30] as const, jitterMs: 0, loss: 0 };
@@ -81,6 +89,8 @@ async function download(
   }
   await clock.runUntil(() => me.peers().length === ports.size, 5_000);
   const connected: bigint[] = [];
+  const checked: bigint[] = [];
+  const runs: number[] = [];
   const faults: [PeerKey, PeerFault['kind']][] = [];
   const abort = new AbortController();
   const done = downloadBodies({
@@ -89,9 +99,17 @@ async function download(
     entries: ENTRIES,
     peers: () => Object.keys(peers),
     checkBody: (block) => checkBlockBody(block, rules),
-    connect: async (block) => {
-      await options.connect?.(block);
-      connected.push(block.header.height);
+    checkAhead: async (block) => {
+      checked.push(block.header.height);
+      await options.checkAhead?.(block, clock);
+    },
+    connect: async (run) => {
+      runs.push(run.length);
+      for (const block of run) {
+        expect(checked).toContain(block.header.height);
+        await options.connect?.(block, clock);
+        connected.push(block.header.height);
+      }
     },
     onFault: (peer, error) => {
       if (!(error instanceof PeerFault)) throw error;
@@ -100,7 +118,7 @@ async function download(
     signal: abort.signal,
   });
   done.catch(() => undefined);
-  return { connected, faults, asked, clock, ports, done, abort };
+  return { connected, faults, asked, clock, ports, done, abort, checked, runs };
 }
 
 const ALL = ENTRIES.map(({ header }) => header.height);
@@ -253,4 +271,39 @@ test('no more than 64 blocks ahead of the next to connect are asked for', async 
       clock.run(10).then(() => 'waiting'),
     ]),
   ).toBe('waiting');
+});
+
+test('signatures are checked in the order of the chain, and none is connected before its own are', async () => {
+  const slowCheck = new Set([3n, 40n]);
+  const { clock, done, connected, checked } = await download(
+    { a: honest, b: honest },
+    {
+      checkAhead: async (block, at) => {
+        if (slowCheck.has(block.header.height)) await at.sleep(5_000, forever);
+        slowCheck.delete(block.header.height);
+      },
+      connect: async (block) => {
+        if (block.header.height >= 3n) expect(slowCheck.has(3n)).toBe(false);
+        if (block.header.height >= 40n) expect(slowCheck.has(40n)).toBe(false);
+      },
+    },
+  );
+  await clock.runUntilSettled(done, 60_000);
+  expect(checked).toEqual(ALL);
+  expect(connected).toEqual(ALL);
+});
+
+test('what has arrived while blocks were being connected is connected together, 16 blocks at most', async () => {
+  const { clock, done, connected, runs } = await download(
+    { a: honest, b: honest },
+    { connect: (block, at) => (block.header.height === 1n ? at.sleep(5_000, forever) : Promise.resolve()) },
+  );
+  await clock.runUntilSettled(done, 60_000);
+  expect(connected).toEqual(ALL);
+  expect(Math.max(...runs)).toBe(16);
+});
+
+test('a check that breaks ends the download', async () => {
+  const { clock, done } = await download({ a: honest }, { checkAhead: () => Promise.reject(new Error('broken')) });
+  await expect(clock.runUntilSettled(done, 60_000)).rejects.toThrow('broken');
 });

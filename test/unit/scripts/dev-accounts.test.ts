@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { formatAddress } from '../../../crypto/address.ts';
+import { branchKeyOf, keysFromMnemonic } from '../../../crypto/mnemonic.ts';
 import {
   CANARY_INDEX,
   DEV_ACCOUNT_COUNT,
+  DEV_BRANCH_KEY,
+  DEV_MNEMONIC,
   devAccount,
   devAccounts,
   devCanary,
@@ -11,6 +14,11 @@ import {
 } from '../../../scripts/dev-accounts.ts';
 
 describe('development keys', () => {
+  it('are those of the mnemonic', () => {
+    expect(branchKeyOf(DEV_MNEMONIC)).toBe(DEV_BRANCH_KEY);
+    expect(devAccounts()).toEqual(keysFromMnemonic(DEV_MNEMONIC, DEV_ACCOUNT_COUNT));
+  });
+
   it('are the ten that the published addresses say', () => {
     const accounts = devAccounts();
     expect(accounts).toHaveLength(DEV_ACCOUNT_COUNT);

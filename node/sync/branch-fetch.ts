@@ -1,0 +1,182 @@
+/**
+ * Fetches the branch that a peer has and we lack: headers first, checked in full before any body is asked for, then
+ * bodies from everybody, then the votes. One at a time; who is asked, and what becomes of it, the service decides.
+ */
+import type { Reason } from '../../chain/reasons.ts';
+import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
+import type { AgreementService } from '../agreement/agreement-service.ts';
+import type { ChainService } from '../chain-service.ts';
+import type { Metrics } from '../metrics.ts';
+import { groupByLink } from '../pipeline/ingest.ts';
+import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
+import { downloadBodies } from './download-bodies.ts';
+import { checkHeaderChain } from './header-chain.ts';
+import type { PeerStatus } from './peer-status.ts';
+import { MAX_HEADERS_PER_REQUEST } from './protocols.ts';
+import { FAULT_POINTS, PeerFault, requestHeaders, requestVotes } from './requests.ts';
+
+export interface BranchFetchDeps {
+  readonly network: Network;
+  readonly chain: ChainService;
+  readonly agreement: AgreementService;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** Takes votes from a peer's store through the spine. */
+  readonly receiveVotes: (votes: readonly Uint8Array[]) => Promise<Reason | undefined>;
+  /** Only checks them: electors' votes with good signatures, or what is wrong. */
+  readonly checkVotes: (votes: readonly Uint8Array[]) => Promise<readonly Vote[] | Reason>;
+  /** Who may be asked for bodies, besides the peer whose branch it is. */
+  readonly peers: () => readonly PeerKey[];
+  /** Hears of a peer that failed while others go on. */
+  readonly onFault: (peer: PeerKey, error: unknown, protocol: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Headers held while a branch proves itself: some 20 MB. A longer one is fetched in parts, if its parts are better. */
+const MAX_PENDING_HEADERS = 50_000;
+/** A node this many blocks behind neither votes nor mines. */
+const BEHIND_BLOCKS = 3;
+
+export class BranchFetch {
+  readonly #deps: BranchFetchDeps;
+  #remaining = 0;
+
+  constructor(deps: BranchFetchDeps) {
+    this.#deps = deps;
+  }
+
+  /** True while blocks whose headers are proved are being fetched. A peer's mere claim does not count. */
+  get isBehind(): boolean {
+    return this.#remaining >= BEHIND_BLOCKS;
+  }
+
+  /** Nothing is being fetched, and nothing will be for now. */
+  end(): void {
+    this.#remaining = 0;
+  }
+
+  /**
+   * The headers of a branch from `peer`, the bodies from everybody, then the votes. Bodies are asked for only when the
+   * headers have proved more work than our tip has, or the peer proves that more than two thirds agreed one of them.
+   */
+  async fetch(peer: PeerKey, status: PeerStatus): Promise<boolean> {
+    const { chain, logger } = this.#deps;
+    const entries = await this.#fetchHeaders(peer);
+    const last = entries.at(-1);
+    if (last === undefined) return false;
+    if (last.totalWork <= chain.tip.totalWork && !(await this.#provesAgreement(peer, status, entries))) {
+      logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
+      return false;
+    }
+    this.#remaining = entries.length;
+    if (this.isBehind) logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
+    await downloadBodies({
+      ...this.#deps,
+      entries,
+      peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
+      checkBody: (block) => chain.checkBody(block),
+      checkAhead: (block) => chain.checkAhead(block),
+      connect: (blocks) => this.#connect(blocks, peer),
+      onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
+    });
+    await this.fetchVotes(peer);
+    this.#remaining = 0;
+    return true;
+  }
+
+  /** Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. */
+  async #fetchHeaders(peer: PeerKey): Promise<readonly ChainEntry[]> {
+    const { chain, agreement, clock, logger, metrics } = this.#deps;
+    const branch = new Map<BlockId, ChainEntry>();
+    const view = { get: (id: BlockId) => branch.get(id) ?? chain.tree.get(id) };
+    let locator = chain.tree.locator();
+    let reached = -1n;
+    while (branch.size < MAX_PENDING_HEADERS) {
+      const headers = await requestHeaders(this.#deps, peer, locator, this.#deps.signal);
+      metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
+      const verdict = checkHeaderChain(headers, {
+        view,
+        continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.agreement.final.id, id),
+        genesis: chain.genesis,
+        nowMs: BigInt(Math.floor(clock.nowMs())),
+      });
+      if (verdict.kind === 'reject') throw new PeerFault('invalid', `header chain: ${verdict.reason}`);
+      if (verdict.kind === 'ignore') {
+        logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
+        if (verdict.reason === 'block/conflicts-final') await this.#hearRivals(peer, headers[0]!);
+        return [];
+      }
+      for (const entry of verdict.value) branch.set(entry.header.id, entry);
+      const last = headers.at(-1);
+      const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
+      if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
+      if (last.height <= reached) break; // the peer has moved to another branch, or goes in circles
+      reached = last.height;
+      locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end
+    }
+    return [...branch.values()];
+  }
+
+  /**
+   * The votes for a chain that leaves ours below our final block. Where they make a block of it final, a third of the
+   * voters lied, and theirs beside ours are the evidence (VOTE-8); nobody else may be left who could tell us.
+   */
+  async #hearRivals(peer: PeerKey, first: Header): Promise<void> {
+    if (this.#deps.chain.tree.get(first.parent) === undefined) return;
+    const votes = await requestVotes(this.#deps, peer, first.height, this.#deps.signal);
+    const bad = await this.#deps.receiveVotes(votes);
+    if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
+  }
+
+  /** FORK-2 for a branch with less work: do the peer's votes agree one of its blocks, higher than what we know? */
+  async #provesAgreement(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<boolean> {
+    const { agreement, checkVotes } = this.#deps;
+    const rules = agreement.agreement;
+    if (status.agreed.height <= rules.bestAgreed.height) return false;
+    const ids = new Set(entries.map(({ header }) => header.id));
+    const encoded = await requestVotes(this.#deps, peer, rules.bestAgreed.height + 1n, this.#deps.signal);
+    const votes = await checkVotes(encoded);
+    if (typeof votes === 'string') throw new PeerFault('invalid', `votes: ${votes}`);
+    for (const link of groupByLink(votes)) {
+      if (rules.isQuorum(link) && ids.has(link[0]!.target.id)) return true;
+    }
+    return false;
+  }
+
+  async #connect(blocks: readonly Block[], headerPeer: PeerKey): Promise<void> {
+    const verdicts = await this.#deps.chain.receiveBlocks(blocks, 'sync');
+    for (const [index, verdict] of verdicts.entries()) {
+      if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
+        this.#remaining = Math.max(0, this.#remaining - 1);
+        continue;
+      }
+      const { id } = blocks[index]!.header;
+      if (verdict.kind === 'ignore') throw new PeerFault('gone', `block ${id}: ${verdict.reason}`);
+      // The body fits its header, so whoever built on this block vouched for it.
+      this.#deps.network.penalize(headerPeer, FAULT_POINTS.invalid, verdict.reason);
+      throw new PeerFault('invalid', `block ${id}: ${verdict.reason}`);
+    }
+  }
+
+  /** Votes above what we know to be agreed, until the peer has no more that help. */
+  async fetchVotes(peer: PeerKey): Promise<boolean> {
+    const { agreement, metrics, receiveVotes } = this.#deps;
+    let progressed = false;
+    for (;;) {
+      // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
+      const before = agreement.agreement.bestAgreed.height;
+      const finalBefore = agreement.agreement.final.height;
+      const from = (progressed ? before : finalBefore) + 1n;
+      const votes = await requestVotes(this.#deps, peer, from, this.#deps.signal);
+      metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
+      const bad = await receiveVotes(votes);
+      if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
+      await agreement.settled();
+      if (agreement.agreement.bestAgreed.height <= before && agreement.agreement.final.height <= finalBefore) {
+        return progressed;
+      }
+      progressed = true;
+    }
+  }
+}

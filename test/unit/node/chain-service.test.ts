@@ -1,0 +1,173 @@
+import { MemoryLevel } from 'memory-level';
+import { describe, expect, test } from 'vitest';
+import type { Block, ChainEntry } from '../../../chain/types.ts';
+import type { GrapevineNode } from '../../../node/compose.ts';
+import type { LevelDatabase } from '../../../node/store/database.ts';
+import { openStoreOn } from '../../../node/store/level-store.ts';
+import { type ChainCommit, type Store, StoreError } from '../../../node/store/store.ts';
+import { BLOCK_MS, makeTx, mineBlock, openOffline, receive } from '../store/real-chain.ts';
+
+interface Watched {
+  readonly node: GrapevineNode;
+  /** Blocks of each commit since the start. */
+  readonly commits: number[];
+  readonly events: string[];
+  failNext(): void;
+}
+
+async function open(): Promise<Watched> {
+  const inner = await openStoreOn(new MemoryLevel<Uint8Array, Uint8Array>() as LevelDatabase);
+  const commits: number[] = [];
+  const events: string[] = [];
+  let isFailing = false;
+  const store: Store = Object.create(inner, {
+    commit: {
+      value: async (change: ChainCommit) => {
+        if (isFailing) {
+          isFailing = false;
+          throw new StoreError('full', 'no room');
+        }
+        await inner.commit(change);
+        commits.push(change.added.length);
+      },
+    },
+    // Private fields are the original's.
+    ...Object.fromEntries(
+      (['load', 'initialize', 'block', 'encodedBlock', 'delta', 'saveVotes', 'close'] as const).map((name) => [
+        name,
+        { value: (inner[name] as (...args: never[]) => unknown).bind(inner) },
+      ]),
+    ),
+  });
+  const node = await openOffline(store);
+  node.events.on('block', ({ entry, from }) => events.push(`block ${entry.header.height} ${from}`));
+  node.events.on('tip', ({ entry }) => events.push(`tip ${entry.header.height}`));
+  node.events.on('entry', ({ entry }) => events.push(`entry ${entry.header.height}`));
+  node.events.on('reorg', ({ from, to }) => events.push(`reorg ${from.height} ${to.height}`));
+  return {
+    node,
+    commits,
+    events,
+    failNext: () => {
+      isFailing = true;
+    },
+  };
+}
+
+/** A run of blocks with one transaction each, built on a node of its own. */
+async function makeRun(length: number, laterMs = BLOCK_MS): Promise<Block[]> {
+  const { node } = await open();
+  const blocks: Block[] = [];
+  let parent: ChainEntry = node.chain.tip;
+  for (let i = 0; i < length; i++) {
+    const block = mineBlock(parent, [makeTx(BigInt(i))], laterMs);
+    blocks.push(block);
+    parent = await receive(node, block);
+  }
+  await node.stop();
+  return blocks;
+}
+
+const kinds = (verdicts: readonly { readonly kind: string; readonly reason?: string }[]): string[] =>
+  verdicts.map((verdict) => verdict.reason ?? verdict.kind);
+
+describe('receiveBlocks', () => {
+  test('writes a run at once, then tells of each block in order', async () => {
+    const { node, commits, events } = await open();
+    const run = await makeRun(4);
+    expect(kinds(await node.chain.receiveBlocks(run, 'sync'))).toEqual(['accept', 'accept', 'accept', 'accept']);
+    expect(commits).toEqual([4]);
+    expect(events).toEqual([
+      ...['block 1 sync', 'block 2 sync', 'block 3 sync', 'block 4 sync', 'tip 4'],
+      ...['entry 1', 'entry 2', 'entry 3', 'entry 4'],
+    ]);
+    const alone = await open();
+    for (const block of run) await receive(alone.node, block);
+    expect(node.chain.tip.header.id).toBe(alone.node.chain.tip.header.id);
+    expect(new Map(node.chain.accounts.entries())).toEqual(new Map(alone.node.chain.accounts.entries()));
+    await Promise.all([node.stop(), alone.node.stop()]);
+  });
+
+  test('goes on from blocks that are known', async () => {
+    const { node, commits } = await open();
+    const run = await makeRun(3);
+    await receive(node, run[0]!);
+    expect(kinds(await node.chain.receiveBlocks(run, 'sync'))).toEqual(['block/known', 'accept', 'accept']);
+    expect(commits).toEqual([1, 2]);
+    await node.stop();
+  });
+
+  test('takes what stands before a bad block, and nothing after it', async () => {
+    const { node, commits } = await open();
+    const run = await makeRun(4);
+    const spoilt = { ...run[2]!, txs: run[2]!.txs.map((tx) => ({ ...tx, signature: new Uint8Array(64) })) };
+    const blocks = [run[0]!, run[1]!, spoilt, run[3]!];
+    expect(kinds(await node.chain.receiveBlocks(blocks, 'sync'))).toEqual(['accept', 'accept', 'block/bad-signature']);
+    expect(commits).toEqual([2]);
+    expect(node.chain.tip.header.height).toBe(2n);
+    expect(node.chain.tree.get(run[2]!.header.id)).toBeUndefined();
+    await node.stop();
+  });
+
+  test('checks each block on what those before it leave', async () => {
+    const { node } = await open();
+    const first = mineBlock(node.chain.tip, [makeTx(0n)]);
+    const scout = await open();
+    const entry = await receive(scout.node, first);
+    const again = mineBlock(entry, [makeTx(0n)]);
+    expect(kinds(await node.chain.receiveBlocks([first, again], 'sync'))).toEqual(['accept', 'block/nonce-order']);
+    await Promise.all([node.stop(), scout.node.stop()]);
+  });
+
+  test('refuses blocks that do not follow one another: a bug of the caller', async () => {
+    const { node } = await open();
+    const run = await makeRun(3);
+    await expect(node.chain.receiveBlocks([run[0]!, run[2]!], 'sync')).rejects.toThrow(RangeError);
+    expect(node.chain.tip.header.height).toBe(0n);
+    await node.stop();
+  });
+
+  test('changes nothing where the write fails, and takes the same run later', async () => {
+    const { node, events, failNext } = await open();
+    const run = await makeRun(3);
+    failNext();
+    await expect(node.chain.receiveBlocks(run, 'sync')).rejects.toThrow(StoreError);
+    expect(node.chain.tip.header.height).toBe(0n);
+    expect(run.map(({ header }) => node.chain.tree.get(header.id))).toEqual([undefined, undefined, undefined]);
+    expect(events).toEqual([]);
+    expect(kinds(await node.chain.receiveBlocks(run, 'sync'))).toEqual(['accept', 'accept', 'accept']);
+    await node.stop();
+  });
+
+  test('a longer branch, in runs, stays beside the tip until it has more work, then replaces it in one move', async () => {
+    const { node, commits, events } = await open();
+    for (const block of await makeRun(3)) await receive(node, block);
+    const branch = await makeRun(6, BLOCK_MS + 100);
+    events.length = 0;
+    commits.length = 0;
+    await node.chain.receiveBlocks(branch.slice(0, 2), 'sync');
+    expect(node.chain.tip.header.height).toBe(3n);
+    await node.chain.receiveBlocks(branch.slice(2, 3), 'sync');
+    await node.chain.receiveBlocks(branch.slice(3), 'sync');
+    expect(commits).toEqual([2, 1, 3]);
+    expect(node.chain.tip.header.id).toBe(branch[5]!.header.id);
+    expect(events.filter((event) => event.startsWith('reorg') || event.startsWith('tip'))).toEqual([
+      'reorg 3 6',
+      'tip 6',
+    ]);
+    const alone = await open();
+    for (const block of branch) await receive(alone.node, block);
+    expect(new Map(node.chain.accounts.entries())).toEqual(new Map(alone.node.chain.accounts.entries()));
+    await Promise.all([node.stop(), alone.node.stop()]);
+  });
+});
+
+test('a body that peers ask for has the bytes of its block, from memory and from the store', async () => {
+  const { node } = await open();
+  const [block] = await makeRun(1);
+  expect(await node.chain.encodedBlock(block!.header.id)).toBeUndefined();
+  await receive(node, block!);
+  const bytes = await node.chain.encodedBlock(block!.header.id);
+  expect(bytes?.subarray(0, 113)).toEqual(block!.header.bytes);
+  await node.stop();
+});
