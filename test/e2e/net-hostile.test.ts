@@ -112,7 +112,10 @@ describe('wrong bytes on gossip', () => {
   });
 
   it('an over-long frame costs the peer its connection', async () => {
-    send({ subscriptions: [{ subscribe: true, topic: TX }] });
+    send({
+      subscriptions: [{ subscribe: true, topic: TX }],
+      control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] }, // B has peers enough, and does not ask for more
+    });
     await until('B has it in its mesh', inMesh);
     const heartbeats = async (): Promise<number> => {
       const text = await b.registry.metrics();
@@ -155,7 +158,10 @@ describe('a gossip stream that breaks while the connection lives', () => {
     expect(inbound).toHaveLength(1);
     inbound[0]!.abort(new Error('lost'));
     await until('B opens another', () => inbound.length === 2);
-    send({ subscriptions: [{ subscribe: true, topic: TX }] });
+    send({
+      subscriptions: [{ subscribe: true, topic: TX }],
+      control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] }, // B has peers enough, and does not ask for more
+    });
     await until('B has it in its mesh', inMesh);
     await b.network.publish('tx', bytesOf('hello again'));
     await until('it arrives', () =>
