@@ -9,7 +9,8 @@
  */
 import type { CertificateDocument } from '../chain/certificate-document.ts';
 import { signTx } from '../chain/sign.ts';
-import type { ChainId } from '../chain/types.ts';
+import { encodeTxBatches } from '../chain/tx-batch.ts';
+import type { ChainId, Tx } from '../chain/types.ts';
 import { addressOf, formatAddress, parseAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
@@ -267,13 +268,18 @@ export class GrapevineClient {
   /**
    * Several at once, which costs the node and the network a fraction of what single requests do.
    *
-   * @param txs canonical encodings, 1 to 500
+   * @param txs signed, none twice; 64 KiB of encodings travel in a request, some 300 of the usual size
    * @returns in the same order; one that was refused says why and does not keep back the others
    */
-  async submitBatch(txs: readonly Uint8Array[]): Promise<readonly (SubmitResult | SubmitRefusal)[]> {
-    const body = { txs: txs.map(bytesToHex) };
-    const { results } = await this.#request('POST', '/v1/transactions/batch', body, readJson<SubmitBatchResult>);
-    return results;
+  async submitBatch(txs: readonly Tx[]): Promise<readonly (SubmitResult | SubmitRefusal)[]> {
+    const all: (SubmitResult | SubmitRefusal)[] = [];
+    for (const batch of encodeTxBatches(txs)) {
+      const path = '/v1/transactions/batch';
+      const body = batch as Uint8Array<ArrayBuffer>;
+      const { results } = await this.#request('POST', path, body, readJson<SubmitBatchResult>);
+      all.push(...results);
+    }
+    return all;
   }
 
   /**
@@ -385,7 +391,7 @@ export class GrapevineClient {
   async #request<T>(
     method: string,
     path: string,
-    body: object | undefined,
+    body: object | Uint8Array<ArrayBuffer> | undefined,
     read: (response: Response) => Promise<T>,
     timeoutMs = this.#timeoutMs,
   ): Promise<T> {
@@ -395,10 +401,12 @@ export class GrapevineClient {
       const response = await fetch(`${this.url}${path}`, {
         method,
         headers: {
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(body === undefined
+            ? {}
+            : { 'content-type': isBytes(body) ? 'application/octet-stream' : 'application/json' }),
           ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body: isBytes(body) ? body : JSON.stringify(body) }),
         signal: timeout.signal,
       });
       if (!response.ok) throw await refusal(response);
@@ -418,6 +426,10 @@ export class GrapevineClient {
 }
 
 const NEVER = new AbortController().signal;
+
+function isBytes(body: object): body is Uint8Array<ArrayBuffer> {
+  return body instanceof Uint8Array;
+}
 
 /** One connection's messages, in order; ends when it does. */
 class EventFeed implements AsyncIterable<SocketMessage> {

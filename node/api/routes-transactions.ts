@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { MAX_TX_BYTES } from '../../chain/params.ts';
+import { decodeTxBatch } from '../../chain/tx-batch.ts';
 import type { TxId } from '../../chain/types.ts';
 import { hexToBytes } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
@@ -55,31 +56,37 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
         return reply.code(outcome.kind === 'known' ? 200 : 202).send(submitResult(outcome));
       },
     );
-  });
-
-  app.post(
-    '/v1/transactions/batch',
-    {
-      bodyLimit: MAX_BATCH_BODY_BYTES,
-      schema: {
-        operationId: 'submitTransactions',
-        tags: ['transactions'],
-        summary: 'Submit several signed transactions',
-        description: 'Each has its own result, as if it had been sent alone, in the order given',
-        querystring: NoQuery,
-        body: SubmitBatchRequest,
-        response: { 200: SubmitBatchResult, ...PROBLEMS },
+    scope.post(
+      '/v1/transactions/batch',
+      {
+        bodyLimit: MAX_BATCH_BODY_BYTES,
+        schema: {
+          operationId: 'submitTransactions',
+          tags: ['transactions'],
+          summary: 'Submit several signed transactions',
+          description: 'Each has its own result, as if it had been sent alone, in the order given',
+          querystring: NoQuery,
+          body: {
+            content: {
+              'application/json': { schema: SubmitBatchRequest },
+              'application/octet-stream': { schema: Type.Unknown({ description: 'The encoding that gossip uses' }) },
+            },
+          },
+          response: { 200: SubmitBatchResult, ...PROBLEMS },
+        },
       },
-    },
-    async (request) => {
-      const outcomes = await Promise.all(request.body.txs.map((tx) => backend.submitTransaction(hexToBytes(tx))));
-      const [first] = outcomes;
-      // Nothing was taken, and all for one reason: the answer of a single one says when to come again.
-      const isBusy = (kind: SubmitOutcome['kind']): boolean => kind === 'overloaded' || kind === 'unavailable';
-      if (first !== undefined && outcomes.every(({ kind }) => isBusy(kind))) submitResult(first);
-      return { results: outcomes.map(submitResultOrRefusal) };
-    },
-  );
+      async (request) => {
+        const outcomes = await Promise.all(
+          submittedBatch(request.body).map((bytes) => backend.submitTransaction(bytes)),
+        );
+        const [first] = outcomes;
+        // Nothing was taken, and all for one reason: the answer of a single one says when to come again.
+        const isBusy = (kind: SubmitOutcome['kind']): boolean => kind === 'overloaded' || kind === 'unavailable';
+        if (first !== undefined && outcomes.every(({ kind }) => isBusy(kind))) submitResult(first);
+        return { results: outcomes.map(submitResultOrRefusal) };
+      },
+    );
+  });
 
   app.get(
     '/v1/transactions/:id',
@@ -99,6 +106,22 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
       if (status === undefined) throw new Problem(404, 'not-found', 'no such transaction here', { id });
       return status;
     },
+  );
+}
+
+/** @throws Problem 422 for bytes that are no batch */
+function submittedBatch(body: unknown): readonly Uint8Array[] {
+  if (body instanceof Uint8Array) {
+    const batch = decodeTxBatch(body);
+    if (!batch.ok) throw new Problem(422, 'batch/malformed', batch.detail);
+    return batch.value.map(({ bytes }) => bytes);
+  }
+  // Without a content type nothing was parsed, and no schema was asked.
+  if (typeof body === 'object' && body !== null && 'txs' in body) return (body.txs as string[]).map(hexToBytes);
+  throw new Problem(
+    415,
+    'unsupported-media-type',
+    'send {"txs":["<hex>"]} as application/json, or an encoded batch as application/octet-stream',
   );
 }
 

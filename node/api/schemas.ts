@@ -7,7 +7,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { CERTIFICATE_FORMAT } from '../../chain/certificate-document.ts';
-import { BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
+import { BATCH_REASONS, BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
 import { MAX_SUBMIT_BATCH } from './limits.ts';
 
 /** Longest page of any list. */
@@ -68,6 +68,7 @@ export const ProblemCode = Type.Enum(
   [
     ...PROBLEM_CODES,
     ...TX_REASONS,
+    ...BATCH_REASONS,
     ...BLOCK_REASONS,
     ...VOTE_REASONS,
     ...EVIDENCE_REASONS,

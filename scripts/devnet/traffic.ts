@@ -36,11 +36,11 @@ const MAX_SAMPLES = 86_400;
 const FORGET_MS = 60_000;
 const AMOUNT = 1_000n;
 
-const MEMO_BYTES = 16;
+const MEMO = new TextEncoder().encode('devnet load');
 /** Requests that have not been answered. */
 const MAX_IN_FLIGHT = 64;
-/** Between two looks at what is due. */
-const MIN_INTERVAL_MS = 5;
+/** Between two looks at what is due: at high rates a request to each node so often. */
+const MIN_INTERVAL_MS = 20;
 /** Timed transactions a second, about: at higher rates a sample is. */
 const TIMED_PER_S = 50;
 
@@ -146,7 +146,7 @@ export class Traffic {
       sent += due;
       // Nodes that answer slowly are not sent more than they can hold: the rate is then not kept.
       while (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
-      await this.#clock.sleep(Math.max(1, MIN_INTERVAL_MS), signal).catch(() => undefined);
+      await this.#clock.sleep(MIN_INTERVAL_MS, signal).catch(() => undefined);
     }
     await Promise.allSettled(inFlight);
   }
@@ -214,7 +214,7 @@ export class Traffic {
         if (isSampled(id, this.#sample)) this.#timings.set(id, { sentAtMs, seenBy: new Set(), expected });
       }
       this.#forgetOld();
-      const results = await node.client.submitBatch(sent.map(({ tx }) => tx.bytes));
+      const results = await node.client.submitBatch(sent.map(({ tx }) => tx));
       for (const [at, result] of results.entries()) {
         if ('state' in result) this.#ids.add(result.id);
         else this.#refuse(sent[at]!.account, sent[at]!.tx.id);
@@ -247,7 +247,7 @@ export class Traffic {
       to: this.#accounts[at]!.key.address,
       amount: AMOUNT,
       fee: this.#minFee,
-      memo: this.#rng.bytes(MEMO_BYTES),
+      memo: MEMO,
     };
     return signTxBy(body, account.signer);
   }

@@ -117,7 +117,10 @@ describe('/openapi.json', () => {
 
   it('takes transactions in both forms', () => {
     const body = document.paths['/v1/transactions']?.post?.requestBody;
-    expect(Object.keys(body?.content ?? {})).toEqual(['application/json', 'application/octet-stream']);
+    const batch = document.paths['/v1/transactions/batch']?.post?.requestBody;
+    for (const each of [body, batch]) {
+      expect(Object.keys(each?.content ?? {})).toEqual(['application/json', 'application/octet-stream']);
+    }
     expect(body?.content['application/json']?.schema).toEqual({ $ref: '#/components/schemas/SubmitRequest' });
   });
 

@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_TX_BYTES } from '../../../chain/params.ts';
 import { TX_REASONS } from '../../../chain/reasons.ts';
+import { encodeTxBatch } from '../../../chain/tx-batch.ts';
+import { bytesToHex } from '../../../crypto/bytes.ts';
 import { MAX_SUBMIT_BATCH } from '../../../node/api/limits.ts';
 import { StoreError } from '../../../node/store/store.ts';
+import { alice, unsigned } from '../chain/chain-fixtures.ts';
 import { ADDRESS, BLOCK_ID, buildTestApi, HUGE, OTHER, type TestApi, TX_ID } from './fake-backend.ts';
 
 let api: TestApi;
@@ -56,6 +59,21 @@ describe('POST /v1/transactions/batch', () => {
       ],
     });
     expect(api.backend.calls).toEqual(['00', '01', '02', '03', '04'].map((hex) => ['submitTransaction', hex]));
+  });
+
+  it('takes the encoding that gossip uses, and says of other bytes what is wrong', async () => {
+    const txs = [0, 1].map((nonce) => unsigned(alice, { nonce: BigInt(nonce) }));
+    const send = (payload: Uint8Array) =>
+      api.app.inject({
+        method: 'POST',
+        url: '/v1/transactions/batch',
+        headers: { 'content-type': 'application/octet-stream' },
+        payload: Buffer.from(payload),
+      });
+    expect((await send(encodeTxBatch(txs))).json().results).toHaveLength(2);
+    expect(api.backend.calls).toEqual(txs.map(({ bytes }) => ['submitTransaction', bytesToHex(bytes)]));
+    const bad = await send(encodeTxBatch(txs).subarray(1));
+    expect(expectProblem(bad, 422, 'batch/malformed').detail).not.toBe('');
   });
 
   it('answers as for one where the node takes none for now', async () => {
