@@ -186,7 +186,7 @@ const DEVNET: NodeConfig = {
   maxPeers: 100,
   trustPrivateRanges: true,
   heartbeatMs: 500,
-  meshDegree: 4,
+  meshDegree: 3,
   apiHost: '127.0.0.1',
   apiPort: 7401,
   adminToken: '',
@@ -214,7 +214,7 @@ export const PRESETS = {
     maxPeers: 128,
     trustPrivateRanges: false,
     heartbeatMs: 700,
-    meshDegree: 6,
+    meshDegree: 4,
     mine: 'off',
   },
 } as const satisfies Record<string, NodeConfig>;

@@ -17,7 +17,8 @@ import type { NodeConfig } from './config.ts';
 import { createMetrics } from './metrics.ts';
 import { createWorkerSolver } from './mining/worker-solver.ts';
 import { gossipCounts, gossipTxCopies } from './net/gossip-metrics.ts';
-import { createLibp2pNetwork, DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from './net/libp2p-network.ts';
+import { createLibp2pNetwork } from './net/libp2p-network.ts';
+import { networkOptions } from './network-options.ts';
 import type { Logger } from './ports.ts';
 import { openLevelStore } from './store/open-level-store.ts';
 import { createInlineVerifier } from './verify/inline-verifier.ts';
@@ -162,22 +163,4 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     await stop();
     throw error;
   }
-}
-
-function networkOptions(config: NodeConfig): NetworkOptions {
-  const base = config.trustPrivateRanges ? DEVNET_NETWORK : PUBLIC_NETWORK;
-  const D = config.meshDegree;
-  return {
-    ...base,
-    host: { ...base.host, maxConnections: config.maxPeers },
-    gossip: {
-      ...base.gossip,
-      D,
-      Dlo: Math.max(1, D - 1),
-      Dhi: 2 * D,
-      Dout: 1,
-      heartbeatIntervalMs: config.heartbeatMs,
-    },
-    addressBook: { ...base.addressBook, targetConnections: config.targetPeers },
-  };
 }

@@ -23,6 +23,7 @@ import { Gossip } from './gossip.ts';
 import type { Host, HostOptions } from './host.ts';
 import { createHost } from './host.ts';
 import { identityOfSeed } from './identity.ts';
+import { meshDegrees } from './mesh-degrees.ts';
 import type { PeerScoreOptions } from './peer-score.ts';
 import { PeerScore } from './peer-score.ts';
 import type { FrameStreamOptions } from './streams.ts';
@@ -56,10 +57,7 @@ export const PUBLIC_NETWORK: NetworkOptions = {
     maxStreamsPerConnection: 128,
   },
   gossip: {
-    D: 4,
-    Dlo: 3,
-    Dhi: 6,
-    Dout: 2,
+    ...meshDegrees(4),
     Dlazy: 3,
     floodPublish: true,
     heartbeatIntervalMs: 700,
@@ -98,10 +96,7 @@ export const DEVNET_NETWORK: NetworkOptions = {
   host: { ...PUBLIC_NETWORK.host, inboundConnectionThreshold: 1_000, maxIncomingPendingConnections: 256 },
   gossip: {
     ...PUBLIC_NETWORK.gossip,
-    D: 3,
-    Dlo: 2,
-    Dhi: 4,
-    Dout: 1,
+    ...meshDegrees(3),
     floodPublish: false,
     heartbeatIntervalMs: 500,
     pruneBackoffMs: 5_000,
