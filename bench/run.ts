@@ -14,6 +14,7 @@ import { compactBench } from './compact.ts';
 import { devnetBench } from './devnet.ts';
 import { gossipBench } from './gossip.ts';
 import { ingestBench } from './ingest.ts';
+import { loadBench } from './load.ts';
 import type { Bench, Row } from './measure.ts';
 import { meshBench } from './mesh.ts';
 import { miningBench } from './mining.ts';
@@ -31,6 +32,7 @@ const BENCHES: readonly Bench[] = [
   storeBench,
   syncBench,
   devnetBench,
+  loadBench,
 ];
 /**
  * The ratios that `--against` compares, and whether more or less is better. Both sides are work of one thread in

@@ -55,6 +55,8 @@ export interface NodeSettings {
   readonly mineIntervalMs: number;
   readonly minerAddress: Address | undefined;
   readonly mempoolMaxBytes: number;
+  /** Longest that a transaction waits for others to share its gossip message; default `TX_LINGER_MS`. */
+  readonly txLingerMs?: number;
   /** Has the node peers to meet before it is ready? */
   readonly expectsPeers: boolean;
 }
@@ -204,6 +206,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     maxFutureMs: genesis.params.maxFutureMs,
   });
   const ingest = new Ingest({
+    ...(settings.txLingerMs !== undefined && { txLingerMs: settings.txLingerMs }),
     chainId: genesis.chainId,
     params: genesis.params,
     chain,

@@ -5,6 +5,7 @@
 
 import { isIP } from 'node:net';
 import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
+import { TX_LINGER_MS } from './pipeline/tx-batcher.ts';
 
 export const MINE_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
 export type MineMode = (typeof MINE_MODES)[number];
@@ -35,6 +36,7 @@ export interface NodeConfig {
   readonly minerAddress: string;
   readonly hashBudget: number;
   readonly mempoolMaxBytes: number;
+  readonly txLingerMs: number;
   readonly signatureBackend: BackendChoice;
   /** `auto`: the cores of this machine but one, at least one. 0: none, signatures are checked on the event loop. */
   readonly verifyWorkers: number | 'auto';
@@ -152,6 +154,11 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
     help: 'share of one core that mining may use',
   },
   mempoolMaxBytes: { ...opt('mempool-max-bytes'), ...integer(10_000, 4_294_967_296), help: 'mempool size at most' },
+  txLingerMs: {
+    ...opt('tx-linger-ms'),
+    ...integer(0, 1000),
+    help: 'longest that a transaction waits for others to share its gossip message; 0: each goes alone',
+  },
   signatureBackend: {
     ...opt('signature-backend'),
     ...choice(['auto', ...SIGNATURE_BACKENDS] as const),
@@ -199,6 +206,7 @@ const DEVNET: NodeConfig = {
   minerAddress: '',
   hashBudget: 0.004,
   mempoolMaxBytes: 32 * 1024 * 1024,
+  txLingerMs: TX_LINGER_MS,
   signatureBackend: 'auto',
   verifyWorkers: 'auto',
   logLevel: 'info',

@@ -102,6 +102,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
         mineIntervalMs: config.mineIntervalMs,
         minerAddress: options.minerAddress,
         mempoolMaxBytes: config.mempoolMaxBytes,
+        txLingerMs: config.txLingerMs,
         expectsPeers: config.bootstrap.length > 0,
       },
       { clock, rng, logger, network, store, verifier, solver, metrics },

@@ -26,6 +26,7 @@ interface DevnetFlags {
   readonly hashBudget: number;
   readonly killEvery?: number;
   readonly logLevel: string;
+  readonly nodeArg: readonly string[];
 }
 
 const DEFAULTS = { nodes: 5, blockTimeMs: 2000 };
@@ -56,6 +57,7 @@ export function addDevnetCommand(program: Command): void {
       'kill a random node (SIGKILL) every so many seconds, and start it again',
       decimal(1, 3600),
     )
+    .option('--node-arg <arg>', 'passed on to each node, e.g. --node-arg=--mesh-degree=4; may be repeated', collect, [])
     .addOption(new Option('--log-level <level>', 'of the nodes’ log files').choices(LOG_LEVELS).default('info'))
     .addHelpText(
       'after',
@@ -102,6 +104,7 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
       basePort: flags.basePort,
       hashBudget: flags.hashBudget,
       logLevel: flags.logLevel,
+      nodeArgs: flags.nodeArg,
       clock,
       rng: createSystemRng(),
       screen,
@@ -224,6 +227,10 @@ function onSignals(clock: Clock, end: () => void): () => void {
     process.off('SIGINT', handler);
     process.off('SIGTERM', handler);
   };
+}
+
+function collect(arg: string, before: readonly string[]): readonly string[] {
+  return [...before, arg];
 }
 
 function whole(min: number, max: number): (text: string) => number {

@@ -29,6 +29,8 @@ import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
 export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
+  /** As `TxBatcherDeps` has it. */
+  readonly txLingerMs?: number;
   readonly chainId: ChainId;
   readonly params: ChainParams;
   readonly agreement: AgreementService;

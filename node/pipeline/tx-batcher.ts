@@ -4,11 +4,13 @@ import { encodeTxBatch, TX_BATCH_FIXED_BYTES } from '../../chain/tx-batch.ts';
 import type { Tx, TxId } from '../../chain/types.ts';
 import type { Clock } from '../ports.ts';
 
-/** Least time between two batches that are not full, and so the longest that a transaction waits. */
+/** Least time between two batches that are not full, and so the longest that a transaction waits, unless configured. */
 export const TX_LINGER_MS = 20;
 
 export interface TxBatcherDeps {
   readonly clock: Clock;
+  /** Instead of `TX_LINGER_MS`. 0: each transaction goes out at once and alone. */
+  readonly txLingerMs?: number;
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
 }
@@ -41,8 +43,12 @@ export class TxBatcher {
     this.#waiting.set(tx.id, tx);
     this.#bytes += tx.bytes.length;
     if (this.#cancel !== undefined) return;
-    const { clock } = this.#deps;
-    const waitMs = Math.max(0, this.#lastMs + TX_LINGER_MS - clock.monotonicMs());
+    const { clock, txLingerMs = TX_LINGER_MS } = this.#deps;
+    if (txLingerMs === 0) {
+      this.flush();
+      return;
+    }
+    const waitMs = Math.max(0, this.#lastMs + txLingerMs - clock.monotonicMs());
     this.#cancel = clock.after(waitMs, () => this.flush());
   }
 

@@ -31,6 +31,7 @@ export interface TxLaneDeps {
   readonly codec: ObjectCodec;
   readonly network: Pick<Network, 'penalize'>;
   readonly clock: Clock;
+  readonly txLingerMs?: number;
   readonly events: EventBus;
   readonly metrics: Metrics;
   /** Takes an encoded batch. Never rejects. */

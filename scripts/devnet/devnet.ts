@@ -19,6 +19,8 @@ export interface DevnetOptions {
   readonly basePort: number;
   readonly hashBudget: number;
   readonly logLevel: string;
+  /** Flags for every node, after the devnet's own. */
+  readonly nodeArgs: readonly string[];
   readonly clock: Clock;
   readonly rng: Rng;
   readonly screen: Screen;
@@ -129,7 +131,7 @@ export class Devnet {
   }
 
   async #startAll(): Promise<void> {
-    const { dir, basePort, hashBudget, logLevel, screen, rng } = this.#options;
+    const { dir, basePort, hashBudget, logLevel, nodeArgs, screen, rng } = this.#options;
     const taken = new Set<number>();
     const ports: { readonly api: number; readonly p2p: number }[] = [];
     const choose = async (wanted: number, what: string): Promise<number> => {
@@ -160,7 +162,7 @@ export class Devnet {
           apiPort: api,
           p2pPort: p2p,
           bootstrap: bootstrapOf(index, addresses, rng),
-          extraFlags: [`--hash-budget=${hashBudget}`, `--log-level=${logLevel}`],
+          extraFlags: [`--hash-budget=${hashBudget}`, `--log-level=${logLevel}`, ...nodeArgs],
         },
         (node, how) => {
           this.#unexpectedExits += 1;

@@ -86,3 +86,18 @@ test('a flush sends what waits, and ends when the network has all of it', async 
   await clock.run(TX_LINGER_MS);
   expect(sent).toHaveLength(2);
 });
+
+test('with no linger each goes out at once, alone', () => {
+  const alone: number[] = [];
+  const eager = new TxBatcher({
+    clock,
+    txLingerMs: 0,
+    publish(batch) {
+      const decoded = decodeTxBatch(batch);
+      alone.push(decoded.ok ? decoded.value.length : 0);
+      return Promise.resolve();
+    },
+  });
+  for (const nonce of [0, 1, 2]) eager.add(tx(nonce));
+  expect(alone).toEqual([1, 1, 1]);
+});

@@ -1,0 +1,79 @@
+/**
+ * The whole devnet under load: five nodes in five processes, each of which verifies, stores and mines everything, and
+ * the process that signs, sends and times. At the rate that must hold, at half of it for the time that a transaction
+ * takes to be everywhere, and, beside them, at what noble and a message per transaction can carry.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { DevnetReport } from '../scripts/devnet/devnet.ts';
+import { type Bench, type BenchContext, makeRow, type Row } from './measure.ts';
+
+const RATE = 1_500;
+const BASE_PORT = 18_400;
+/** As it was before: signatures in JavaScript, each transaction a gossip message of its own. */
+const PLAIN = ['--node-arg=--signature-backend=noble', '--node-arg=--tx-linger-ms=0'];
+
+async function run({ short }: BenchContext): Promise<Row[]> {
+  const seconds = short ? 15 : 60;
+  const full = await measure(RATE, seconds, []);
+  const half = await measure(RATE / 2, seconds, []);
+  const plain = await measure(RATE, seconds, PLAIN);
+  const lost = [full, half].map(({ submitted, mined }) => submitted - mined);
+  const name = (what: string): string => `devnet at ${RATE} tx/s for ${seconds} s: ${what}`;
+  return [
+    makeRow(name('mined'), 'tx/s', [full.minedPerS], [plain.minedPerS], [{ of: 'value', is: '≥', bar: 0.98 * RATE }]),
+    makeRow(name('valid transactions lost'), 'txs', lost, undefined, [{ of: 'value', is: '≤', bar: 0 }]),
+    makeRow(name('errors, nodes that differ'), 'count', [full.errors + (full.sameTip ? 0 : 1)], undefined, [
+      { of: 'value', is: '≤', bar: 0 },
+    ]),
+    makeRow(name('resident memory of the largest node'), 'MB', [full.rssMb.max], undefined, [
+      { of: 'value', is: '≤', bar: 250 },
+    ]),
+    makeRow(`devnet at ${RATE / 2} tx/s: submit to everywhere, p99`, 'ms', [half.propagationMs.p99], undefined, [
+      { of: 'value', is: '<', bar: 500 },
+    ]),
+    makeRow(`devnet at ${RATE / 2} tx/s: submit to everywhere, p50`, 'ms', [half.propagationMs.p50]),
+    makeRow(name('copies per transaction and node'), 'copies/tx', [full.copiesPerTx], undefined, [
+      { of: 'value', is: '≤', bar: 2 },
+    ]),
+  ];
+}
+
+type Measured = DevnetReport & {
+  /** What was mined by the end of the load, and what the rest took, over all of that time. */
+  readonly minedPerS: number;
+};
+
+async function measure(rate: number, seconds: number, flags: readonly string[]): Promise<Measured> {
+  const path = await mkdtemp(join(tmpdir(), 'grapevine-bench-'));
+  try {
+    const launcher = fileURLToPath(new URL('../tools/grapevine.js', import.meta.url));
+    const args = ['devnet', '--json', `--data-dir=${path}`, `--base-port=${BASE_PORT}`, '--log-level=warn'];
+    const load = [`--load=${rate}`, `--duration=${seconds}`];
+    const devnet = spawn(process.execPath, [launcher, ...args, ...load, ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [out, err] = ['', ''];
+    let readyAtMs = 0;
+    devnet.stdout.on('data', (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    devnet.stderr.on('data', (chunk: Buffer) => {
+      err += chunk.toString();
+      if (readyAtMs === 0 && /^ready in/m.test(err)) readyAtMs = performance.now();
+    });
+    await once(devnet, 'close');
+    const last = out.trim().split('\n').at(-1) ?? '';
+    if (!last.startsWith('{')) throw new Error(`the devnet gave no report:\n${err}`);
+    const report = JSON.parse(last) as DevnetReport;
+    return { ...report, minedPerS: report.mined / ((performance.now() - readyAtMs) / 1000) };
+  } finally {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+export const loadBench: Bench = { name: 'load', run };
