@@ -3,12 +3,14 @@
  * Every node does so with whomever it swaps status with, so a transaction that one node has reaches all in a number of
  * rounds logarithmic in theirs. What is pulled is not published: nobody amplifies.
  *
+ * Who is asked is not the peers' to say: one that gave nothing new has its next turn after as many intervals as there
+ * are peers, however often it speaks of another mempool.
+ *
  * Costs where the pools differ: 2 KiB, 8 bytes for each id in the buckets that differ, and the transactions. Under load
  * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart.
  */
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
-import type { Reason } from '../../chain/reasons.ts';
 import type { Tx } from '../../chain/types.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type { EventBus } from '../events.ts';
@@ -20,8 +22,11 @@ import {
   decodeTxsChunk,
   encodeMempoolRequest,
   encodeTxsRequest,
+  MAX_POOL_IDS,
+  MAX_POOL_SKIP,
   MAX_TXS_PER_REQUEST,
 } from '../net/wire.ts';
+import type { OutcomeVerdict } from '../pipeline/outcome.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { exchange, PeerFault } from '../sync/requests.ts';
 import { idsToWant } from './plan-exchange.ts';
@@ -36,7 +41,7 @@ export interface MempoolExchangeDeps {
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** Takes transactions from a peer's mempool through the spine. */
-  readonly receiveTxs: (txs: readonly Tx[], from: PeerKey) => Promise<Reason | undefined>;
+  readonly receiveTxs: (txs: readonly Tx[], from: PeerKey) => Promise<OutcomeVerdict>;
   /** False while the node is behind: it could not tell a good transaction. */
   readonly mayPull: () => boolean;
   readonly onFailure: (error: unknown) => void;
@@ -44,13 +49,20 @@ export interface MempoolExchangeDeps {
 
 /** Under load pools always differ: three seconds cost a node at 1,500 transactions a second about a tenth of its bytes. */
 const MIN_INTERVAL_MS = 3_000;
-/** Short ids of what was mined, or pulled and refused: not to be pulled again. Some ten full blocks. */
+/** Short ids remembered of each sort that is not to be pulled. Some ten full blocks. */
 const UNWANTED_KEPT = 32_768;
+const PEERS_REMEMBERED = 256;
 const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
 
 export class MempoolExchange {
   readonly #deps: MempoolExchangeDeps;
-  readonly #unwanted = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  readonly #mined = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** Peers give up at other times than we do: among them a transaction would stay for ever. */
+  readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
+  #refused = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** When a peer has its next turn, monotonic, and how far into its pool. */
+  readonly #turns = new Lru<PeerKey, { readonly fromMs: number; readonly skip: number }>(PEERS_REMEMBERED);
   readonly #stopping = new AbortController();
   readonly #disposers: (() => void)[] = [];
   #pulling: Promise<void> | undefined;
@@ -68,8 +80,12 @@ export class MempoolExchange {
   start(): void {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
-        for (const { txs } of disconnected) for (const { id } of txs) this.#unwanted.delete(shortTxId(id));
-        for (const { txs } of connected) for (const { id } of txs) this.#unwanted.set(shortTxId(id), true);
+        this.#refused = new Lru(UNWANTED_KEPT);
+        for (const { txs } of disconnected) for (const { id } of txs) this.#mined.delete(shortTxId(id));
+        for (const { txs } of connected) for (const { id } of txs) this.#mined.set(shortTxId(id), true);
+      }),
+      this.#deps.events.on('tx-dropped', ({ tx, reason }) => {
+        if (reason === 'tx/expired') this.#expired.set(shortTxId(tx.id), true);
       }),
     );
   }
@@ -87,36 +103,49 @@ export class MempoolExchange {
 
   /** The peer's fingerprint is not ours. */
   onOtherMempool(peer: PeerKey): void {
-    const { clock, mayPull } = this.#deps;
+    const { clock, network, mayPull } = this.#deps;
     if (this.#pulling !== undefined || this.#stopping.signal.aborted || !mayPull()) return;
-    if (clock.monotonicMs() - this.#pulledAtMs < MIN_INTERVAL_MS) return;
-    this.#pulledAtMs = clock.monotonicMs();
-    this.#pulling = this.#pull(peer)
+    const nowMs = clock.monotonicMs();
+    const { fromMs, skip } = this.#turns.get(peer) ?? { fromMs: 0, skip: 0 };
+    if (nowMs - this.#pulledAtMs < MIN_INTERVAL_MS || nowMs < fromMs) return;
+    this.#pulledAtMs = nowMs;
+    const nextMs = nowMs + MIN_INTERVAL_MS * network.peers().length;
+    this.#turns.set(peer, { fromMs: nextMs, skip: 0 }); // unless something comes of this one
+    this.#pulling = this.#pull(peer, skip, nextMs)
       .catch((error: unknown) => this.#onFault(peer, error))
       .finally(() => {
         this.#pulling = undefined;
       });
   }
 
-  async #pull(peer: PeerKey): Promise<void> {
+  async #pull(peer: PeerKey, skip: number, nextMs: number): Promise<void> {
     const { mempool, metrics, receiveTxs, logger } = this.#deps;
-    const offered = await this.#requestIds(peer);
-    const isUnwanted = (id: ShortTxId): boolean => this.#unwanted.get(id) === true;
+    const offered = await this.#requestIds(peer, skip);
+    const isUnwanted = (id: ShortTxId): boolean =>
+      [this.#mined, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
     metrics.syncRequests.inc({ protocol: 'mempool', result: 'ok' });
-    if (wanted.length === 0) return;
+    if (wanted.length === 0) {
+      // All of a full answer is of no use: the next begins where it ended.
+      const further = skip + MAX_POOL_IDS;
+      if (offered.length === MAX_POOL_IDS && further <= MAX_POOL_SKIP) {
+        this.#turns.set(peer, { fromMs: nextMs, skip: further });
+      }
+      return;
+    }
     const txs = await this.#requestTxs(peer, wanted);
     metrics.syncRequests.inc({ protocol: 'txs', result: 'ok' });
-    const bad = await receiveTxs(txs, peer);
-    if (bad !== undefined) throw new PeerFault('invalid', `mempool: ${bad}`);
-    // What the peer no longer had may be offered by another; what was refused here need not come again.
-    const came = txs.map(({ id }) => shortTxId(id));
-    for (const id of idsToWant(came, mempool.pool, isUnwanted, txs.length)) this.#unwanted.set(id, true);
-    logger.debug({ peer, wanted: wanted.length, came: txs.length }, 'pulled transactions');
+    const verdict = await receiveTxs(txs, peer);
+    if (verdict.kind === 'reject') throw new PeerFault('invalid', `mempool: ${verdict.reason}`);
+    const refused = txs.filter(({ id }) => !mempool.pool.has(id));
+    if (refused.length < txs.length) this.#turns.set(peer, { fromMs: 0, skip });
+    // Where some were taken, they may be what the refused ones waited for; the next pull shows.
+    else if (verdict.kind === 'accept') for (const { id } of refused) this.#refused.set(shortTxId(id), true);
+    logger.debug({ peer, wanted: wanted.length, came: txs.length, refused: refused.length }, 'pulled transactions');
   }
 
-  async #requestIds(peer: PeerKey): Promise<readonly ShortTxId[]> {
-    const request = encodeMempoolRequest({ digest: this.#deps.mempool.pool.digest.buckets() });
+  async #requestIds(peer: PeerKey, skip: number): Promise<readonly ShortTxId[]> {
+    const request = encodeMempoolRequest({ digest: this.#deps.mempool.pool.digest.buckets(), skip });
     for await (const frame of exchange(this.#deps, peer, MEMPOOL, request, this.#stopping.signal)) {
       const reply = decodeMempoolReply(frame);
       const ids = reply && decodeShortTxIds(reply.ids);

@@ -1,28 +1,39 @@
 /** Decides what of a mempool is offered and what is asked for. Pure. */
 import type { Mempool } from '../../chain/mempool.ts';
 import { bucketOf, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
+import type { Tx } from '../../chain/types.ts';
 
 /** Gossip has had its time by then: what is younger is on its way, and would only come twice. */
 const SETTLED_MS = 2_000;
 
 /**
- * Short ids of what the pool has had for a while in those buckets, oldest first.
+ * Short ids of what the pool has had for a while in those buckets, oldest first and none twice: somebody may have made
+ * two transactions that share one, and who is told of both would take this node for a liar.
  *
  * @param nowMs wall clock, as the pool was told
+ * @param page how many the asking side has seen already, and how many more it takes
  */
 export function idsToOffer(
   pool: Pick<Mempool, 'addedBy'>,
   buckets: ReadonlySet<number>,
   nowMs: number,
-  limit: number,
+  page: { readonly skip: number; readonly limit: number },
 ): readonly ShortTxId[] {
-  const ids: ShortTxId[] = [];
+  const ids = new Set<ShortTxId>();
   for (const { id } of pool.addedBy(nowMs - SETTLED_MS)) {
     if (!buckets.has(bucketOf(id))) continue;
-    ids.push(shortTxId(id));
-    if (ids.length === limit) break;
+    ids.add(shortTxId(id));
+    if (ids.size === page.skip + page.limit) break;
   }
-  return ids;
+  return [...ids].slice(page.skip);
+}
+
+/** What the pool has by those short ids, oldest first: of two that share one, the older. */
+export function txsToGive(pool: Pick<Mempool, 'txs'>, ids: readonly ShortTxId[]): readonly Tx[] {
+  const open = new Set(ids);
+  const found: Tx[] = [];
+  for (const tx of pool.txs()) if (open.delete(shortTxId(tx.id))) found.push(tx);
+  return found;
 }
 
 /** Of what a peer offers, what the pool lacks and the node has not had its fill of. */

@@ -1,6 +1,5 @@
 /** The answering side of the mempool exchange. */
-import { decodeShortTxIds, differingBuckets, encodeShortTxIds, shortTxId } from '../../chain/pool-digest.ts';
-import type { Tx } from '../../chain/types.ts';
+import { decodeShortTxIds, differingBuckets, encodeShortTxIds } from '../../chain/pool-digest.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import {
@@ -12,7 +11,7 @@ import {
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
 import type { Clock, FrameStream, Network, PeerKey, StreamProtocol } from '../ports.ts';
-import { idsToOffer } from './plan-exchange.ts';
+import { idsToOffer, txsToGive } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 
 export interface ServeMempoolDeps {
@@ -60,7 +59,7 @@ export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): voi
     const differing = differingBuckets(mempool.pool.digest.buckets(), asked.digest);
     const offered = isTooSoon(MEMPOOL, stream.peer)
       ? []
-      : idsToOffer(mempool.pool, differing, clock.nowMs(), MAX_POOL_IDS);
+      : idsToOffer(mempool.pool, differing, clock.nowMs(), { skip: asked.skip, limit: MAX_POOL_IDS });
     await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(offered) }));
     return 'answered';
   });
@@ -69,11 +68,7 @@ export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): voi
     const asked = decodeTxsRequest(request);
     const ids = asked && decodeShortTxIds(asked.ids);
     if (ids === undefined) return 'malformed';
-    const wanted = new Set(ids);
-    const found: Tx[] = [];
-    if (!isTooSoon(TXS, stream.peer)) {
-      for (const tx of mempool.pool.addedBy(Number.POSITIVE_INFINITY)) if (wanted.has(shortTxId(tx.id))) found.push(tx);
-    }
+    const found = isTooSoon(TXS, stream.peer) ? [] : txsToGive(mempool.pool, ids);
     for (let at = 0; at < found.length; at += MAX_TXS_PER_CHUNK) {
       await stream.send(encodeTxsChunk({ txs: found.slice(at, at + MAX_TXS_PER_CHUNK).map(({ bytes }) => bytes) }));
     }

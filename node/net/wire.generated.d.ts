@@ -228,6 +228,7 @@ export declare namespace EvidenceChunk {
 }
 export interface MempoolRequest {
     digest: Uint8Array<ArrayBuffer>;
+    skip: number;
 }
 export declare namespace MempoolRequest {
     const codec: () => Codec<MempoolRequest, Partial<MempoolRequest>>;
@@ -235,9 +236,13 @@ export declare namespace MempoolRequest {
         field: '$.digest';
         value: Uint8Array<ArrayBuffer>;
     }
+    interface MempoolRequestSkipFieldEvent {
+        field: '$.skip';
+        value: number;
+    }
     function encode(obj: Partial<MempoolRequest>): Uint8Array<ArrayBuffer>;
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolRequest>): MempoolRequest;
-    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolRequest>): Generator<MempoolRequestDigestFieldEvent>;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<MempoolRequest>): Generator<MempoolRequestDigestFieldEvent | MempoolRequestSkipFieldEvent>;
 }
 export interface MempoolReply {
     ids: Uint8Array<ArrayBuffer>;

@@ -1114,12 +1114,17 @@ export var MempoolRequest;
                     w.uint32(10);
                     w.bytes(obj.digest);
                 }
+                if ((obj.skip != null && obj.skip !== 0)) {
+                    w.uint32(16);
+                    w.uint32(obj.skip);
+                }
                 if (opts.lengthDelimited !== false) {
                     w.ldelim();
                 }
             }, (reader, length, opts = {}) => {
                 const obj = {
-                    digest: new Uint8Array(0)
+                    digest: new Uint8Array(0),
+                    skip: 0
                 };
                 const end = length == null ? reader.len : reader.pos + length;
                 while (reader.pos < end) {
@@ -1127,6 +1132,10 @@ export var MempoolRequest;
                     switch (tag >>> 3) {
                         case 1: {
                             obj.digest = reader.bytes();
+                            break;
+                        }
+                        case 2: {
+                            obj.skip = reader.uint32();
                             break;
                         }
                         default: {
@@ -1145,6 +1154,13 @@ export var MempoolRequest;
                             yield {
                                 field: `${prefix}.digest`,
                                 value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 2: {
+                            yield {
+                                field: `${prefix}.skip`,
+                                value: reader.uint32()
                             };
                             break;
                         }

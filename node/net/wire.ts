@@ -24,6 +24,8 @@ export const MAX_HEADERS_PER_CHUNK = 512;
 export const MAX_VOTES_PER_CHUNK = 1024;
 export const MAX_EVIDENCE_PER_CHUNK = 256;
 export const MAX_POOL_IDS = 4096;
+/** Ids that a request may pass over: more than a pool of 128 MiB holds. */
+export const MAX_POOL_SKIP = 2 ** 20;
 export const MAX_TXS_PER_REQUEST = 1024;
 export const MAX_TXS_PER_CHUNK = 256;
 const MAX_VERSION_LENGTH = 64;
@@ -122,6 +124,8 @@ export interface EvidenceChunkMessage {
 export interface MempoolRequestMessage {
   /** `POOL_DIGEST_BYTES`. */
   readonly digest: Uint8Array;
+  /** Ids of the answer that the asking side has seen already. */
+  readonly skip: number;
 }
 
 export interface MempoolReplyMessage {
@@ -337,9 +341,9 @@ const isShortIds = (ids: Uint8Array, max: number): boolean =>
 const mempoolRequest = wire<MempoolRequestMessage, generated.MempoolRequest, object>(
   generated.MempoolRequest,
   {},
-  (m) => m.digest.byteLength === POOL_DIGEST_BYTES,
+  (m) => m.digest.byteLength === POOL_DIGEST_BYTES && m.skip >= 0 && m.skip <= MAX_POOL_SKIP,
   MEMPOOL_FRAME_BYTES,
-  (m) => ({ digest: unshared(m.digest) }),
+  (m) => ({ digest: unshared(m.digest), skip: m.skip }),
   (m) => m,
 );
 export const encodeMempoolRequest = mempoolRequest.encode;

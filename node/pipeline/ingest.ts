@@ -52,6 +52,8 @@ export interface TxAnswer {
 const BATCH: Readonly<Record<Lane, number>> = { block: 1, evidence: 16, vote: 64, api: 64, tx: 128 };
 /** Batches being checked at once. Few: what is still in its lane can be overtaken, and counts as waiting. */
 const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 4, api: 4, tx: 8 };
+/** Verdicts on what has not been looked at. */
+const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'internal-error']);
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
 
@@ -149,15 +151,19 @@ export class Ingest {
     void this.#publish('evidence', encodeEvidence(evidence));
   }
 
-  /** Transactions from a peer's mempool, none twice. Returns a reason where one of them is none that an honest peer has. */
-  async receiveTxs(txs: readonly Tx[], from: PeerKey): Promise<Reason | undefined> {
+  /**
+   * Transactions from a peer's mempool, none twice; none is published. Rejects with a reason where one of them is none
+   * that an honest peer has, ignores where not all were looked at, and accepts otherwise, whatever came of each.
+   */
+  async receiveTxs(txs: readonly Tx[], from: PeerKey): Promise<OutcomeVerdict> {
     const verdicts = await Promise.all(
       encodeTxBatches(txs).map(
-        (bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, done })),
+        (bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, isPulled: true, done })),
       ),
     );
-    for (const verdict of verdicts) if (verdict.kind === 'reject') return verdict.reason;
-    return undefined;
+    const isUnseen = ({ reason }: { readonly reason: Reason }): boolean => UNSEEN_REASONS.has(reason);
+    const bad = verdicts.find(({ kind }) => kind === 'reject');
+    return bad ?? verdicts.find((verdict) => verdict.kind === 'ignore' && isUnseen(verdict)) ?? { kind: 'accept' };
   }
 
   /** Evidence from a peer's store. Returns the reason of the first that no honest peer gives; the rest is taken. */
@@ -202,6 +208,7 @@ export class Ingest {
   /** Waits for what is being checked, and publishes what that leaves to publish; takes nothing more from the queue. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    for (const item of this.#queue.drain()) item.done(ignore('overloaded'), false); // somebody may wait for it
     await this.#blocks.stop();
     await Promise.all(Object.values(this.#tails));
     await this.#txs.stop();

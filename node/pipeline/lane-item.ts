@@ -5,6 +5,8 @@ import type { OutcomeVerdict } from './outcome.ts';
 export interface Item {
   readonly bytes: Uint8Array;
   readonly from: PeerKey | 'api';
+  /** Asked for, from a peer's mempool: nothing of it is published. */
+  readonly isPulled?: boolean;
   readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
 }
 

@@ -89,6 +89,15 @@ export class PriorityQueue<T extends Queued> {
     return undefined;
   }
 
+  /** All that waits, most urgent first; nothing does afterwards. */
+  drain(): T[] {
+    const items: T[] = [];
+    for (let batch = this.take(LANE_LIMITS); batch !== undefined; batch = this.take(LANE_LIMITS)) {
+      items.push(...batch.items);
+    }
+    return items;
+  }
+
   #release({ from, bytes }: T): void {
     this.#txBytes -= bytes.length;
     const left = this.#txBytesOf.get(from)! - bytes.length;

@@ -184,7 +184,7 @@ export class TxLane {
     }
     const isMostlyNew = 2 * freshBytes >= allBytes; // BATCH-5
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
-    for (const tx of fresh) this.#batcher.add(tx);
+    if (item.isPulled !== true) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');
   }
 }

@@ -1,11 +1,16 @@
 /** What gossip loses, the exchange of mempools mends. */
 import { expect, test } from 'vitest';
-import { encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
+import { makeTx } from '../../chain/codec.ts';
+import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
+import { signTx } from '../../chain/sign.ts';
 import type { Tx } from '../../chain/types.ts';
 import { MEMPOOL, TXS } from '../../node/exchange/protocols.ts';
 import { decodeTxsRequest, encodeMempoolReply, encodeTxsChunk } from '../../node/net/wire.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
-import type { World } from '../../sim/world.ts';
+import * as messages from '../../node/sync/messages.ts';
+import { STATUS } from '../../node/sync/protocols.ts';
+import { simulationKey, type World } from '../../sim/world.ts';
+import { branchOn, EASY, feed } from './chain-builder.ts';
 import { type Answer, honestHeaders, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { expectHealthy, namesOf, openWorld } from './open-world.ts';
 
@@ -133,3 +138,129 @@ function goodAndBad(): { readonly tx: Tx; readonly other: Tx; readonly poor: Tx 
   bytes[bytes.length - 1]! ^= 1;
   return { tx: { ...good, bytes }, other: world.transferOnce(4, 0), poor: world.transferOnce(5, 0, 2n ** 62n) };
 }
+
+/** A peer of `a` that holds these transactions and says so, in this order. */
+async function startHolder(world: World, txs: readonly Tx[]): Promise<void> {
+  const offer: Answer = async (_request, stream) => {
+    await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(txs.map(({ id }) => shortTxId(id))) }));
+    await stream.close();
+  };
+  const give: Answer = async (request, stream) => {
+    const asked = new Set(decodeShortTxIds(decodeTxsRequest(request)!.ids)!);
+    const found = txs.filter(({ id }) => asked.has(shortTxId(id)));
+    await stream.send(encodeTxsChunk({ txs: found.map(({ bytes }) => bytes) }));
+    await stream.close();
+  };
+  const honest = liarAnswers({
+    status: () => statusLike(world.node('a'), { mempool: 'ff'.repeat(8) }),
+    headers: honestHeaders(world.node('a')),
+    bodies: async (_request, stream) => stream.close(),
+  });
+  await startHostilePeer(world, {
+    name: 'holder',
+    links: ['a'],
+    answers: new Map([...honest, [MEMPOOL, offer], [TXS, give]]),
+  });
+}
+
+test('a transaction that was refused for its balance is pulled again when a block has brought the money', async () => {
+  const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off', voter: false })), params: EASY });
+  await world.start();
+  const [poor, body] = [
+    simulationKey('poor'),
+    { chainId: world.genesis.chainId, nonce: 0n, fee: world.genesis.params.minFee + 1_000n, memo: new Uint8Array() },
+  ];
+  const spends = signTx({ ...body, to: simulationKey('account 0').address, amount: 1n }, poor.secretKey);
+  const pays = signTx({ ...body, to: poor.address, amount: 10_000_000n }, simulationKey('account 0').secretKey);
+  await startHolder(world, [spends]);
+  await world.run(10_000);
+  expect(holds(world, 'a', spends)).toBe(false);
+  await feed(world.node('a'), branchOn(world.genesis, world.genesis.entry, 1, { miner: 'm', txs: () => [pays] }));
+  await world.until('pulled again', () => holds(world, 'a', spends), 15_000);
+  await expectHealthy(world);
+});
+
+test('transactions that were refused for a gap in front of them are pulled when it is filled, without a block', async () => {
+  const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off' })) });
+  await world.start();
+  const [first, ...rest] = Array.from({ length: 80 }, (_, nonce) => world.transferOnce(0, nonce));
+  await startHolder(world, [...rest, first!]); // the first was replaced, so it comes last
+  await world.until('all are here', () => [first!, ...rest].every((tx) => holds(world, 'a', tx)), 20_000);
+  await expectHealthy(world);
+});
+
+test('a transaction whose stay is over is gone everywhere, whoever gives it up first', async () => {
+  const world = openWorld({
+    nodes: [
+      { name: 'a', mine: 'off' },
+      { name: 'b', mine: 'off', late: true },
+    ],
+  });
+  await world.start();
+  await world.run(13_000); // the nodes look for what has expired at different times
+  await world.node('b').start();
+  await world.run(5_000);
+  const tx = world.transfer(0);
+  await submit(world, 'a', tx);
+  await world.run(60_000);
+  expect(namesOf(2).map((name) => holds(world, name, tx))).toEqual([true, true]);
+  await world.run(3 * 60 * 60 * 1_000);
+  expect(namesOf(2).map((name) => holds(world, name, tx))).toEqual([false, false]);
+  await expectHealthy(world);
+});
+
+test('a peer that says all the time that it has others, and gives none, keeps nobody else from giving them', async () => {
+  const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off' })) });
+  await world.start();
+  await world.run(3_000);
+  let asked = 0;
+  const answers = new Map<StreamProtocol, Answer>([
+    ...liarAnswers({
+      status: () => statusLike(world.node('a'), { mempool: 'ff'.repeat(8) }),
+      headers: honestHeaders(world.node('a')),
+      bodies: async (_request, stream) => stream.close(),
+    }),
+    [
+      MEMPOOL,
+      async (_request, stream) => {
+        asked += 1;
+        await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(['ab'.repeat(8) as ShortTxId]) }));
+        await stream.close();
+      },
+    ],
+    [TXS, async (_request, stream) => stream.close()],
+  ]);
+  const liar = await startHostilePeer(world, { name: 'liar', links: ['a'], answers });
+  const tx = world.transfer(0);
+  const tell = async (): Promise<void> => {
+    const stream = await liar.open('a', STATUS, new AbortController().signal);
+    await stream.send(messages.encodeStatus(statusLike(world.node('a'), { mempool: 'ff'.repeat(8) })));
+    await stream.close();
+    for await (const _reply of stream.frames) break;
+  };
+  await world.until('connected', () => liar.peers().length === 1, 5_000);
+  for (let at = 0; at < 800 && !holds(world, 'a', tx); at++) {
+    if (at === 100) world.node('b').node.mempool.add(tx, 'api'); // gossip has lost it
+    await world.clock.runUntilSettled(tell(), 1_000);
+    await world.run(10);
+  }
+  expect(asked).toBeGreaterThan(0);
+  expect(holds(world, 'a', tx)).toBe(true);
+  await expectHealthy(world);
+});
+
+test('a pool that is longer than one answer reaches who lacks its end', async () => {
+  const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off' })) });
+  await world.start();
+  const [HELD, LACKED] = [4_400, 900];
+  const signature = new Uint8Array(64); // nobody looks at those that both have
+  const body = world.transferOnce(0, 0);
+  const held = Array.from({ length: HELD }, (_, at) => makeTx({ ...body, nonce: BigInt(at) }, signature));
+  const txs = [...held, ...Array.from({ length: LACKED }, (_, at) => world.transferOnce(0, HELD + at))];
+  for (const [at, tx] of txs.entries()) {
+    if (at < HELD) expect(world.node('a').node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+    expect(world.node('b').node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+  }
+  await world.until('a has all', () => world.node('a').node.mempool.pool.size === txs.length, 90_000);
+  await expectHealthy(world);
+});

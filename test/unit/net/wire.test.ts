@@ -139,7 +139,11 @@ describe('every envelope round-trips', () => {
       wire.decodeEvidenceChunk,
     ));
   it('mempool request', () =>
-    roundTrips(fc.record({ digest: bytes(2048) }), wire.encodeMempoolRequest, wire.decodeMempoolRequest));
+    roundTrips(
+      fc.record({ digest: bytes(2048), skip: fc.nat({ max: wire.MAX_POOL_SKIP }) }),
+      wire.encodeMempoolRequest,
+      wire.decodeMempoolRequest,
+    ));
   it('mempool reply', () =>
     roundTrips(fc.record({ ids: bytes(80) }), wire.encodeMempoolReply, wire.decodeMempoolReply));
   it('transactions request', () =>
@@ -211,7 +215,8 @@ describe('limits', () => {
     expect(() => wire.encodeHeadersChunk({ headers: ids(513, HEADER_BYTES) })).toThrow(RangeError);
     expect(() => wire.encodeVotesChunk({ votes: ids(1_025, VOTE_BYTES) })).toThrow(RangeError);
     expect(() => wire.encodeVotesRequest({ fromHeight: -1n, max: 1 })).toThrow(RangeError);
-    expect(() => wire.encodeMempoolRequest({ digest: new Uint8Array(2047) })).toThrow(RangeError);
+    expect(() => wire.encodeMempoolRequest({ digest: new Uint8Array(2047), skip: 0 })).toThrow(RangeError);
+    expect(() => wire.encodeMempoolRequest({ digest: new Uint8Array(2048), skip: 2 ** 20 + 1 })).toThrow(RangeError);
     expect(() => wire.encodeMempoolReply({ ids: new Uint8Array(8 * 4097) })).toThrow(RangeError);
     expect(() => wire.encodeTxsRequest({ ids: new Uint8Array(8 * 1025) })).toThrow(RangeError);
     expect(() => wire.encodeTxsRequest({ ids: new Uint8Array(9) })).toThrow(RangeError);

@@ -7,7 +7,10 @@ import { buildTemplate } from '../../../chain/template.ts';
 import { decodeTxBatch, encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
+import { createSystemClock } from '../../../node/adapters.ts';
+import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
 import type { SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
+import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
 import { composeFixture, fixtureGenesis, type NodeFixture } from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
@@ -113,6 +116,43 @@ describe('the spine', () => {
     verifier.calls[0]!.answer();
     expect(new Set(await verdicts)).toEqual(new Set(['accept']));
     expect(fixture.node.mempool.pool.parkedSize).toBe(0);
+  });
+
+  test('what waits when the node stops is answered, so that nobody waits for ever', async () => {
+    const bad = forged(1n);
+    for (let i = 0; i < 1_100; i++) {
+      const bytes = bad.slice();
+      new DataView(bytes.buffer).setUint32(bytes.length - 40, i);
+      void fixture.gossip('tx', bytes);
+    }
+    await verifier.waitFor(8); // as many batches as may be checked at once
+    let pulled: OutcomeVerdict | undefined;
+    void fixture.node.ingest.receiveTxs([transfer(0n)], 'other').then((verdict) => {
+      pulled = verdict;
+    });
+    const stopped = fixture.node.ingest.stop();
+    for (const call of verifier.calls) call.answer();
+    await stopped;
+    expect(pulled).toEqual({ kind: 'ignore', reason: 'overloaded' });
+  });
+
+  test('what was pulled from a mempool is taken and not published, also beside what is refused', async () => {
+    const published: Uint8Array[] = [];
+    const quiet = await composeFixture({
+      genesis,
+      store: await openMemoryStore(),
+      verifier: createInlineVerifier(nobleBackend, createSystemClock()),
+      publish: async (_kind, data) => {
+        published.push(data);
+        return { kind: 'queued' };
+      },
+    });
+    const body = { chainId: genesis.chainId, nonce: 0n, to: bob.address, fee: 1000n, memo: new Uint8Array(0) };
+    const poor = signTx({ ...body, amount: 2n ** 62n }, bob.secretKey);
+    expect(await quiet.node.ingest.receiveTxs([poor, transfer(0n)], 'peer')).toEqual({ kind: 'accept' });
+    expect(quiet.node.mempool.pool.size).toBe(1);
+    await quiet.node.stop(); // publishes what waits
+    expect(published).toEqual([]);
   });
 
   test('what the verifier refuses is ignored as overloaded, counted, and may come again', async () => {
