@@ -143,10 +143,13 @@ export class ChainService {
     );
   }
 
-  /** What a peer may be told of: the content of a block on any branch, or of one whose verdict is given already. */
-  async heldBlock(id: BlockId): Promise<Block | undefined> {
+  /**
+   * The content of a block that came lately, on any branch, or of one whose verdict is given already: what a peer may ask
+   * parts of. To read and decode a whole old block for one transaction is more work than anybody may ask for.
+   */
+  recentBlock(id: BlockId): Block | undefined {
     if (this.#writing?.header.id === id) return this.#writing;
-    return this.tree.get(id) === undefined ? undefined : this.block(id);
+    return this.#blocks.get(id);
   }
 
   /**

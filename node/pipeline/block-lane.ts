@@ -15,6 +15,7 @@
  */
 import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from '../../chain/compact-block.ts';
 import type { Reason } from '../../chain/reasons.ts';
+import { bitsToTarget, workOfTarget } from '../../chain/target.ts';
 import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
@@ -59,6 +60,9 @@ const MAX_MESSAGES = 32;
 const REMEMBERED_BLOCKS = 256;
 /** From the message to its verdict; unsettled gossip expires after 10 s. */
 const DEADLINE_MS = 8_000;
+
+/** An orphan is looked into where it has at least this part of the work of our tip. */
+const ORPHAN_WORK_DIVISOR = 4n;
 
 /** These verdicts are about the bytes, not the block whose header came with them. */
 const UNFIT_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/bad-merkle-root', 'block/too-large']);
@@ -145,6 +149,11 @@ export class BlockLane {
       await this.#serveUnusable(message, verdict);
       return;
     }
+    if (isOrphan && !this.#isWorthSearching(header)) {
+      message.done(verdict);
+      this.#deps.onBlockMissed(message.from);
+      return;
+    }
     if (!this.#mayTell(message)) return;
     if (isOrphan && parent === undefined) {
       await this.#serveUnusable(message, verdict);
@@ -162,6 +171,15 @@ export class BlockLane {
     }
   }
 
+  /**
+   * Of an orphan nothing is known but its own work, and the net's least is some hundred hashes: what cost less than a
+   * fraction of a block on our tip gets no search of the mempool and no place in memory. Sync has it, if it is good.
+   */
+  #isWorthSearching({ bits }: Header): boolean {
+    const workOf = (each: number): bigint => workOfTarget(bitsToTarget(each)!);
+    return ORPHAN_WORK_DIVISOR * workOf(bits) >= workOf(this.#deps.chain.tip.header.bits);
+  }
+
   /** A block that is known, or cannot be judged, or whose header is bad. */
   async #serveUnusable(message: Message, verdict: OutcomeVerdict): Promise<void> {
     const { chain, onFreshBlock } = this.#deps;
@@ -170,7 +188,7 @@ export class BlockLane {
     const reason = verdict.kind === 'accept' ? undefined : verdict.reason;
     if (reason === 'block/unknown-parent') await this.#serveOrphan(message);
     else if (reason === 'block/known' && this.#unforwarded.get(header.id) === true && this.#mayTell(message)) {
-      const block = await chain.heldBlock(header.id);
+      const block = chain.recentBlock(header.id);
       if (block === undefined) done(verdict);
       else this.#settle([message], { verdict, block, isForwarded: false });
     } else done(verdict);

@@ -86,7 +86,7 @@ export function serveSync(deps: ServeDeps): void {
   serve(BLOCK_TXS, async (request, stream) => {
     const asked = messages.decodeBlockTxsRequest(request);
     if (asked === undefined) return 'malformed';
-    const block = await deps.chain.heldBlock(asked.id);
+    const block = deps.chain.recentBlock(asked.id);
     // A place that the block does not have is no fault: the asker may have it from a liar's compact block.
     const txs = asked.indexes.flatMap((index) => block?.txs[index]?.bytes ?? []);
     await stream.send(messages.encodeBlockTxsReply(txs.length === asked.indexes.length ? txs : []));

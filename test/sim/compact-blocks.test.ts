@@ -1,8 +1,9 @@
 /** Blocks travel without their transactions, and arrive all the same. Rules CMPCT-1..CMPCT-7. */
-import { expect, test } from 'vitest';
-import { encodeBlock } from '../../chain/codec.ts';
+import { expect, test, vi } from 'vitest';
+import { encodeBlock, makeHeader } from '../../chain/codec.ts';
 import { encodeCompactBlock, makeCompactBlock } from '../../chain/compact-block.ts';
-import type { Block, Tx } from '../../chain/types.ts';
+import { bitsForHashes, meetsTarget } from '../../chain/target.ts';
+import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
 import type { FrameStream, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES } from '../../node/sync/protocols.ts';
@@ -11,7 +12,7 @@ import type { SimNode, World, WorldOptions } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
 import { branchOn, EASY, feed } from './chain-builder.ts';
 import { type Answer, startHostilePeer } from './hostile-peer.ts';
-import { expectHealthy, openWorld } from './open-world.ts';
+import { boundMethods, expectHealthy, openWorld } from './open-world.ts';
 
 interface Totals {
   /** Blocks by where what the compact block left out came from. */
@@ -324,5 +325,74 @@ test('CMPCT-5: a node gives the transactions of blocks on any branch, and none f
   expect(await ask([1, TXS])).toEqual([]);
   expect(await ask([0], 'ee'.repeat(32) as Block['header']['id'])).toEqual([]);
   expect(world.trace.lines().filter((line) => line.includes('penalized'))).toEqual([]);
+  await expectHealthy(world);
+});
+
+test('CMPCT-5: transactions of blocks that came long ago are not read from the store for whoever asks', async () => {
+  const read: BlockId[] = [];
+  const world = openWorld({
+    nodes: [
+      { name: 'a', mine: 'off', voter: false },
+      { name: 'b', mine: 'off', voter: false },
+    ],
+    params: EASY,
+    wrapStore: (_name, store) => ({
+      ...boundMethods(store),
+      block: (id) => {
+        read.push(id);
+        return store.block(id);
+      },
+    }),
+  });
+  await world.run(600_000);
+  await world.start();
+  const txs = [world.transfer(0)];
+  const built = branchOn(world.genesis, world.genesis.entry, 200, { miner: 'm', txs: (at) => (at === 0 ? txs : []) });
+  await feed(world.node('b'), built);
+  const deps = { network: world.node('a').network, clock: world.clock };
+  const { id } = built[0]!.block.header;
+  await world.until('connected', () => world.node('a').network.peers().length === 1, 5_000);
+  const answer = requestBlockTxs(deps, 'b', id, [0], new AbortController().signal);
+  expect(await world.clock.runUntilSettled(answer, 1_000)).toHaveLength(0);
+  expect(read).toEqual([]);
+  await expectHealthy(world);
+});
+
+test('CMPCT-2: a header of next to no work whose parent is unknown costs no search of the mempool', async () => {
+  const world = openWorld({
+    nodes: [{ name: 'a', mine: 'off', voter: false }],
+    params: { initialBits: bitsForHashes(4_096n), powLimitBits: bitsForHashes(2n) },
+  });
+  await world.run(60_000);
+  await world.start();
+  const a = world.node('a');
+  const lab = { world, a, b: a, block: world.genesis.block };
+  const peer = await peerOf(lab, 'peer');
+  const search = vi.spyOn(a.node.mempool.pool, 'txs');
+  const [real] = branchOn(world.genesis, world.genesis.entry, 1, { miner: 'm' });
+  const orphanOf = (hashes: bigint, timestampMs = real!.block.header.timestampMs): Header => {
+    const bits = bitsForHashes(hashes);
+    for (let nonce = 0n; ; nonce++) {
+      const header = makeHeader({
+        ...real!.block.header,
+        parent: 'ee'.repeat(32) as BlockId,
+        bits,
+        timestampMs,
+        nonce,
+      });
+      if (meetsTarget(header.id, bits)) return header;
+    }
+  };
+  for (let at = 0n; at < 50n; at++) {
+    const header = orphanOf(2n, real!.block.header.timestampMs + at);
+    await peer.publish('block', blockMessage({ ...real!.block, header }));
+    await world.run(10);
+  }
+  await world.run(500);
+  expect(await blockVerdicts(a)).toEqual({ 'ignore block/unknown-parent': 50 });
+  expect(search).not.toHaveBeenCalled();
+  await peer.publish('block', blockMessage({ ...real!.block, header: orphanOf(2_048n) }));
+  await world.run(500);
+  expect(search).toHaveBeenCalled(); // one that cost about what ours cost may be good
   await expectHealthy(world);
 });

@@ -20,14 +20,24 @@ const genesis = fixtureGenesis([alice.address, bob.address]);
 
 /** Answers a request when the test says so, in any order. */
 class HeldVerifier implements SignatureVerifier {
-  readonly calls: { readonly items: readonly SignatureItem[]; readonly priority: VerifyPriority; answer(): void }[] =
-    [];
+  readonly calls: {
+    readonly items: readonly SignatureItem[];
+    readonly priority: VerifyPriority;
+    answer(): void;
+    /** Without looking: none is good. */
+    refuse(): void;
+  }[] = [];
   isBusy = false;
 
   verify(items: readonly SignatureItem[], priority: VerifyPriority = 'urgent'): Promise<readonly boolean[]> {
     if (this.isBusy && priority === 'bulk') return Promise.reject(new VerifierBusyError(9));
     return new Promise((resolve) => {
-      this.calls.push({ items, priority, answer: () => resolve(items.map((item) => nobleBackend.verify(item))) });
+      this.calls.push({
+        items,
+        priority,
+        answer: () => resolve(items.map((item) => nobleBackend.verify(item))),
+        refuse: () => resolve(items.map(() => false)),
+      });
     });
   }
 
@@ -131,7 +141,7 @@ describe('the spine', () => {
       pulled = verdict;
     });
     const stopped = fixture.node.ingest.stop();
-    for (const call of verifier.calls) call.answer();
+    for (const call of verifier.calls) call.refuse();
     await stopped;
     expect(pulled).toEqual({ kind: 'ignore', reason: 'overloaded' });
   });
