@@ -20,12 +20,13 @@ export function idsToOffer(
   page: { readonly skip: number; readonly limit: number },
 ): readonly ShortTxId[] {
   const ids = new Set<ShortTxId>();
+  let passed = 0;
   for (const { id } of pool.addedBy(nowMs - SETTLED_MS)) {
-    if (!buckets.has(bucketOf(id))) continue;
+    if (!buckets.has(bucketOf(id)) || passed++ < page.skip) continue;
     ids.add(shortTxId(id));
-    if (ids.size === page.skip + page.limit) break;
+    if (ids.size === page.limit) break;
   }
-  return [...ids].slice(page.skip);
+  return [...ids];
 }
 
 /** What the pool has by those short ids, oldest first: of two that share one, the older. */

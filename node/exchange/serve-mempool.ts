@@ -22,8 +22,11 @@ export interface ServeMempoolDeps {
 
 /** Points for a request that no honest node sends. */
 const MALFORMED_POINTS = 20;
-/** Each answer looks through the whole pool: a peer that asks more often than this gets an empty one. */
-const MIN_INTERVAL_MS = 500;
+/**
+ * Each answer looks through the whole pool: a peer that asks more often than this gets an empty one. Who is honest asks
+ * nobody twice in three seconds.
+ */
+const MIN_INTERVAL_MS = 2_000;
 const PEERS_REMEMBERED = 256;
 
 /** Registers the handlers. */

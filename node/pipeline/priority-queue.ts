@@ -24,6 +24,8 @@ export const LANES = Object.keys(LANE_LIMITS) as readonly Lane[];
 /** Bytes of batches at most, and of one peer's: it takes eight peers to fill the lane. */
 export const TX_LANE_BYTES = 8 * 1024 * 1024;
 export const TX_LANE_BYTES_PER_PEER = 1024 * 1024;
+/** Blocks of one peer: it takes four to keep the others' out. */
+export const BLOCKS_PER_PEER = 8;
 /** What is served in one turn has at most so many bytes, or is one message: some milliseconds of decoding. */
 const TURN_BYTES = 32 * 1024;
 
@@ -51,6 +53,10 @@ export class PriorityQueue<T extends Queued> {
   /** False, and nothing kept, when the lane is full, or a peer's share of it. */
   push(kind: Lane, item: T): boolean {
     if (this.length(kind) >= LANE_LIMITS[kind]) return false;
+    if (kind === 'block') {
+      const ofPeer = this.#lanes.block.filter((each, at) => at >= this.#heads.block && each.from === item.from);
+      if (ofPeer.length >= BLOCKS_PER_PEER) return false;
+    }
     if (kind === 'tx') {
       const bytes = item.bytes.length;
       const ofPeer = (this.#txBytesOf.get(item.from) ?? 0) + bytes;
@@ -80,8 +86,9 @@ export class PriorityQueue<T extends Queued> {
       const items = lane.slice(head, end);
       if (kind === 'tx') for (const item of items) this.#release(item);
       this.#heads[kind] = end;
-      if (this.#heads[kind] > 256 && this.#heads[kind] * 2 > lane.length) {
-        lane.splice(0, this.#heads[kind]);
+      // What was taken is let go of: at once where nothing else waits, or by the half, which costs O(1) each.
+      if (end === lane.length || end * 2 > lane.length) {
+        lane.splice(0, end);
         this.#heads[kind] = 0;
       }
       return { kind, items };

@@ -1,11 +1,17 @@
 /** What gossip loses, the exchange of mempools mends. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { makeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import { signTx } from '../../chain/sign.ts';
 import type { Tx } from '../../chain/types.ts';
 import { MEMPOOL, TXS } from '../../node/exchange/protocols.ts';
-import { decodeTxsRequest, encodeMempoolReply, encodeTxsChunk } from '../../node/net/wire.ts';
+import {
+  decodeTxsRequest,
+  encodeMempoolReply,
+  encodeMempoolRequest,
+  encodeTxsChunk,
+  encodeTxsRequest,
+} from '../../node/net/wire.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { STATUS } from '../../node/sync/protocols.ts';
@@ -262,5 +268,33 @@ test('a pool that is longer than one answer reaches who lacks its end', async ()
     expect(world.node('b').node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
   }
   await world.until('a has all', () => world.node('a').node.mempool.pool.size === txs.length, 90_000);
+  await expectHealthy(world);
+});
+
+test('a peer that asks all the time has the pool searched for it every two seconds', async () => {
+  const world = openWorld({ nodes: [{ name: 'a', mine: 'off' }] });
+  await world.start();
+  const { pool } = world.node('a').node.mempool;
+  const tx = world.transfer(0);
+  await submit(world, 'a', tx);
+  const greedy = await startHostilePeer(world, { name: 'greedy', links: ['a'] });
+  await world.until('connected', () => greedy.peers().length === 1, 5_000);
+  await world.run(5_000);
+  const searches = [vi.spyOn(pool, 'addedBy'), vi.spyOn(pool, 'txs')];
+  const ask = async (protocol: StreamProtocol, request: Uint8Array): Promise<void> => {
+    const stream = await greedy.open('a', protocol, new AbortController().signal);
+    await stream.send(request);
+    await stream.close();
+    for await (const _frame of stream.frames);
+  };
+  for (let at = 0; at < 100; at++) {
+    const ids = encodeShortTxIds([shortTxId(tx.id)]);
+    const requests = [ask(MEMPOOL, encodeMempoolRequest({ digest: new Uint8Array(2048), skip: 0 }))];
+    requests.push(ask(TXS, encodeTxsRequest({ ids })));
+    await world.clock.runUntilSettled(Promise.all(requests), 1_000);
+    await world.run(40);
+  }
+  const seconds = 100 * 0.15; // each round trip takes less than 110 ms
+  for (const search of searches) expect(search.mock.calls.length).toBeLessThanOrEqual(1 + seconds / 2);
   await expectHealthy(world);
 });

@@ -1,6 +1,9 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
+  BLOCKS_PER_PEER,
   LANE_LIMITS,
   LANES,
   type Lane,
@@ -21,9 +24,12 @@ interface Item {
 /** A queue of small items, told apart by their names. */
 class Names<T extends string | number> {
   readonly #queue = new PriorityQueue<Item>();
+  #pushed = 0;
 
+  /** Each from another peer. */
   push(kind: Lane, name: T): boolean {
-    return this.#queue.push(kind, item(name, 1));
+    this.#pushed += 1;
+    return this.#queue.push(kind, item(name, 1, `peer ${this.#pushed}`));
   }
 
   take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
@@ -129,4 +135,33 @@ test('one turn has 32 KiB, or one message', () => {
   const turns = [];
   for (let turn = queue.take(ALL); turn !== undefined; turn = queue.take(ALL)) turns.push(turn.items);
   expect(turns.map((items) => items.map(({ name }) => name))).toEqual([[0], [1, 2], [3], [4], [5]]);
+});
+
+test('a peer that floods the lane of blocks keeps no other peer’s block out of it', () => {
+  const queue = new PriorityQueue<Item>();
+  for (let at = 0; at < LANE_LIMITS.block; at++) {
+    expect(queue.push('block', item(at, 100, 'flooder'))).toBe(at < BLOCKS_PER_PEER);
+  }
+  expect(queue.push('block', item('honest', 100, 'another'))).toBe(true);
+  expect(queue.take(ALL)?.items).toHaveLength(BLOCKS_PER_PEER + 1);
+  expect(queue.push('block', item('again', 100, 'flooder'))).toBe(true);
+});
+
+test('what was taken is not kept in memory', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const queue = new PriorityQueue<Item>();
+  const taken: WeakRef<Item>[] = [];
+  const pushAndTake = (): void => {
+    for (let at = 0; at < 100; at++) queue.push('tx', item(at, 1024));
+    for (const each of queue.take(ALL)?.items ?? []) taken.push(new WeakRef(each)); // 32 of them
+    for (let more = queue.take(ALL); more !== undefined; more = queue.take(ALL)) {
+      for (const each of more.items) taken.push(new WeakRef(each));
+    }
+  };
+  pushAndTake();
+  await new Promise((resolve) => setImmediate(resolve)); // a WeakRef holds its target until the end of the turn
+  collect();
+  expect(taken).toHaveLength(100);
+  expect(taken.filter((each) => each.deref() !== undefined)).toEqual([]);
 });
