@@ -56,7 +56,8 @@ const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
 
 export class MempoolExchange {
   readonly #deps: MempoolExchangeDeps;
-  readonly #mined = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** Mined, or another with its nonce was, on this branch. */
+  #spent = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** Peers give up at other times than we do: among them a transaction would stay for ever. */
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
@@ -81,8 +82,8 @@ export class MempoolExchange {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
         this.#refused = new Lru(UNWANTED_KEPT);
-        for (const { txs } of disconnected) for (const { id } of txs) this.#mined.delete(shortTxId(id));
-        for (const { txs } of connected) for (const { id } of txs) this.#mined.set(shortTxId(id), true);
+        if (disconnected.length > 0) this.#spent = new Lru(UNWANTED_KEPT);
+        for (const { txs } of connected) for (const { id } of txs) this.#spent.set(shortTxId(id), true);
       }),
       this.#deps.events.on('tx-dropped', ({ tx, reason }) => {
         if (reason === 'tx/expired') this.#expired.set(shortTxId(tx.id), true);
@@ -122,7 +123,7 @@ export class MempoolExchange {
     const { mempool, metrics, receiveTxs, logger } = this.#deps;
     const offered = await this.#requestIds(peer, skip);
     const isUnwanted = (id: ShortTxId): boolean =>
-      [this.#mined, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
+      [this.#spent, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
     metrics.syncRequests.inc({ protocol: 'mempool', result: 'ok' });
     if (wanted.length === 0) {
@@ -139,8 +140,11 @@ export class MempoolExchange {
     if (verdict.kind === 'reject') throw new PeerFault('invalid', `mempool: ${verdict.reason}`);
     const refused = txs.filter(({ id }) => !mempool.pool.has(id));
     if (refused.length < txs.length) this.#turns.set(peer, { fromMs: 0, skip });
-    // Where some were taken, they may be what the refused ones waited for; the next pull shows.
-    else if (verdict.kind === 'accept') for (const { id } of refused) this.#refused.set(shortTxId(id), true);
+    for (const tx of refused) {
+      if (mempool.screen(tx) === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
+      // Where some were taken, they may be what the refused ones waited for; the next pull shows.
+      else if (refused.length === txs.length && verdict.kind === 'accept') this.#refused.set(shortTxId(tx.id), true);
+    }
     logger.debug({ peer, wanted: wanted.length, came: txs.length, refused: refused.length }, 'pulled transactions');
   }
 

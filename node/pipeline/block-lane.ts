@@ -58,6 +58,7 @@ const MAX_RECONSTRUCTIONS = 16;
 const MAX_MESSAGES = 32;
 /** Blocks whose messages' senders are remembered. */
 const REMEMBERED_BLOCKS = 256;
+const REMEMBERED_PEERS = 256;
 /** From the message to its verdict; unsettled gossip expires after 10 s. */
 const DEADLINE_MS = 8_000;
 
@@ -99,6 +100,7 @@ export class BlockLane {
   readonly #senders = new Lru<BlockId, Map<PeerKey, string>>(REMEMBERED_BLOCKS);
   /** Good blocks of which only false messages have come: the first true one is still forwarded. */
   readonly #unforwarded = new Lru<BlockId, true>(REMEMBERED_BLOCKS);
+  readonly #unreliable = new Lru<PeerKey, true>(REMEMBERED_PEERS);
   readonly #stopping = new AbortController();
 
   constructor(deps: BlockLaneDeps) {
@@ -286,6 +288,7 @@ export class BlockLane {
         announcements: messages,
         knownTxs: (compact) => this.#knownTxs(compact),
         peersWith: (except) => peersWith(header, except),
+        unreliable: this.#unreliable,
         offer: (found, from) => this.#offer(found, from, reconstruction),
         isOver: () => reconstruction.outcome !== undefined,
         signal: deadline.signal,

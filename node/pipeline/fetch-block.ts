@@ -4,6 +4,7 @@
  */
 import { type CompactBlock, fillBlock, rebuildBlock } from '../../chain/compact-block.ts';
 import type { Block, Header, Tx } from '../../chain/types.ts';
+import type { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { FAULT_POINTS, PeerFault, requestBlockTxs, requestBodies } from '../sync/requests.ts';
@@ -33,6 +34,8 @@ export interface FetchBlockDeps {
   readonly knownTxs: (compact: CompactBlock) => Iterable<Tx>;
   /** Other peers to ask, best first. */
   readonly peersWith: (except: ReadonlySet<PeerKey>) => readonly PeerKey[];
+  /** Peers that failed a request about some block, until they answer one: they are asked last. Filled here. */
+  readonly unreliable: Lru<PeerKey, true>;
   /** Takes a block whose transactions may be wrong; false where they are. */
   readonly offer: (found: BlockSource, from: PeerKey) => Promise<boolean>;
   /** True when the block has been taken, or judged, another way. */
@@ -48,29 +51,39 @@ const MAX_BODY_REQUESTS = 4;
 
 /** True when the block was taken. Never rejects for a peer's fault, nor when the signal aborts. */
 export async function fetchBlock(deps: FetchBlockDeps): Promise<boolean> {
-  const { announcements, signal, isOver } = deps;
+  const { announcements, signal, isOver, unreliable } = deps;
   const senders = new Set<PeerKey>();
   const failed = new Set<PeerKey>();
-  const next = (): BlockAnnouncement | undefined => announcements.find(({ from }) => !senders.has(from));
+  const isReliable = (peer: PeerKey): boolean => unreliable.get(peer) !== true;
+  const reliableFirst = (peers: readonly PeerKey[]): readonly PeerKey[] =>
+    peers.toSorted((a, b) => Number(isReliable(b)) - Number(isReliable(a)));
+  const next = (mayAsk: (peer: PeerKey) => boolean): BlockAnnouncement | undefined =>
+    announcements.find(({ from }) => !senders.has(from) && mayAsk(from));
   let first: BlockAnnouncement | undefined;
   let others: readonly PeerKey[] | undefined;
   let bodies: PeerKey[] | undefined;
 
   /** Whatever has not been tried, the best first; a message that came meanwhile goes before the next resort. */
   const attempt = async (): Promise<boolean | 'exhausted'> => {
-    const announcement = next();
-    if (announcement !== undefined) {
+    const askSender = (announcement: BlockAnnouncement): Promise<boolean> => {
       first ??= announcement;
       senders.add(announcement.from);
       return askTxs(deps, announcement, announcement.from, failed);
-    }
-    others ??= deps.peersWith(senders).slice(0, MAX_OTHERS);
+    };
+    const reliable = next(isReliable);
+    if (reliable !== undefined) return askSender(reliable);
+    others ??= reliableFirst(deps.peersWith(new Set(announcements.map(({ from }) => from)))).slice(0, MAX_OTHERS);
     const [other, ...rest] = others;
-    if (other !== undefined && first !== undefined) {
+    const announced = first ?? announcements[0];
+    if (other !== undefined && announced !== undefined) {
       others = rest;
-      return askTxs(deps, first, other, failed);
+      return askTxs(deps, announced, other, failed);
     }
-    bodies ??= [...senders, ...deps.peersWith(senders)].filter((peer) => !failed.has(peer)).slice(0, MAX_BODY_REQUESTS);
+    const unlikely = next(() => true);
+    if (unlikely !== undefined) return askSender(unlikely);
+    bodies ??= reliableFirst([...senders, ...deps.peersWith(senders)])
+      .filter((peer) => !failed.has(peer))
+      .slice(0, MAX_BODY_REQUESTS);
     const peer = bodies.shift();
     return peer === undefined ? 'exhausted' : askBody(deps, peer, failed);
   };
@@ -99,6 +112,7 @@ async function askTxs(
   try {
     const txs = await requestBlockTxs({ ...deps, stallMs: STALL_MS }, peer, header.id, rebuilt.missing, signal);
     metrics.syncRequests.inc({ protocol: 'block-txs', result: 'ok' });
+    deps.unreliable.delete(peer);
     metrics.blockTxBytesFetched.inc(bytesOf(txs));
     if (txs.length === 0) return false;
     block = fillBlock(compact, rebuilt, txs);
@@ -115,6 +129,7 @@ async function askBody(deps: FetchBlockDeps, peer: PeerKey, failed: Set<PeerKey>
   try {
     for await (const { block } of requestBodies({ ...deps, stallMs: STALL_MS }, peer, [header.id], signal)) {
       metrics.syncRequests.inc({ protocol: 'bodies', result: 'ok' });
+      deps.unreliable.delete(peer);
       if (block === undefined) return false;
       metrics.blockTxBytesFetched.inc(bytesOf(block.txs));
       if (await deps.offer({ block, source: 'body' }, peer)) return true;
@@ -131,6 +146,7 @@ function onFault(deps: FetchBlockDeps, peer: PeerKey, error: unknown, protocol: 
   failed.add(peer);
   if (signal.aborted) return; // it was we who hung up
   if (!(error instanceof PeerFault)) throw error;
+  deps.unreliable.set(peer, true);
   metrics.syncRequests.inc({ protocol, result: error.kind });
   logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
   if (FAULT_POINTS[error.kind] > 0) network.penalize(peer, FAULT_POINTS[error.kind], error.message);

@@ -146,12 +146,14 @@ function goodAndBad(): { readonly tx: Tx; readonly other: Tx; readonly poor: Tx 
 }
 
 /** A peer of `a` that holds these transactions and says so, in this order. */
-async function startHolder(world: World, txs: readonly Tx[]): Promise<void> {
+async function startHolder(world: World, txs: readonly Tx[]): Promise<{ readonly asked: () => number }> {
+  let times = 0;
   const offer: Answer = async (_request, stream) => {
     await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(txs.map(({ id }) => shortTxId(id))) }));
     await stream.close();
   };
   const give: Answer = async (request, stream) => {
+    times += 1;
     const asked = new Set(decodeShortTxIds(decodeTxsRequest(request)!.ids)!);
     const found = txs.filter(({ id }) => asked.has(shortTxId(id)));
     await stream.send(encodeTxsChunk({ txs: found.map(({ bytes }) => bytes) }));
@@ -167,7 +169,23 @@ async function startHolder(world: World, txs: readonly Tx[]): Promise<void> {
     links: ['a'],
     answers: new Map([...honest, [MEMPOOL, offer], [TXS, give]]),
   });
+  return { asked: () => times };
 }
+
+test('what can never be good on this branch is pulled once, however many blocks come', async () => {
+  const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off', voter: false })), params: EASY });
+  await world.start();
+  const [spent, rival] = [world.transferOnce(0, 0, 7n), world.transferOnce(0, 0)];
+  const built = branchOn(world.genesis, world.genesis.entry, 5, { miner: 'm', txs: (at) => (at === 0 ? [rival] : []) });
+  await feed(world.node('a'), built.slice(0, 1));
+  const holder = await startHolder(world, [spent]);
+  for (const block of built.slice(1)) {
+    await world.run(8_000);
+    await feed(world.node('a'), [block]);
+  }
+  expect(holder.asked()).toBe(1);
+  await expectHealthy(world);
+});
 
 test('a transaction that was refused for its balance is pulled again when a block has brought the money', async () => {
   const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off', voter: false })), params: EASY });
