@@ -24,8 +24,8 @@ export const LANES = Object.keys(LANE_LIMITS) as readonly Lane[];
 /** Bytes of batches at most, and of one peer's: it takes eight peers to fill the lane. */
 export const TX_LANE_BYTES = 8 * 1024 * 1024;
 export const TX_LANE_BYTES_PER_PEER = 1024 * 1024;
-/** Blocks of one peer: it takes four to keep the others' out. */
-export const BLOCKS_PER_PEER = 8;
+/** Blocks of one peer: it takes four to keep the others' out, and garbage in all of a share has its sender banned. */
+export const BLOCKS_PER_PEER = 10;
 /** What is served in one turn has at most so many bytes, or is one message: some milliseconds of decoding. */
 const TURN_BYTES = 32 * 1024;
 
