@@ -254,10 +254,13 @@ export class Mempool {
     return this.#digest;
   }
 
-  /** Those that were added or put back at `addedByMs` or before, in order of arrival, parked ones included. */
-  *addedBy(addedByMs: number): Generator<Tx, void, undefined> {
+  /**
+   * Those that were added or put back at least `ageMs` before `nowMs`, in order of arrival, parked ones included. What is
+   * from later than now is from before the clock was set back.
+   */
+  *olderThan(ageMs: number, nowMs: number): Generator<Tx, void, undefined> {
     for (const { tx, addedAtMs } of this.#byId.values()) {
-      if (addedAtMs > addedByMs) return; // the rest is younger
+      if (addedAtMs <= nowMs && nowMs - addedAtMs < ageMs) return; // the rest is younger
       yield tx;
     }
   }

@@ -14,14 +14,14 @@ const SETTLED_MS = 2_000;
  * @param page how many the asking side has seen already, and how many more it takes
  */
 export function idsToOffer(
-  pool: Pick<Mempool, 'addedBy'>,
+  pool: Pick<Mempool, 'olderThan'>,
   buckets: ReadonlySet<number>,
   nowMs: number,
   page: { readonly skip: number; readonly limit: number },
 ): readonly ShortTxId[] {
   const ids = new Set<ShortTxId>();
   let passed = 0;
-  for (const { id } of pool.addedBy(nowMs - SETTLED_MS)) {
+  for (const { id } of pool.olderThan(SETTLED_MS, nowMs)) {
     if (!buckets.has(bucketOf(id)) || passed++ < page.skip) continue;
     ids.add(shortTxId(id));
     if (ids.size === page.limit) break;
@@ -40,11 +40,11 @@ export function txsToGive(pool: Pick<Mempool, 'txs'>, ids: readonly ShortTxId[])
 /** Of what a peer offers, what the pool lacks and the node has not had its fill of. */
 export function idsToWant(
   offered: readonly ShortTxId[],
-  pool: Pick<Mempool, 'addedBy'>,
+  pool: Pick<Mempool, 'txs'>,
   isUnwanted: (id: ShortTxId) => boolean,
   limit: number,
 ): readonly ShortTxId[] {
   const lacking = new Set(offered);
-  for (const { id } of pool.addedBy(Number.POSITIVE_INFINITY)) lacking.delete(shortTxId(id));
+  for (const { id } of pool.txs()) lacking.delete(shortTxId(id));
   return [...lacking].filter((id) => !isUnwanted(id)).slice(0, limit);
 }

@@ -298,7 +298,7 @@ test('a peer that asks all the time has the pool searched for it every two secon
   const greedy = await startHostilePeer(world, { name: 'greedy', links: ['a'] });
   await world.until('connected', () => greedy.peers().length === 1, 5_000);
   await world.run(5_000);
-  const searches = [vi.spyOn(pool, 'addedBy'), vi.spyOn(pool, 'txs')];
+  const searches = [vi.spyOn(pool, 'olderThan'), vi.spyOn(pool, 'txs')];
   const ask = async (protocol: StreamProtocol, request: Uint8Array): Promise<void> => {
     const stream = await greedy.open('a', protocol, new AbortController().signal);
     await stream.send(request);

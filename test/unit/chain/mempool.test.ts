@@ -315,3 +315,23 @@ describe('Mempool.expire and drop', () => {
     expect(pool.pendingNonce(senderAt(0), { balance: 0n, nonce: 4n })).toBe(4n);
   });
 });
+
+describe('Mempool.olderThan', () => {
+  test('gives what has been here for a while, in order of arrival', () => {
+    const pool = poolOf();
+    const txs = [0n, 1n, 2n].map((nonce) => txOf({ nonce }));
+    for (const [at, tx] of txs.entries()) pool.add(tx, RICH, 1000 * at);
+    expect([...pool.olderThan(500, 1499)]).toEqual(txs.slice(0, 1));
+    expect([...pool.olderThan(500, 1500)]).toEqual(txs.slice(0, 2));
+    expect([...pool.olderThan(500, 9000)]).toEqual(txs);
+  });
+
+  test('after the clock was set back what came before is still old, and what comes then young', () => {
+    const pool = poolOf();
+    const [before, after] = [txOf({ nonce: 0n }), txOf({ nonce: 1n })];
+    pool.add(before, RICH, 7_200_000);
+    pool.add(after, RICH, 0);
+    expect([...pool.olderThan(500, 100)]).toEqual([before]);
+    expect([...pool.olderThan(500, 500)]).toEqual([before, after]);
+  });
+});

@@ -6,12 +6,12 @@ import { idsToOffer, txsToGive } from '../../../node/exchange/plan-exchange.ts';
 const ALL = new Set(Array.from({ length: 256 }, (_, bucket) => bucket));
 
 /** In order of arrival. */
-function poolOf(...ids: readonly string[]): { addedBy(): Generator<Tx, void>; txs(): Generator<Tx, void> } {
+function poolOf(...ids: readonly string[]): { olderThan(): Generator<Tx, void>; txs(): Generator<Tx, void> } {
   const txs = ids.map((id) => ({ id: id as TxId }) as Tx);
   const each = function* (): Generator<Tx, void> {
     yield* txs;
   };
-  return { addedBy: each, txs: each };
+  return { olderThan: each, txs: each };
 }
 
 const [older, younger, other] = [
