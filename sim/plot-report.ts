@@ -29,7 +29,10 @@ const LEFT = 56;
 const TOP = 34;
 const BOTTOM = 40;
 const RIGHT = 120;
+/** Labels on an axis, about. */
 const TICKS = 5;
+/** What a letter takes at most, for labels that must not run off the picture. */
+const LETTER = 7;
 
 /** SVG, one file, no scripts and no fonts of its own. */
 export function plotReport(report: ScenarioReport, scenario: Scenario): string {
@@ -40,7 +43,7 @@ export function plotReport(report: ScenarioReport, scenario: Scenario): string {
       title: `Share of ${nodes} nodes reached, by time`,
       xLabel: 'ms since publication',
       yLabel: 'share',
-      xMax: spread.byTime.at(-1)?.ms ?? 1,
+      xMax: spread.byTime.at(-1)?.ms || 1,
       yMax: 1,
       lines: [
         { name: 'reached', color: '#1f6feb', points: spread.byTime.map(({ ms, share }) => ({ x: ms, y: share })) },
@@ -103,24 +106,29 @@ function line(name: string, color: string, points: readonly Point[]): Line {
 function drawChart({ title, xLabel, yLabel, xMax, yMax, lines, marks }: Chart): string {
   const right = WIDTH - RIGHT;
   const bottom = HEIGHT - BOTTOM;
-  const x = (value: number): string => (LEFT + ((right - LEFT) * value) / (xMax || 1)).toFixed(1);
-  const y = (value: number): string => (bottom - ((bottom - TOP) * value) / (yMax || 1)).toFixed(1);
+  const x = (value: number): string => (LEFT + ((right - LEFT) * value) / xMax).toFixed(1);
+  const y = (value: number): string => (bottom - ((bottom - TOP) * value) / yMax).toFixed(1);
   const parts = [
     text(LEFT, 18, title, 'font-weight="bold" font-size="13"'),
     `<path d="M${LEFT} ${TOP}V${bottom}H${right}" fill="none" stroke="#444"/>`,
     text((LEFT + right) / 2, HEIGHT - 8, xLabel, 'text-anchor="middle"'),
     text(14, (TOP + bottom) / 2, yLabel, `text-anchor="middle" transform="rotate(-90 14 ${(TOP + bottom) / 2})"`),
   ];
-  for (let tick = 0; tick <= TICKS; tick++) {
-    const [atX, atY] = [(xMax * tick) / TICKS, (yMax * tick) / TICKS];
-    parts.push(text(x(atX), bottom + 14, format(atX), 'text-anchor="middle" fill="#555"'));
-    parts.push(text(LEFT - 6, Number(y(atY)) + 4, format(atY), 'text-anchor="end" fill="#555"'));
-    parts.push(`<path d="M${LEFT} ${y(atY)}H${right}" stroke="#eee"/>`);
+  for (const at of axisTicks(xMax)) {
+    parts.push(text(x(at), bottom + 14, String(at), 'text-anchor="middle" fill="#555"'));
+  }
+  for (const at of axisTicks(yMax)) {
+    parts.push(text(LEFT - 6, Number(y(at)) + 4, String(at), 'text-anchor="end" fill="#555"'));
+    parts.push(`<path d="M${LEFT} ${y(at)}H${right}" stroke="#eee"/>`);
   }
   for (const [at, mark] of marks.entries()) {
     if (mark.x > xMax) continue;
     parts.push(`<path d="M${x(mark.x)} ${TOP}V${bottom}" stroke="#cf222e" stroke-dasharray="3 3"/>`);
-    parts.push(text(Number(x(mark.x)) + 3, TOP + 10 + 12 * (at % 4), mark.label, 'fill="#cf222e"'));
+    const markX = Number(x(mark.x));
+    // Beside the right edge the label would run into the names of the lines.
+    const isLeft = markX + LETTER * mark.label.length > right;
+    const anchor = isLeft ? 'text-anchor="end" ' : '';
+    parts.push(text(markX + (isLeft ? -3 : 3), TOP + 10 + 12 * (at % 4), mark.label, `${anchor}fill="#cf222e"`));
   }
   for (const [at, { name, color, points }] of lines.entries()) {
     const path = points.map((point) => `${x(point.x)},${y(point.y)}`).join(' ');
@@ -134,8 +142,20 @@ function text(x: number | string, y: number, content: string, attributes: string
   return `<text x="${x}" y="${y}" ${attributes}>${escapeXml(content)}</text>`;
 }
 
-function format(value: number): string {
-  return value >= 10 || value === 0 ? value.toFixed(0) : value.toPrecision(2);
+/**
+ * Round numbers from 0 up to `max`: 1, 2 or 5 times a power of ten apart, six at most.
+ *
+ * @param max the end of the axis, above 0
+ */
+export function axisTicks(max: number): readonly number[] {
+  const power = Math.floor(Math.log10(max / TICKS));
+  const step = [1, 2, 5].find((digit) => max / (digit * 10 ** power) <= TICKS) ?? 10;
+  const decimals = Math.max(0, -(step === 10 ? power + 1 : power));
+  const ticks: number[] = [];
+  for (let at = 0; at * step * 10 ** power <= max * (1 + 1e-9); at++) {
+    ticks.push(Number((at * step * 10 ** power).toFixed(decimals)));
+  }
+  return ticks;
 }
 
 function escapeXml(content: string): string {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { plotReport } from '../../../sim/plot-report.ts';
+import { axisTicks, plotReport } from '../../../sim/plot-report.ts';
 import { runScenario } from '../../../sim/run-scenario.ts';
 import { parseScenario } from '../../../sim/scenario.ts';
 import { Spread } from '../../../sim/spread.ts';
@@ -41,4 +41,13 @@ expect: {sameFinal: true, reorgDepth: {atMost: 0, atLeast: 99}}
   expect(svg).toContain('crash');
   expect(svg).toContain('log₂N + ln N = 2.7');
   expect(svg.match(/<polyline /g)).toHaveLength(5);
+});
+
+test('the axes of the picture count in round numbers, and end where the picture does', () => {
+  expect(axisTicks(190)).toEqual([0, 50, 100, 150]);
+  expect(axisTicks(6)).toEqual([0, 2, 4, 6]);
+  expect(axisTicks(1)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+  expect(axisTicks(44)).toEqual([0, 10, 20, 30, 40]);
+  expect(axisTicks(100)).toEqual([0, 20, 40, 60, 80, 100]);
+  expect(axisTicks(0.3)).toEqual([0, 0.1, 0.2, 0.3]);
 });
