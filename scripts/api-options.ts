@@ -9,11 +9,11 @@ export interface ApiOptions {
   readonly token?: string;
 }
 
-/** Adds `--api` and `--json`. */
-export function addApiOptions(command: Command): Command {
+/** Adds `--api` and `--json`, which says `json` in the help. */
+export function addApiOptions(command: Command, json = 'print exactly one JSON document'): Command {
   return command
     .addOption(new Option('--api <url>', "the node's API").env('GRAPEVINE_API').default(DEFAULT_API_URL))
-    .option('--json', 'print exactly one JSON document');
+    .option('--json', json);
 }
 
 /** Adds `--token`, for administrative calls. */

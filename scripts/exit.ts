@@ -25,3 +25,22 @@ export class RefusedError extends Error {
     this.code = code;
   }
 }
+
+const PATH_FAULTS = new Set([
+  'EACCES',
+  'EEXIST',
+  'EISDIR',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+]);
+
+/** The file system refuses a path: one that the user named, or one below it. Its message names the path. */
+export function isPathFault(error: unknown): error is NodeJS.ErrnoException {
+  if (!(error instanceof Error)) return false;
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  return code !== undefined && PATH_FAULTS.has(code) && path !== undefined && syscall?.startsWith('spawn') !== true;
+}

@@ -26,7 +26,7 @@ import type { Logger } from '../node/ports.ts';
 import { startProcess } from '../node/process.ts';
 import { StoreError } from '../node/store/store.ts';
 import { devIdentitySeed, devVoter } from './dev-accounts.ts';
-import { EXIT, SAME_SIGNAL_MS, UsageError } from './exit.ts';
+import { EXIT, isPathFault, SAME_SIGNAL_MS, UsageError } from './exit.ts';
 import { loadKeystore } from './keystore-file.ts';
 
 /** What a node tells the process that started it, over the IPC channel, where there is one. */
@@ -45,7 +45,10 @@ export function addNodeCommand(program: Command): void {
     .description('run one node in the foreground')
     .addOption(new Option('--preset <name>', 'defaults to begin with').choices(Object.keys(PRESETS)).default('devnet'))
     .option('--config <file>', 'JSON file with the same keys as --print-config prints', process.env.GRAPEVINE_CONFIG)
-    .option('--print-config', 'print the configuration that would be used, and stop');
+    .option('--print-config', 'print the configuration that would be used, and stop')
+    .addOption(
+      new Option('--json', 'log a JSON document a line: the same as --log-format json').conflicts('logFormat'),
+    );
   for (const key of Object.keys(CONFIG_OPTIONS) as ConfigKey[]) {
     const { flag, env, help } = CONFIG_OPTIONS[key];
     const preset = PRESETS.devnet[key];
@@ -74,7 +77,8 @@ Examples:
 }
 
 async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
-  const { preset, config: path, printConfig, ...flags } = options;
+  const { preset, config: path, printConfig, json, ...flags } = options;
+  if (json === true) flags.logFormat = 'json';
   const config = await readConfig(flags, preset as PresetName, path as string | undefined);
   if (printConfig === true) {
     console.log(JSON.stringify(printableConfig(config), null, 2));
@@ -110,13 +114,15 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
     logger.info({ api: apiUrl, peerId, addresses, chainId: genesis.chainId }, 'started');
     process.send?.({ type: 'started', apiUrl, peerId } satisfies NodeStartedMessage);
   } catch (error) {
+    const isUsage = isPathFault(error);
     const known =
+      isUsage ||
       error instanceof StoreError ||
       error instanceof BackendError ||
       (error as { code?: unknown }).code === 'EADDRINUSE';
     logger.error(known ? {} : { err: error }, error instanceof Error ? error.message : String(error));
     process.off('disconnect', onOrphaned);
-    process.exitCode = EXIT.refused;
+    process.exitCode = isUsage ? EXIT.usage : EXIT.refused;
     if (process.connected) process.disconnect();
   }
 }

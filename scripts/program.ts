@@ -1,7 +1,7 @@
 /** The commands, and how they end: 0 done, 1 refused by the node, 2 bad usage. */
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
-import { EXIT, RefusedError, UsageError } from './exit.ts';
+import { EXIT, isPathFault, RefusedError, UsageError } from './exit.ts';
 import { printable, printJson } from './output.ts';
 
 interface CommandEntry {
@@ -158,5 +158,6 @@ function isClientError(error: unknown): error is Error & { readonly code: string
 function isUsageFault(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (isClientError(error)) return error.code === 'client/bad-argument';
+  if (isPathFault(error)) return true;
   return ['KeystoreError', 'KeystoreFileError', 'GenesisError', 'ConfigError', 'ScenarioError'].includes(error.name);
 }

@@ -50,10 +50,24 @@ After the export the old store casts no votes any more. Start the voter's key on
     .option('-o, --out <file>', 'write a new file instead of printing')
     .option('--disable', 'this store casts no votes any more (the default)')
     .option('--no-disable', 'only a copy: this store goes on voting')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ grapevine vote-protection export --data-dir ./alice -o alice-protection.json
+  $ grapevine vote-protection export --data-dir ./alice --no-disable --json`,
+    )
     .action((options: ExportOptions) => refusing(runExport(options)));
   addStoreOptions(command.command('import').description('raise the guard here by what another store has exported'))
     .argument('<file>', 'what export wrote')
     .option('--force', 'also a copy of a store that was not disabled: you know that it votes no more')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ grapevine vote-protection import alice-protection.json --data-dir ./alice --genesis genesis.json
+  $ grapevine vote-protection import alice-protection.json --data-dir ./alice --json`,
+    )
     .action((file: string, options: ImportOptions) => refusing(runImport(file, options)));
 }
 

@@ -7,7 +7,7 @@ import { coins, printJson, printLine, printNote, short } from './output.ts';
 const TYPES: readonly EventType[] = ['tx', 'block', 'reorg', 'agreed', 'final', 'evidence'];
 
 export function addWatchCommand(program: Command): void {
-  addApiOptions(program.command('watch').description('follow what happens on a node; --json prints a document a line'))
+  addApiOptions(program.command('watch').description('follow what happens on a node'), 'print a JSON document a line')
     .option('--types <list>', `only these, of ${TYPES.join(',')}`, readTypes)
     .option('--count <n>', 'stop after so many', readInteger(1, 1_000_000_000))
     .addHelpText(

@@ -8,6 +8,7 @@ import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
 import type { SubmitOutcome } from './backend.ts';
 import { MAX_SUBMIT_BATCH } from './limits.ts';
 import { Problem, retryAfter } from './problem.ts';
+import { TX_REFUSALS } from './refusals.ts';
 import {
   NoQuery,
   SubmitBatchRequest,
@@ -159,7 +160,7 @@ function submitResult(outcome: SubmitOutcome): SubmitResult {
       throw new Problem(
         422,
         outcome.reason,
-        outcome.detail ?? `refused: ${outcome.reason}`,
+        outcome.detail ?? TX_REFUSALS[outcome.reason],
         outcome.id === undefined ? {} : { id: outcome.id },
       );
     case 'overloaded':

@@ -52,7 +52,7 @@ describe('POST /v1/transactions/batch', () => {
     expect(answer.json()).toEqual({
       results: [
         { id: TX_ID, state: 'pending', parked: false },
-        { code: 'tx/balance-low', detail: 'refused: tx/balance-low', id: TX_ID },
+        { code: 'tx/balance-low', detail: "the sender's balance does not cover amount and fee", id: TX_ID },
         { code: 'tx/malformed', detail: 'too short' },
         { code: 'overloaded', detail: 'the queue is full; try again' },
         { id: TX_ID, state: 'final', parked: false },

@@ -126,15 +126,45 @@ describe('help and usage', () => {
     expect(run.stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 
+  it('ends with 2, names the path and shows no stack where a file or a directory of the node is not usable', async () => {
+    const genesis = join(folder, 'paths-genesis.json');
+    const keystore = join(folder, 'paths-key.json');
+    expect(await grapevine(['make-genesis', '--voters', '1', '-o', genesis])).toMatchObject({ status: 0 });
+    expect(await grapevine(['keygen', '--raw', '-o', keystore], { GRAPEVINE_PASSWORD: 'secret' })).toMatchObject({
+      status: 0,
+    });
+    const noPassword = await grapevine([
+      ...['node', '--genesis', genesis, '--data-dir', join(folder, 'paths'), '--api-port', '0'],
+      ...['--voter-key-file', keystore, '--voter-password-file', join(folder, 'missing')],
+    ]);
+    expect(noPassword).toMatchObject({ status: 2, stdout: '' });
+    expect(noPassword.stderr).toMatch(/^error: ENOENT: .*missing'\n$/);
+    const noDirectory = await grapevine([
+      'node',
+      '--genesis',
+      genesis,
+      '--data-dir',
+      join(CLI, 'x'),
+      '--dev-index',
+      '0',
+    ]);
+    expect(noDirectory.status).toBe(2);
+    expect(noDirectory.stdout).toContain('ENOTDIR: not a directory');
+    expect(noDirectory.stdout).not.toContain('    at ');
+  });
+
   it('lists every command, and each has help with examples', async () => {
     const top = await grapevine(['--help']);
     expect(top.status).toBe(0);
     for (const command of COMMANDS) expect(top.stdout).toContain(`\n  ${command}`);
-    const pages = await Promise.all(COMMANDS.map((command) => grapevine([command, '--help'])));
+    const all = [...COMMANDS, 'wallet balance', 'wallet history', 'vote-protection export', 'vote-protection import'];
+    const pages = await Promise.all(all.map((command) => grapevine([...command.split(' '), '--help'])));
     for (const [i, page] of pages.entries()) {
-      expect(page.status, COMMANDS[i]).toBe(0);
-      expect(page.stdout, COMMANDS[i]).toContain('Examples:');
-      expect(page.stdout, COMMANDS[i]).toContain(`grapevine ${COMMANDS[i]}`);
+      expect(page.status, all[i]).toBe(0);
+      expect(page.stdout, all[i]).toContain('Examples:');
+      expect(page.stdout, all[i]).toContain(`grapevine ${all[i]}`);
+      const isGroup = all[i] === 'wallet' || all[i] === 'vote-protection';
+      if (!isGroup) expect(page.stdout, all[i]).toContain('--json');
     }
   });
 
@@ -166,6 +196,9 @@ describe('help and usage', () => {
     [['make-genesis', '--voters', '1', '--alloc', ADDRESS], 'address=coins'],
     [['make-genesis', '--voters', '1', '--timestamp', 'soon'], 'milliseconds'],
     [['keygen', '-o', 'x.json'], 'no password'],
+    [['devnet', '--data-dir', `${CLI}/below-a-file`, '--duration', '1'], 'ENOTDIR: not a directory'],
+    [['vote-protection', 'import', '/nonexistent.json'], 'cannot read /nonexistent.json'],
+    [['node', '--json', '--log-format', 'pretty'], 'cannot be used with'],
   ])('ends with 2 and says why: %j', async (args, why) => {
     const run = await grapevine(args);
     expect(run.stderr).toContain(why);
