@@ -34,6 +34,8 @@ interface DbOptions {
 
 const DEFAULT_KEEP = 1000;
 const MAX_KEEP = 1_000_000_000;
+/** Faults of one kind that are printed for people. */
+const MAX_SHOWN = 5;
 const clock = createSystemClock();
 
 export function addDbCommand(program: Command): void {
@@ -71,7 +73,7 @@ function addVerify(db: Command): void {
       `
 Executes every block again from genesis and compares: headers and their work, bodies, deltas, accounts, supply, the
 transaction index and histories, certificates with their signatures, the final block, votes, the vote guard.
-Lists every fault with what repair would do.
+Shows faults, some of each kind, with what repair would do; --json lists every one.
 
 Examples:
   $ grapevine db verify --data-dir ./alice
@@ -468,10 +470,18 @@ function noteMigration(backup: string): void {
   printNote(`the store had an older schema and was brought over; as it was: ${backup}`);
 }
 
+/** One damaged block leaves a fault in each record that follows from it: of a kind, a few are shown. */
 function printFaults(faults: readonly Fault[]): void {
+  const seen = new Map<string, number>();
   for (const { kind, detail, repair } of faults) {
+    const before = seen.get(kind) ?? 0;
+    seen.set(kind, before + 1);
+    if (before >= MAX_SHOWN) continue;
     printLine(`${kind}: ${printable(detail)}`);
     printLine(`  repair ${repair}`);
+  }
+  for (const [kind, found] of seen) {
+    if (found > MAX_SHOWN) printLine(`${kind}: and ${found - MAX_SHOWN} more; --json lists all`);
   }
 }
 

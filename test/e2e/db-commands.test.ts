@@ -5,7 +5,9 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ClassicLevel } from 'classic-level';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { KIND } from '../../node/store/keys.ts';
 import { openLevelStore } from '../../node/store/open-level-store.ts';
 import { buildRealChain, realGenesis } from '../unit/store/real-chain.ts';
 
@@ -92,6 +94,25 @@ test('damage: verify says what and exits 1, the node refuses, repair mends with 
   expect(repaired.stdout.toString()).toMatch(/The store as it was: .*store\.backup-.*\n[\s\S]*raised to height \d+/);
   expect((await db(['verify', '--data-dir', damaged, '--json'])).json()).toMatchObject({ sound: true });
   expect((await readdir(damaged)).filter((name) => name.startsWith('store.backup-'))).toHaveLength(1);
+});
+
+test('many faults of one kind: a few are shown and the others counted, all are in the document', async () => {
+  const damaged = join(root, 'many');
+  await db(['import', join(root, 'chain.gv'), '--data-dir', damaged, '--genesis', join(root, 'genesis.json')]);
+  const level = new ClassicLevel<Uint8Array, Uint8Array>(join(damaged, 'store'), {
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+  });
+  await level.clear({ gte: Uint8Array.of(KIND.txLocation), lt: Uint8Array.of(KIND.txLocation + 1) });
+  await level.close();
+  const { faults } = (await db(['verify', '--data-dir', damaged, '--json'])).json() as { faults: { kind: string }[] };
+  const found = faults.filter(({ kind }) => kind === 'tx-index').length;
+  expect(found).toBeGreaterThan(5);
+  const { status, stdout } = await db(['verify', '--data-dir', damaged]);
+  expect(status).toBe(1);
+  expect(stdout.toString().match(/^tx-index: (?!and)/gm)).toHaveLength(5);
+  expect(stdout.toString()).toContain(`tx-index: and ${found - 5} more; --json lists all\n`);
+  expect(stdout.toString()).toContain(`${faults.length} faults. Mend with`);
 });
 
 test('a store that is open elsewhere is refused by every command, with exit status 1', async () => {
