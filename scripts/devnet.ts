@@ -166,7 +166,7 @@ async function live(
       }
       screen.show({
         rows,
-        txPerSecond: rate.add(nowMs, devnet.traffic.counts.mined),
+        txPerSecond: rate.add(nowMs, devnet.traffic.txsInBlocks),
         uptimeMs: nowMs - begin,
       });
       await clock.sleep(refreshMs, signal).catch(() => undefined); // aborted: the condition ends the loop

@@ -35,6 +35,8 @@ const MAX_SAMPLES = 86_400;
 /** A transaction that some node has not shown by then (it was down) is no longer timed. */
 const FORGET_MS = 60_000;
 const AMOUNT = 1_000n;
+/** Blocks remembered as counted: every node tells of each, one that lags later than the others. */
+const MAX_COUNTED = 1_000;
 
 const MEMO = new TextEncoder().encode('devnet load');
 /** Requests that have not been answered. */
@@ -81,7 +83,9 @@ export class Traffic {
   readonly #latenciesMs: number[] = [];
   readonly #ids = new Set<string>();
   readonly #mined = new Set<string>();
+  readonly #counted = new Set<string>();
   #rejected = 0;
+  #txsInBlocks = 0;
   #turn = 0;
 
   constructor(options: {
@@ -114,6 +118,14 @@ export class Traffic {
 
   get counts(): TrafficCounts {
     return { submitted: this.#ids.size, mined: this.#mined.size, rejected: this.#rejected };
+  }
+
+  /**
+   * Transactions in the blocks that nodes told of, whoever sent them. What a reorganisation puts into a second block
+   * counts twice: it was mined twice.
+   */
+  get txsInBlocks(): number {
+    return this.#txsInBlocks;
   }
 
   /** Submission at one node → in every node's mempool or chain, in milliseconds. */
@@ -160,6 +172,7 @@ export class Traffic {
   onEvent(node: string, event: ChainEvent): void {
     if (event.type === 'tx' && event.state === 'pending') this.#seen(node, event.id);
     if (event.type === 'block') {
+      this.#countBlock(event.id, event.txCount);
       for (const id of event.transactions) {
         this.#seen(node, id);
         if (this.#ids.has(id)) this.#mined.add(id);
@@ -256,6 +269,13 @@ export class Traffic {
     this.#rejected += 1;
     this.#timings.delete(id);
     account.nonce = undefined;
+  }
+
+  #countBlock(id: string, txCount: number): void {
+    if (this.#counted.has(id)) return;
+    this.#counted.add(id);
+    this.#txsInBlocks += txCount;
+    if (this.#counted.size > MAX_COUNTED) this.#counted.delete(this.#counted.values().next().value!);
   }
 
   #seen(node: string, id: string): void {
