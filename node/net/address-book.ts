@@ -101,10 +101,12 @@ export class AddressBook {
    * Adds an address that stays, and dials it now whatever the number of connections. Resolves when the first attempt
    * has ended, either way: later ones follow with back-off.
    *
-   * @throws Error when the address is malformed, RangeError when the book is full of addresses that stay
+   * @throws Error when the address is malformed or one's own, RangeError when the book is full of addresses that stay
    */
   async add(address: string): Promise<void> {
-    const entry = this.#add(parseAddress(address), 0, true);
+    const parsed = parseAddress(address);
+    if (parsed.peer === this.#deps.self) throw new Error(`address ${address} is this node's own`);
+    const entry = this.#add(parsed, 0, true);
     if (entry === undefined) throw new RangeError('address book is full');
     entry.dueMs = this.#deps.clock.monotonicMs();
     this.#pump();

@@ -190,10 +190,11 @@ describe('AddressBook', () => {
     expect([...book.addresses().keys()].every((address) => address.endsWith(peerOf(1)))).toBe(true);
   });
 
-  it('does not dial itself', async () => {
+  it('does not dial itself, and says so where it is told to', async () => {
     const { book, clock, dials } = setUp({ bootstrap: [addressOf(0)] });
     await book.start();
     await clock.advance(10_000);
+    await expect(book.add(addressOf(0))).rejects.toThrow(`address ${addressOf(0)} is this node's own`);
     expect(dials).toEqual([]);
   });
 
