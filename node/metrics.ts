@@ -37,7 +37,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   const registry = new Registry();
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  return {
+  const metrics: Metrics = {
     registry,
     verdicts: new Counter({
       name: 'grapevine_verdicts_total',
@@ -95,6 +95,9 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       registers,
     }),
   };
+  // There from the start: what watches for a rise does not see the first error of a series that begins with it.
+  metrics.internalErrors.inc({ where: 'service' }, 0);
+  return metrics;
 }
 
 export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
