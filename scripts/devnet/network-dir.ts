@@ -1,7 +1,7 @@
 /** The devnet's directory: its genesis, one folder a node, and a lock that says who runs it. */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Genesis, genesisDoc, parseGenesis } from '../../chain/genesis.ts';
+import { type Genesis, GenesisError, genesisDoc, parseGenesis } from '../../chain/genesis.ts';
 import { UNITS_PER_COIN } from '../../chain/params.ts';
 import { bitsForHashes } from '../../chain/target.ts';
 import { devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
@@ -58,7 +58,7 @@ export async function openNetworkDir(options: {
       const doc = makeGenesis(shape, options.hashBudget, options.nowMs);
       await writeFile(genesisPath, `${JSON.stringify(doc, null, 2)}\n`);
     }
-    const genesis = parseGenesis(JSON.parse(found ?? (await readFile(genesisPath, 'utf8'))));
+    const genesis = readGenesis(found ?? (await readFile(genesisPath, 'utf8')), genesisPath);
     const shape = { nodes: genesis.electorate.length, blockTimeMs: genesis.params.blockTimeMs };
     refuseOtherShape(wanted, shape, path);
     return {
@@ -157,5 +157,15 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
+  }
+}
+
+/** @throws UsageError that names the file: it was damaged, or is no devnet's */
+function readGenesis(text: string, path: string): Genesis {
+  try {
+    return parseGenesis(JSON.parse(text));
+  } catch (error) {
+    if (!(error instanceof GenesisError || error instanceof SyntaxError)) throw error;
+    throw new UsageError(`${path}: ${error.message}; --fresh starts a new network`);
   }
 }
