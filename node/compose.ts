@@ -291,7 +291,10 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
         start: () =>
           network.start({
             onGossip: (message) => ingest.receiveGossip(message),
-            onPeerConnected: (peer) => sync.onPeerConnected(peer),
+            onPeerConnected: (peer) => {
+              sync.onPeerConnected(peer);
+              exchange.onPeerConnected();
+            },
             onPeerDisconnected: (peer) => sync.onPeerDisconnected(peer),
           }),
         stop: () => network.stop(),

@@ -7,7 +7,8 @@
  * are peers, however often it speaks of another mempool.
  *
  * Costs where the pools differ: 2 KiB, 8 bytes for each id in the buckets that differ, and the transactions. Under load
- * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart.
+ * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart, and twice as far
+ * after each that found nothing, until one finds something or a peer comes: a link that was cut has been healed.
  */
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
@@ -49,6 +50,7 @@ export interface MempoolExchangeDeps {
 
 /** Under load pools always differ: three seconds cost a node at 1,500 transactions a second about a tenth of its bytes. */
 const MIN_INTERVAL_MS = 3_000;
+const MAX_INTERVAL_MS = 24_000;
 /** Short ids remembered of each sort that is not to be pulled. Some ten full blocks. */
 const UNWANTED_KEPT = 32_768;
 const PEERS_REMEMBERED = 256;
@@ -68,6 +70,7 @@ export class MempoolExchange {
   readonly #disposers: (() => void)[] = [];
   #pulling: Promise<void> | undefined;
   #pulledAtMs = Number.NEGATIVE_INFINITY;
+  #intervalMs = MIN_INTERVAL_MS;
 
   constructor(deps: MempoolExchangeDeps) {
     this.#deps = deps;
@@ -102,13 +105,17 @@ export class MempoolExchange {
     return bytesToHex(this.#deps.mempool.pool.digest.total());
   }
 
+  onPeerConnected(): void {
+    this.#intervalMs = MIN_INTERVAL_MS;
+  }
+
   /** The peer's fingerprint is not ours. */
   onOtherMempool(peer: PeerKey): void {
     const { clock, network, mayPull } = this.#deps;
     if (this.#pulling !== undefined || this.#stopping.signal.aborted || !mayPull()) return;
     const nowMs = clock.monotonicMs();
     const { fromMs, skip } = this.#turns.get(peer) ?? { fromMs: 0, skip: 0 };
-    if (nowMs - this.#pulledAtMs < MIN_INTERVAL_MS || nowMs < fromMs) return;
+    if (nowMs - this.#pulledAtMs < this.#intervalMs || nowMs < fromMs) return;
     this.#pulledAtMs = nowMs;
     const nextMs = nowMs + MIN_INTERVAL_MS * network.peers().length;
     this.#turns.set(peer, { fromMs: nextMs, skip: 0 }); // unless something comes of this one
@@ -127,6 +134,7 @@ export class MempoolExchange {
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
     metrics.syncRequests.inc({ protocol: 'mempool', result: 'ok' });
     if (wanted.length === 0) {
+      this.#intervalMs = Math.min(MAX_INTERVAL_MS, 2 * this.#intervalMs);
       // All of a full answer is of no use: the next begins where it ended.
       const further = skip + MAX_POOL_IDS;
       if (offered.length === MAX_POOL_IDS && further <= MAX_POOL_SKIP) {
@@ -139,7 +147,10 @@ export class MempoolExchange {
     const verdict = await receiveTxs(txs, peer);
     if (verdict.kind === 'reject') throw new PeerFault('invalid', `mempool: ${verdict.reason}`);
     const refused = txs.filter(({ id }) => !mempool.pool.has(id));
-    if (refused.length < txs.length) this.#turns.set(peer, { fromMs: 0, skip });
+    if (refused.length < txs.length) {
+      this.#intervalMs = MIN_INTERVAL_MS;
+      this.#turns.set(peer, { fromMs: 0, skip });
+    }
     for (const tx of refused) {
       if (mempool.screen(tx) === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
       // Where some were taken, they may be what the refused ones waited for; the next pull shows.
