@@ -4,10 +4,10 @@ import { identify } from '@libp2p/identify';
 import type { Libp2p, PrivateKey } from '@libp2p/interface';
 import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
-import { yamux } from '@libp2p/yamux';
 import type { Libp2pOptions } from 'libp2p';
 import { createLibp2p } from 'libp2p';
-import type { PeerKey } from '../ports.ts';
+import type { Clock, PeerKey } from '../ports.ts';
+import { probedYamux } from './probed-muxer.ts';
 
 export interface HostOptions {
   readonly maxConnections: number;
@@ -37,6 +37,7 @@ export interface HostInit<Pubsub> {
   /** Replaces the listen addresses in what peers are told; empty: the listen addresses. */
   readonly announce: readonly string[];
   readonly options: HostOptions;
+  readonly clock: Clock;
   readonly isRefused: (peer: PeerKey) => boolean;
   readonly pubsub: NonNullable<Libp2pOptions<{ pubsub: Pubsub }>['services']>['pubsub'];
 }
@@ -56,15 +57,19 @@ export function createHost<Pubsub>(init: HostInit<Pubsub>): Promise<Host<Pubsub>
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [
-      yamux({
-        maxInboundStreams: options.maxStreamsPerConnection,
-        maxOutboundStreams: options.maxStreamsPerConnection,
-        streamOptions: {
-          maxStreamWindowSize: options.maxStreamWindowBytes,
-          maxReadBufferLength: options.maxReadBufferBytes,
-          maxWriteBufferLength: options.maxWriteBufferBytes,
+      probedYamux(
+        {
+          maxInboundStreams: options.maxStreamsPerConnection,
+          maxOutboundStreams: options.maxStreamsPerConnection,
+          streamOptions: {
+            maxStreamWindowSize: options.maxStreamWindowBytes,
+            maxReadBufferLength: options.maxReadBufferBytes,
+            maxWriteBufferLength: options.maxWriteBufferBytes,
+          },
         },
-      }),
+        init.clock,
+        { intervalMs: options.pingIntervalMs, timeoutMs: options.pingTimeoutMs },
+      ),
     ],
     connectionManager: {
       maxConnections: options.maxConnections,
@@ -76,10 +81,7 @@ export function createHost<Pubsub>(init: HostInit<Pubsub>): Promise<Host<Pubsub>
       inboundStreamProtocolNegotiationTimeout: options.negotiationTimeoutMs,
       reconnectRetries: 0, // the address book redials
     },
-    connectionMonitor: {
-      pingInterval: options.pingIntervalMs,
-      pingTimeout: { minTimeout: options.pingTimeoutMs, maxTimeout: options.pingTimeoutMs * 2 },
-    },
+    connectionMonitor: { enabled: false }, // see probed-muxer.ts
     connectionGater: {
       denyDialPeer: (peer) => init.isRefused(peer.toString()),
       denyDialMultiaddr: () => false, // devnets dial private addresses

@@ -204,6 +204,7 @@ class Libp2pNetwork implements Network {
       listen: this.#deps.listen,
       announce: this.#deps.announce ?? [],
       options: this.#deps.options.host,
+      clock: this.#deps.clock,
       isRefused: (peer) => this.isRefused(peer),
       pubsub: this.#gossip.service,
     });

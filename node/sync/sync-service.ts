@@ -47,8 +47,10 @@ export interface SyncServiceDeps {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Mean time between status exchanges with a random peer. */
+/** Mean time between status exchanges with a random peer, where there is something to find. */
 const EXCHANGE_MS = 2000;
+/** After one that found nothing, so many are left out: 8 s. A stream for each is most of what an idle node does. */
+const QUIET_EXCHANGES = 3;
 /** First and longest time that a peer is left alone after it gave nothing for what it claimed. */
 const MIN_BACK_OFF_MS = 1000;
 const MAX_BACK_OFF_MS = 60_000;
@@ -69,6 +71,10 @@ export class SyncService {
   readonly #foreign = new Map<PeerKey, () => void>();
   /** Peers that gave nothing for what they claimed. */
   readonly #backOff = new Map<PeerKey, { readonly waitMs: number; readonly untilMs: number }>();
+  /** The own mempool's fingerprint when last a peer that was asked had just what we have; undefined: it had not. */
+  #settledMempool: string | undefined;
+  /** Exchanges left out since. */
+  #leftOut = 0;
   /** Peers whose status has been asked for and has not come. */
   readonly #asking = new Set<PeerKey>();
   /** Peers that are being asked for evidence. */
@@ -182,19 +188,32 @@ export class SyncService {
     const { clock, rng, network } = this.#deps;
     const cancel = clock.after(EXCHANGE_MS * (0.5 + rng.unit()), () => {
       this.#disposers.splice(this.#disposers.indexOf(cancel), 1);
-      const peers = network.peers();
-      const chosen = peers[Math.floor(rng.unit() * peers.length)];
-      if (chosen !== undefined) this.#exchangeStatus(chosen.peer);
+      if (this.#isSettled()) this.#leftOut += 1;
+      else {
+        const peers = network.peers();
+        const chosen = peers[Math.floor(rng.unit() * peers.length)];
+        if (chosen !== undefined) this.#exchangeStatus(chosen.peer);
+      }
       this.#scheduleExchange();
     });
     this.#disposers.push(cancel);
+  }
+
+  /** Nothing was lost when we last looked, and no transaction has come or gone since. */
+  #isSettled(): boolean {
+    return this.#leftOut < QUIET_EXCHANGES && this.#settledMempool === this.#deps.mempoolFingerprint();
   }
 
   #exchangeStatus(peer: PeerKey): void {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
     requestStatus(this.#deps, peer, this.#ownStatus(), this.#stopping.signal)
-      .then((status) => this.#onStatus(peer, status))
+      .then((status) => {
+        const own = this.#ownStatus();
+        this.#settledMempool = isSame(status, own) ? own.mempool : undefined;
+        this.#leftOut = 0;
+        this.#onStatus(peer, status);
+      })
       .catch((error: unknown) => this.#onFault(peer, error, 'status'))
       .finally(() => this.#asking.delete(peer));
   }
@@ -217,6 +236,7 @@ export class SyncService {
     const own = this.#ownStatus();
     if (status.offenders !== own.offenders) this.#fetchEvidence(peer);
     if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);
+    if (!isSame(status, own)) this.#settledMempool = undefined;
     this.#wake();
   }
 
@@ -320,4 +340,15 @@ export class SyncService {
     logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
     if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
   }
+}
+
+/** Neither has anything that the other lacks. */
+function isSame(a: PeerStatus, b: PeerStatus): boolean {
+  return (
+    a.tip.id === b.tip.id &&
+    a.agreed.id === b.agreed.id &&
+    a.final.id === b.final.id &&
+    a.offenders === b.offenders &&
+    a.mempool === b.mempool
+  );
 }

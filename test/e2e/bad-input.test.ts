@@ -114,6 +114,7 @@ class Hostile {
       listen: [],
       announce: [],
       options: DEVNET_NETWORK.host,
+      clock,
       isRefused: () => false,
       pubsub: () => ({}),
     });

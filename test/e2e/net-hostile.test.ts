@@ -5,6 +5,7 @@ import type { Connection, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import { decode, encode } from 'it-length-prefixed';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createSystemClock } from '../../node/adapters.ts';
 import type { Host } from '../../node/net/host.ts';
 import { createHost } from '../../node/net/host.ts';
 import { identityOfSeed } from '../../node/net/identity.ts';
@@ -55,6 +56,7 @@ beforeEach(async () => {
     listen: [],
     announce: [],
     options: DEVNET_NETWORK.host,
+    clock: createSystemClock(),
     isRefused: () => false,
     pubsub: () => ({}),
   });
