@@ -33,7 +33,7 @@ USER node
 VOLUME /data
 EXPOSE 7401 7501
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=3s --timeout=3s --start-period=60s --retries=3 CMD ["node", "/app/tools/healthcheck.js"]
+HEALTHCHECK --interval=3s --timeout=6s --start-period=60s --retries=3 CMD ["node", "/app/tools/healthcheck.js"]
 # As the devnet starts its nodes (scripts/devnet/node-process.ts).
 ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/scripts/cli.ts"]
 CMD ["node"]
