@@ -200,7 +200,7 @@ test('a transaction that was refused for its balance is pulled again when a bloc
   await world.run(10_000);
   expect(holds(world, 'a', spends)).toBe(false);
   await feed(world.node('a'), branchOn(world.genesis, world.genesis.entry, 1, { miner: 'm', txs: () => [pays] }));
-  await world.until('pulled again', () => holds(world, 'a', spends), 15_000);
+  await world.until('pulled again', () => holds(world, 'a', spends), 60_000);
   await expectHealthy(world);
 });
 
