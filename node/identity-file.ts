@@ -1,7 +1,8 @@
 /** The node's libp2p identity: an Ed25519 seed in a file that only its owner can read. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
+import { makeDirectory } from './make-directory.ts';
 
 const SEED = /^[0-9a-f]{64}\s*$/;
 
@@ -21,7 +22,7 @@ export async function loadOrCreateIdentity(path: string, random: (length: number
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   const seed = random(32);
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectory(dirname(path));
   await writeFile(path, `${bytesToHex(seed)}\n`, { mode: 0o600, flag: 'wx' });
   return seed;
 }

@@ -2,7 +2,6 @@
  * A node as an operating-system process: production adapters for the ports, the services, the HTTP API.
  * Knows nothing of command lines; `scripts/node.ts` does.
  */
-import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Genesis } from '../chain/genesis.ts';
@@ -14,6 +13,7 @@ import { createApiServer } from './api/server.ts';
 import { createApiBackend } from './api-backend.ts';
 import { composeNode, type GrapevineNode } from './compose.ts';
 import type { NodeConfig } from './config.ts';
+import { makeDirectory } from './make-directory.ts';
 import { createMetrics } from './metrics.ts';
 import { createWorkerSolver } from './mining/worker-solver.ts';
 import { gossipCounts, gossipTxCopies } from './net/gossip-metrics.ts';
@@ -55,7 +55,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   const { backend, passedOver } = await loadSignatureBackend(config.signatureBackend);
   const threads = config.verifyWorkers === 'auto' ? Math.max(1, availableParallelism() - 1) : config.verifyWorkers;
   logger.info({ backend: backend.name, threads, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
-  await mkdir(config.dataDir, { recursive: true });
+  await makeDirectory(config.dataDir);
   const store = await openLevelStore({ location: join(config.dataDir, 'store'), dataDir: config.dataDir });
   const network = createLibp2pNetwork({
     identitySeed: options.identitySeed,

@@ -1,7 +1,7 @@
 /** `grapevine db`: looks after the store of a node that is stopped. */
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Genesis, parseGenesis } from '../chain/genesis.ts';
@@ -10,6 +10,7 @@ import { nobleBackend } from '../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { PRESETS } from '../node/config.ts';
 import { createLogger } from '../node/logger.ts';
+import { makeDirectory } from '../node/make-directory.ts';
 import type { StorePlace } from '../node/store/damage.ts';
 import type { Fault } from '../node/store/faults.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
@@ -269,7 +270,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
       );
     }
   }
-  await mkdir(dataDir, { recursive: true });
+  await makeDirectory(dataDir);
   const store = await openLevelStore(placeOf(dataDir));
   const progress = new Progress();
   try {

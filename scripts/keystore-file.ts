@@ -1,7 +1,8 @@
 /** Keystore files: readable by their owner only, whole or absent, never overwritten. */
-import { link, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { link, mkdtemp, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Keystore, parseKeystore } from '../crypto/keystore.ts';
+import { makeDirectory } from '../node/make-directory.ts';
 
 export type KeystoreFileErrorCode = 'exists' | 'missing' | 'not-a-file' | 'permissions' | 'too-large';
 
@@ -30,7 +31,7 @@ const HAS_MODES = process.platform !== 'win32';
  */
 export async function saveKeystore(path: string, keystore: Keystore): Promise<void> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeDirectory(folder, 0o700);
   const workFolder = await mkdtemp(join(folder, '.keystore-'));
   try {
     const workPath = join(workFolder, 'keystore.json');

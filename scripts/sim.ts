@@ -1,8 +1,9 @@
 /** `grapevine sim`. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { loadSignatureBackend } from '../crypto/load-backend.ts';
+import { makeDirectory } from '../node/make-directory.ts';
 import { plotReport } from '../sim/plot-report.ts';
 import { runScenario, type ScenarioReport } from '../sim/run-scenario.ts';
 import { formatScenario, parseScenario, type Scenario } from '../sim/scenario.ts';
@@ -117,7 +118,7 @@ function failedNames({ expectations }: ScenarioReport): readonly string[] {
 }
 
 async function writeReport(report: ScenarioReport, scenario: Scenario, dir: string): Promise<readonly string[]> {
-  await mkdir(dir, { recursive: true });
+  await makeDirectory(dir);
   const base = join(dir, `${report.scenario}-seed-${report.seed.replace(/[^\w-]/g, '_')}`);
   await writeFile(`${base}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
   await writeFile(`${base}.svg`, plotReport(report, scenario));

@@ -1,5 +1,5 @@
 /** `grapevine vote-protection`: moves a voter to another machine without a chance to contradict itself. */
-import { mkdir, open, readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { parseGenesis } from '../chain/genesis.ts';
@@ -12,6 +12,7 @@ import {
 } from '../chain/vote-protection.ts';
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
 import { PRESETS } from '../node/config.ts';
+import { makeDirectory } from '../node/make-directory.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
 import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
 import { RefusedError, UsageError } from './exit.ts';
@@ -105,7 +106,7 @@ async function runImport(file: string, options: ImportOptions): Promise<void> {
   const { dataDir } = options;
   const wanted = readVoter(options.voter);
   const given = parseVoteProtection(await readJson(file));
-  await mkdir(dataDir, { recursive: true });
+  await makeDirectory(dataDir);
   const raised = await withStore(dataDir, async (store) => {
     const guards = await store.voteGuards();
     // A store that has voted for somebody else is taken for a slip, unless the voter is named.

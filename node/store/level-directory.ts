@@ -9,8 +9,9 @@
  * copying to a full disk). A cut table LevelDB finds itself. A cut of the last records after an unclean stop can't
  * be told from a write in flight, and isn't.
  */
-import { cp, mkdir, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { cp, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeDirectory } from '../make-directory.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
 
@@ -28,7 +29,7 @@ const MIN_FREE_BYTES = 16 * 1024 * 1024;
  * @throws StoreError `damaged`; whatever the file system throws where the directory can't be made
  */
 export async function checkDirectory(place: StorePlace): Promise<{ readonly hasChain: boolean }> {
-  await mkdir(place.location, { recursive: true });
+  await makeDirectory(place.location);
   const names = await unlessUnreadable(place, readdir(place.location));
   const witness = names.includes(WITNESS) ? await readWitness(place) : undefined;
   const logs = names.filter((name) => LOG.test(name));

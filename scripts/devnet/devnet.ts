@@ -1,8 +1,8 @@
 /** A development network on this machine: N nodes in N processes, from start over ready to a report at the end. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '../../crypto/address.ts';
 import type { SigningBackend } from '../../crypto/signature.ts';
+import { makeDirectory } from '../../node/make-directory.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { GrapevineClient as Client, type GrapevineClient, type NodeStatus } from '../client.ts';
@@ -152,7 +152,7 @@ export class Devnet {
     );
     for (const [index, { api, p2p }] of ports.entries()) {
       const dataDir = dir.nodeDir(index);
-      mkdirSync(dataDir, { recursive: true });
+      await makeDirectory(dataDir);
       const process = new NodeProcess(
         {
           index,

@@ -1,9 +1,10 @@
 /** The devnet's directory: its genesis, one folder a node, and a lock that says who runs it. */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Genesis, GenesisError, genesisDoc, parseGenesis } from '../../chain/genesis.ts';
 import { UNITS_PER_COIN } from '../../chain/params.ts';
 import { bitsForHashes } from '../../chain/target.ts';
+import { makeDirectory } from '../../node/make-directory.ts';
 import { devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
 import { UsageError } from '../exit.ts';
 
@@ -46,7 +47,7 @@ export async function openNetworkDir(options: {
 }): Promise<NetworkDir> {
   const { path, wanted, defaults } = options;
   const lockPath = join(path, 'devnet.lock');
-  await mkdir(path, { recursive: true });
+  await makeDirectory(path);
   await takeLock(lockPath, path);
   try {
     const genesisPath = join(path, 'genesis.json');
