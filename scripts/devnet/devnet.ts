@@ -246,11 +246,15 @@ export class Devnet {
     return this.#members.map(({ process, status }) => ({ name: process.name, status }));
   }
 
+  /** Of each node that runs, what `GET /metrics` says; '' of one that does not answer: it may be dying. */
+  metrics(): Promise<readonly string[]> {
+    const running = this.#members.filter(({ process }) => process.isRunning);
+    return Promise.all(running.map(({ client }) => client.metrics().catch(() => '')));
+  }
+
   /** Resident memory of the largest node process, from its own metrics. */
   async sampleMemory(): Promise<void> {
-    for (const { process, client } of this.#members) {
-      if (!process.isRunning) continue;
-      const text = await client.metrics().catch(() => ''); // it may be dying: then there is nothing to sample
+    for (const text of await this.metrics()) {
       const bytes = /^process_resident_memory_bytes (\S+)/m.exec(text)?.[1];
       if (bytes !== undefined) this.#rssMaxMb = Math.max(this.#rssMaxMb, Math.round(Number(bytes) / 1024 / 1024));
     }
