@@ -199,8 +199,14 @@ export class SyncService {
     this.#disposers.push(cancel);
   }
 
-  /** Nothing was lost when we last looked, and no transaction has come or gone since. */
+  /**
+   * Nothing was lost when we last looked, no transaction has come or gone since, and agreement keeps up with the chain:
+   * where it does not, votes or blocks may be on the other side of a cut.
+   */
   #isSettled(): boolean {
+    const { chain, agreement } = this.#deps;
+    const interval = BigInt(chain.genesis.params.checkpointInterval);
+    if (chain.tip.header.height - agreement.agreed.height >= interval) return false;
     return this.#leftOut < QUIET_EXCHANGES && this.#settledMempool === this.#deps.mempoolFingerprint();
   }
 
@@ -214,7 +220,10 @@ export class SyncService {
         this.#leftOut = 0;
         this.#onStatus(peer, status);
       })
-      .catch((error: unknown) => this.#onFault(peer, error, 'status'))
+      .catch((error: unknown) => {
+        this.#settledMempool = undefined;
+        this.#onFault(peer, error, 'status');
+      })
       .finally(() => this.#asking.delete(peer));
   }
 
