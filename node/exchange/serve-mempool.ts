@@ -10,7 +10,8 @@ import {
   MAX_POOL_IDS,
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
-import type { Clock, FrameStream, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import { serveRequests } from '../sync/serve-requests.ts';
 import { idsToOffer, txsToGive } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 
@@ -20,8 +21,6 @@ export interface ServeMempoolDeps {
   readonly mempool: MempoolService;
 }
 
-/** Points for a request that no honest node sends. */
-const MALFORMED_POINTS = 20;
 /**
  * Each answer looks through the whole pool: a peer that asks more often than this gets an empty one. Who is honest asks
  * nobody twice in three seconds.
@@ -39,22 +38,8 @@ export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): voi
     answeredAt.set(key, nowMs);
     return false;
   };
-  const serve = (
-    protocol: StreamProtocol,
-    answer: (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>,
-  ): void => {
-    network.handle(protocol, async (stream) => {
-      for await (const request of stream.frames) {
-        if ((await answer(request, stream)) === 'malformed') {
-          network.penalize(stream.peer, MALFORMED_POINTS, `${protocol.name}: malformed request`);
-          stream.abort(new Error('malformed request'));
-          return;
-        }
-        break; // one request a stream
-      }
-      await stream.close();
-    });
-  };
+  const serve = (protocol: StreamProtocol, answer: Parameters<typeof serveRequests>[2]): void =>
+    serveRequests(network, protocol, answer);
 
   serve(MEMPOOL, async (request, stream) => {
     const asked = decodeMempoolRequest(request);

@@ -3,7 +3,7 @@ import { encodeEvidence } from '../../chain/codec.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
-import type { FrameStream, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import type { Network, PeerKey, StreamProtocol } from '../ports.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -19,6 +19,7 @@ import {
   STATUS,
   VOTES,
 } from './protocols.ts';
+import { serveRequests } from './serve-requests.ts';
 
 export interface ServeDeps {
   readonly network: Network;
@@ -31,29 +32,12 @@ export interface ServeDeps {
 
 /** Heights looked through for certificates per request, at most. */
 const MAX_CERTIFICATE_HEIGHTS = 1024;
-/** Points for a request that no honest node sends. */
-const MALFORMED_POINTS = 20;
 
 /** Registers all handlers. */
 export function serveSync(deps: ServeDeps): void {
   const { network } = deps;
-  const serve = (
-    protocol: StreamProtocol,
-    answer: (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>,
-  ): void => {
-    network.handle(protocol, async (stream) => {
-      for await (const request of stream.frames) {
-        const result = await answer(request, stream);
-        if (result === 'malformed') {
-          network.penalize(stream.peer, MALFORMED_POINTS, `${protocol.name}: malformed request`);
-          stream.abort(new Error('malformed request'));
-          return;
-        }
-        break; // one request a stream
-      }
-      await stream.close();
-    });
-  };
+  const serve = (protocol: StreamProtocol, answer: Parameters<typeof serveRequests>[2]): void =>
+    serveRequests(network, protocol, answer);
 
   serve(STATUS, async (request, stream) => {
     const status = messages.decodeStatus(request);
