@@ -5,6 +5,8 @@ export interface GossipParams {
   readonly D: number;
   readonly Dlo: number;
   readonly Dhi: number;
+  /** A GRAFT is refused when the mesh has so many: Dhi in gossipsub itself, more in the node. */
+  readonly Dmax: number;
   /** Mesh peers kept by score when there are too many. */
   readonly Dscore: number;
   /** Mesh peers that must be ones we dialled. */
@@ -36,6 +38,7 @@ export interface NodeGossipOptions {
   readonly D: number;
   readonly Dlo: number;
   readonly Dhi: number;
+  readonly Dmax: number;
   readonly Dout: number;
   readonly Dlazy: number;
   readonly floodPublish: boolean;
@@ -56,6 +59,7 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
     D: options.D,
     Dlo: options.Dlo,
     Dhi: options.Dhi,
+    Dmax: options.Dmax,
     Dscore: Math.min(options.Dlo, options.D),
     Dout: options.Dout,
     Dlazy: options.Dlazy,
@@ -78,7 +82,8 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
 export const PUBLIC_GOSSIP: GossipParams = gossipParamsOf({
   D: 4,
   Dlo: 3,
-  Dhi: 6,
+  Dhi: 8,
+  Dmax: 12,
   Dout: 2,
   Dlazy: 3,
   floodPublish: true,
@@ -93,7 +98,8 @@ export const PUBLIC_GOSSIP: GossipParams = gossipParamsOf({
 export const DEVNET_GOSSIP: GossipParams = gossipParamsOf({
   D: 3,
   Dlo: 2,
-  Dhi: 4,
+  Dhi: 6,
+  Dmax: 9,
   Dout: 1,
   Dlazy: 3,
   floodPublish: false,
@@ -112,6 +118,7 @@ export const V1_1_GOSSIP: GossipParams = {
   D: 6,
   Dlo: 4,
   Dhi: 12,
+  Dmax: 12,
   Dscore: 4,
   Dout: 2,
   Dlazy: 6,

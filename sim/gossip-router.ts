@@ -396,7 +396,7 @@ export class GossipRouter<P extends GossipPeer> {
     for (const topic of topics) {
       if (from.meshSinceMs[topic] !== NOT_IN_MESH) continue;
       const isBackedOff = now < from.backoffUntilMs[topic]!;
-      const isFull = this.#mesh[topic]!.length >= params.Dhi && !from.isOutbound;
+      const isFull = this.#mesh[topic]!.length >= params.Dmax && !from.isOutbound;
       if (isBackedOff || isFull || this.#isBelow(0, from, now)) {
         this.#backOff(from, topic, now);
         pruned.push(topic);

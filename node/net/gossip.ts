@@ -26,10 +26,14 @@ import { PrivateAddressSet } from './private-addresses.ts';
 import { topicName } from './topics.ts';
 
 export interface GossipOptions {
-  /** Mesh degree wanted, and the bounds within which it is left alone. D ≥ Dlo > Dout, Dhi ≥ D, Dout ≤ D/2. */
+  /**
+   * Mesh degree wanted, the bounds within which it is left alone, and where it refuses newcomers.
+   * D ≥ Dlo > Dout, Dmax ≥ Dhi ≥ D, Dout ≤ D/2. See `node/net/mesh-degrees.ts`.
+   */
   readonly D: number;
   readonly Dlo: number;
   readonly Dhi: number;
+  readonly Dmax: number;
   readonly Dout: number;
   /** Peers outside the mesh that hear IHAVE at a heartbeat; a quarter of them where that is more. */
   readonly Dlazy: number;
@@ -83,6 +87,8 @@ interface GossipRouter extends GossipSub {
   readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
   readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
   readonly score: { score(peer: PeerKey): number };
+  readonly opts: { Dhi: number };
+  handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
   readonly mcache: {
     readonly msgs: ReadonlyMap<
       string,
@@ -127,8 +133,8 @@ interface Queued {
  * Publishes, and hands in what arrives with the promise that nothing is forwarded before its verdict.
  *
  * Rationale, beyond gossipsub's own: it loses a message that is published before a peer's stream is up, without a
- * word; it answers IWANT with messages that have no verdict yet; and after a stream breaks, while the connection
- * lives, it never opens another. All three are handled here, at its heartbeat.
+ * word; it answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full
+ * mesh; and after a stream breaks, while the connection lives, it never opens another. All four are handled here.
  *
  * Bounds: unsettled messages per peer and in all, queued own messages by count and bytes. Messages wait at most
  * `messageTtlMs`.
@@ -170,6 +176,7 @@ export class Gossip {
   readonly service = (components: GossipSubComponents): GossipSub => {
     const router = gossipsub(this.#settings())(components) as GossipRouter;
     sendOnlySettled(router);
+    takeInUpTo(router, this.#deps.options.Dmax);
     this.#components = components;
     this.#router = router;
     return router;
@@ -512,5 +519,28 @@ function sendOnlySettled(router: GossipRouter): void {
     if (rpcBytes > 0 && rpcBytes + bytes > MAX_RPC_BYTES) return null;
     rpcBytes += bytes;
     return original(id, peer);
+  };
+}
+
+/**
+ * Makes room for newcomers: gossipsub refuses a GRAFT when the mesh has Dhi peers, and prunes when it has more. Here a
+ * GRAFT is refused at Dmax only, and the next heartbeat prunes.
+ *
+ * @throws Error when gossipsub is not as this file knows it
+ */
+function takeInUpTo(router: GossipRouter, Dmax: number): void {
+  const { opts } = router;
+  if (typeof router.handleGraft !== 'function' || typeof opts?.Dhi !== 'number') {
+    throw new Error('this version of gossipsub handles GRAFT in another way');
+  }
+  const original = router.handleGraft.bind(router);
+  router.handleGraft = (peer, graft) => {
+    const { Dhi } = opts;
+    opts.Dhi = Dmax;
+    try {
+      return original(peer, graft); // decides before it first awaits
+    } finally {
+      opts.Dhi = Dhi;
+    }
   };
 }

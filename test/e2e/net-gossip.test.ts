@@ -219,6 +219,31 @@ describe('the mesh', () => {
     }
   });
 
+  it('takes in a newcomer where every node has as many mesh peers as it wants', async () => {
+    const degrees = { D: 6, Dlo: 5, Dhi: 6, Dmax: 12, Dout: 0 };
+    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, ...degrees } };
+    const join = async (seed: number): Promise<TestNode> =>
+      node({ seed, options, bootstrap: running.map(addressOf) });
+    const areAllMeshed = (): boolean => running.every((a) => running.every((b) => a === b || meshed(a, b)));
+    for (let seed = 1; seed <= 6; seed += 1) await join(seed);
+    await until('five mesh peers each', areAllMeshed);
+    await join(7); // takes six, and is taken in by all
+    await until('six mesh peers each', areAllMeshed);
+    const meshOf = ({ network }: TestNode, kind: TopicKind): string[] =>
+      network.peers().flatMap(({ peer, mesh }) => (mesh.includes(kind) ? [peer] : []));
+    // Asked of the others: the newcomer counts whom it asked until it is refused.
+    const isTakenIn = ({ network }: TestNode): boolean =>
+      KINDS.every((kind) => running.some((other) => meshOf(other, kind).includes(network.self)));
+    const isWithinBounds = (one: TestNode): boolean => KINDS.every((kind) => meshOf(one, kind).length <= degrees.Dhi);
+    const newcomer = await join(8);
+    // It can be pruned by all who took it in; each lets it try again after the back-off.
+    const deadlineMs = 3 * DEVNET_NETWORK.gossip.pruneBackoffMs;
+    await until('the newcomer in the mesh', () => isTakenIn(newcomer) && running.every(isWithinBounds), deadlineMs);
+    expect(running).toHaveLength(8);
+    await running[0]!.network.publish('tx', bytesOf('hello'));
+    await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('hello')));
+  });
+
   it('a restarted peer is redialled and back in the mesh of every topic within 5 s', async () => {
     const a = await node({ seed: 1 });
     const first = await startNode({ seed: 2 });

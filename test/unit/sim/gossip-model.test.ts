@@ -104,6 +104,31 @@ describe('the mesh', () => {
     }
   });
 
+  it('takes in a newcomer where every node has as many mesh peers as it wants', async () => {
+    const degrees = { D: 6, Dlo: 6, Dhi: 6, Dout: 0, Dscore: 5 };
+    const newcomersMesh = async (Dmax: number): Promise<number> => {
+      const lab = await openGossipLab({
+        seed: 'newcomer',
+        nodes: 8,
+        gossip: { ...DEVNET_GOSSIP, ...degrees, Dmax },
+        link: FAST,
+        topology: (names) =>
+          names.slice(0, 6).flatMap((name, at) => names.slice(0, at).map((other) => [name, other] as const)),
+      });
+      const meshSizes = (): number[] => lab.names.map((name) => lab.hub.portOf(name)!.meshSize('tx'));
+      await lab.clock.run(20_000);
+      expect(meshSizes()).toEqual([5, 5, 5, 5, 5, 5, 0, 0]);
+      for (const other of lab.names.slice(0, 6)) lab.hub.link('n6', other); // each of seven now has six
+      await lab.clock.run(20_000);
+      expect(meshSizes()).toEqual([6, 6, 6, 6, 6, 6, 6, 0]);
+      for (const other of lab.names.slice(0, 7)) lab.hub.link('n7', other);
+      await lab.clock.run(20_000);
+      return meshSizes()[7]!;
+    };
+    expect(await newcomersMesh(10)).toBeGreaterThan(0);
+    expect(await newcomersMesh(degrees.Dhi)).toBe(0); // as gossipsub itself would have it
+  });
+
   it('a peer pruned is not grafted again before its back-off has ended', async () => {
     const params: GossipParams = { ...DEVNET_GOSSIP, D: 2, Dlo: 2, Dhi: 3, Dout: 0, Dscore: 1 };
     const lab = await openGossipLab({
