@@ -222,8 +222,7 @@ describe('the mesh', () => {
   it('takes in a newcomer where every node has as many mesh peers as it wants', async () => {
     const degrees = { D: 6, Dlo: 5, Dhi: 6, Dmax: 12, Dout: 0 };
     const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, ...degrees } };
-    const join = async (seed: number): Promise<TestNode> =>
-      node({ seed, options, bootstrap: running.map(addressOf) });
+    const join = async (seed: number): Promise<TestNode> => node({ seed, options, bootstrap: running.map(addressOf) });
     const areAllMeshed = (): boolean => running.every((a) => running.every((b) => a === b || meshed(a, b)));
     for (let seed = 1; seed <= 6; seed += 1) await join(seed);
     await until('five mesh peers each', areAllMeshed);
