@@ -1,7 +1,9 @@
 /** Blocks by gossip: from a compact block's bytes to the verdict on the full block, and what is fetched to get there. */
+
 import { nextBits } from '../chain/asert.ts';
 import { encodeBlock, makeHeader } from '../chain/codec.ts';
 import type { Genesis } from '../chain/genesis.ts';
+import { medianTime, recentTimestamps } from '../chain/median-time.ts';
 import { meetsTarget } from '../chain/target.ts';
 import { buildTemplate } from '../chain/template.ts';
 import type { Block, Tx } from '../chain/types.ts';
@@ -112,7 +114,7 @@ function mineBlock(fixture: NodeFixture, genesis: Genesis, candidates: readonly 
       { height: chain.tip.header.height, effectiveTimeMs: chain.tip.effectiveTimeMs },
       genesis.entry.effectiveTimeMs,
     ),
-    timestampMs: BigInt(Math.max(Date.now(), Number(chain.tree.medianTimePastMs(chain.tip.header.id)) + 1)),
+    timestampMs: BigInt(Math.max(Date.now(), Number(medianTime(recentTimestamps(chain.tree, chain.tip))) + 1)),
     miner: genesis.electorate[0]!,
     candidates,
     view: chain.accounts,

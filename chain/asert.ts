@@ -3,9 +3,8 @@
  * (https://documentation.cash/protocol/forks/2020-11-15-asert). The target depends only on how far the chain is
  * ahead of or behind its schedule, so it does not oscillate, whatever the hash rate does.
  */
-import type { ChainParams } from './params.ts';
+import { type ChainParams, MEDIAN_TIME_SPAN } from './params.ts';
 import { bitsToTarget, targetToBits } from './target.ts';
-import type { ChainEntry } from './types.ts';
 
 /** Times in any one unit; the Bitcoin Cash vectors use seconds. */
 export interface AsertInput {
@@ -65,15 +64,26 @@ export function nextBits(
 }
 
 /**
- * The chain clock at a block with `timestampMs`: its parent's plus the solve time, of which at most
- * `maxSolveTimeMs` counts (ADR 0003). A timestamp before the parent's counts negative, in full.
+ * The chain clock at a block with `timestampMs`: its parent's plus the time that the chain's latest timestamp moved on,
+ * of which at most `maxSolveTimeMs` counts (ADR 0003). The latest, not the last: whoever writes an early timestamp
+ * would move the clock back in full and, where the cap bites, the next honest block move it on in part.
+ *
+ * @param parentEffectiveTimeMs ms, the clock at the parent
+ * @param recentTimesMs ms since the epoch, of the parent and its ancestors, as `recentTimestamps` gives them
  */
 export function effectiveTimeMs(
   params: ChainParams,
-  parent: Pick<ChainEntry, 'effectiveTimeMs' | 'header'>,
+  parentEffectiveTimeMs: bigint,
+  recentTimesMs: readonly bigint[],
   timestampMs: bigint,
 ): bigint {
-  const solveTimeMs = timestampMs - parent.header.timestampMs;
+  const before = latestOf(recentTimesMs);
+  const after = latestOf([timestampMs, ...recentTimesMs.slice(0, MEDIAN_TIME_SPAN - 1)]);
+  const movedMs = after - before;
   const capMs = BigInt(params.maxSolveTimeMs);
-  return parent.effectiveTimeMs + (solveTimeMs < capMs ? solveTimeMs : capMs);
+  return parentEffectiveTimeMs + (movedMs < capMs ? movedMs : capMs);
+}
+
+function latestOf(times: readonly bigint[]): bigint {
+  return times.reduce((latest, time) => (time > latest ? time : latest));
 }

@@ -1,4 +1,3 @@
-import { MEDIAN_TIME_SPAN } from './params.ts';
 import type { BlockId, ChainEntry } from './types.ts';
 
 /** How to get from the current tip to another block. */
@@ -144,20 +143,6 @@ export class BlockTree {
     const ancestor = this.#nodes.get(ancestorId);
     const node = this.#nodes.get(id);
     return ancestor !== undefined && node !== undefined && this.#descends(ancestor, node);
-  }
-
-  /**
-   * Median timestamp, ms, of the last `MEDIAN_TIME_SPAN` blocks up to and including `id` (BLK-6, BIP113).
-   * Of an even number, near genesis, the upper middle, as Bitcoin does. Throws RangeError on an unknown id.
-   */
-  medianTimePastMs(id: BlockId): bigint {
-    const times: bigint[] = [];
-    let node: TreeNode | undefined = this.#node(id);
-    for (; node !== undefined && times.length < MEDIAN_TIME_SPAN; node = node.parent) {
-      times.push(node.entry.header.timestampMs);
-    }
-    times.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-    return times[times.length >> 1]!;
   }
 
   /**

@@ -1,4 +1,5 @@
 /** Checks a certificate with nothing but the genesis. Pure: no node, no clock, no network. */
+
 import { type Address, formatAddress } from '../crypto/address.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
 import { BlockTree } from './block-tree.ts';
@@ -11,6 +12,7 @@ import {
 import { type Dynasty, dynastyAfter, Electorates, quorumOf } from './electorate.ts';
 import type { Genesis } from './genesis.ts';
 import { areSupermajorities, type Tally, talliesOf } from './link-book.ts';
+import { recentTimestamps } from './median-time.ts';
 import type { BlockReason } from './reasons.ts';
 import type { BlockId, Certificate, Checkpoint } from './types.ts';
 import { checkHeader } from './validate/header.ts';
@@ -183,7 +185,7 @@ function treeOf(parts: CertificateParts, genesis: Genesis): BlockTree {
   for (const [i, header] of parts.headers.entries()) {
     const verdict = checkHeader(header, {
       parent,
-      medianTimePastMs: tree.medianTimePastMs(parent.header.id),
+      recentTimesMs: recentTimestamps(tree, parent),
       nowMs: header.timestampMs, // BLK-7 is between a block and a node's clock
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,

@@ -9,7 +9,7 @@ import { BlockTree } from '../chain/block-tree.ts';
 import { encodeBlock } from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
-import { medianTime, recentTimestamps } from '../chain/median-time.ts';
+import { recentTimestamps } from '../chain/median-time.ts';
 import type { BlockReason } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
 import type {
@@ -185,7 +185,7 @@ export class ChainService {
     const view = { get: (id: BlockId) => fresh.get(id) ?? this.tree.get(id) };
     return checkHeader(header, {
       parent,
-      medianTimePastMs: medianTime(recentTimestamps(view, parent)),
+      recentTimesMs: recentTimestamps(view, parent),
       nowMs: BigInt(Math.floor(clock.nowMs())),
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,

@@ -34,7 +34,7 @@ export function buildHistory(genesis: Genesis, count: number): readonly StoredBl
     const block = { header: makeHeader({ ...template.header, nonce }), coinbase: template.coinbase, txs: template.txs };
     const verdict = checkHeader(block.header, {
       parent,
-      medianTimePastMs: parent.header.timestampMs,
+      recentTimesMs: [parent.header.timestampMs], // each later than the one before
       nowMs: timestampMs,
       params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,

@@ -2,11 +2,13 @@
  * Miners without a network, in front of the rules they would bend: selfish mining against the real block tree and
  * fork choice, timestamps against the real header rules and difficulty. Times are drawn, as in the drawn solver.
  */
+
 import { nextBits } from '../chain/asert.ts';
 import { BlockTree } from '../chain/block-tree.ts';
 import { makeHeader } from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
+import { medianTime, recentTimestamps } from '../chain/median-time.ts';
 import { bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type { BlockId, ChainEntry } from '../chain/types.ts';
 import { checkHeader } from '../chain/validate/header.ts';
@@ -155,10 +157,14 @@ export interface TimestampResult {
 }
 
 const WARM_UP = 300;
+/** Beyond this many times the difficulty that is due the game is lost, and a nonce would take hours to find. */
+const RUNAWAY = 1_000;
 
 /**
  * Mines `blocks` with a constant hash rate of which `share` plays a game; every header passes the real rules as an
  * honest node of that time checks them.
+ *
+ * @throws Error where the difficulty runs away, or a header breaks a rule
  */
 export function mineWithTimestamps(
   rng: SeededRng,
@@ -179,8 +185,10 @@ export function mineWithTimestamps(
       { height: parent.header.height, effectiveTimeMs: parent.effectiveTimeMs },
       entry.effectiveTimeMs,
     );
+    if (needed(bits) > RUNAWAY * needed(params.initialBits)) throw new Error(`difficulty ran away at block ${found}`);
     nowMs += rng.exponential(needed(bits) / hashesPerMs);
-    const medianTimePastMs = tree.medianTimePastMs(parent.header.id);
+    const recentTimesMs = recentTimestamps(tree, parent);
+    const medianTimePastMs = medianTime(recentTimesMs);
     const isPlaying = rng.unit() < share;
     const now = BigInt(Math.floor(nowMs));
     const timestampMs = isPlaying ? played(game, found, medianTimePastMs, now, params.maxFutureMs) : now;
@@ -196,7 +204,7 @@ export function mineWithTimestamps(
     const { nonce } = grind(header.bytes, bitsToTarget(bits)!);
     const verdict = checkHeader(makeHeader({ ...header, nonce }), {
       parent,
-      medianTimePastMs,
+      recentTimesMs,
       nowMs: now,
       params,
       genesisEffectiveTimeMs: entry.effectiveTimeMs,

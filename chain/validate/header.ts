@@ -1,4 +1,5 @@
 import { effectiveTimeMs, nextBits } from '../asert.ts';
+import { medianTime } from '../median-time.ts';
 import type { ChainParams } from '../params.ts';
 import type { BlockReason } from '../reasons.ts';
 import { bitsToTarget, meetsTarget, workOfTarget } from '../target.ts';
@@ -8,8 +9,8 @@ import { accept, ignore, reject, type Verdict } from '../verdict.ts';
 /** What a header is checked against. */
 export interface HeaderContext {
   readonly parent: ChainEntry;
-  /** Median of the timestamps of the parent and its ancestors, up to MEDIAN_TIME_SPAN of them. */
-  readonly medianTimePastMs: bigint;
+  /** Timestamps of the parent and its ancestors, newest first, up to MEDIAN_TIME_SPAN of them: `recentTimestamps`. */
+  readonly recentTimesMs: readonly bigint[];
   /** The node's clock, ms since the epoch. */
   readonly nowMs: bigint;
   readonly params: ChainParams;
@@ -34,18 +35,18 @@ export function checkHeaderWork(header: Header, params: ChainParams): Verdict<He
  * ahead of our clock (BLK-7), which may be right by its miner's.
  */
 export function checkHeader(header: Header, context: HeaderContext): Verdict<Omit<ChainEntry, 'arrival'>, BlockReason> {
-  const { parent, params } = context;
+  const { parent, params, recentTimesMs } = context;
   if (header.parent !== parent.header.id) return ignore('block/unknown-parent'); // BLK-16
   if (header.height !== parent.header.height + 1n) return reject('block/wrong-height'); // BLK-4
   const position = { height: parent.header.height, effectiveTimeMs: parent.effectiveTimeMs };
   if (header.bits !== nextBits(params, position, context.genesisEffectiveTimeMs)) return reject('block/wrong-target'); // BLK-5
   const work = checkHeaderWork(header, params);
   if (work.kind !== 'accept') return work; // BLK-3
-  if (header.timestampMs <= context.medianTimePastMs) return reject('block/timestamp-too-old'); // BLK-6
+  if (header.timestampMs <= medianTime(recentTimesMs)) return reject('block/timestamp-too-old'); // BLK-6
   if (header.timestampMs > context.nowMs + BigInt(params.maxFutureMs)) return ignore('block/timestamp-too-new'); // BLK-7
   return accept({
     header,
     totalWork: parent.totalWork + workOfTarget(bitsToTarget(header.bits)!),
-    effectiveTimeMs: effectiveTimeMs(params, parent, header.timestampMs),
+    effectiveTimeMs: effectiveTimeMs(params, parent.effectiveTimeMs, recentTimesMs, header.timestampMs),
   });
 }

@@ -2,8 +2,10 @@
  * Mines on the tip. `continuous`: always; `interval`: one block, then a pause; `on-demand`: when asked; `off`: never.
  * A new tip abandons the search at once; new transactions are taken up at the next refresh.
  */
+
 import { nextBits } from '../../chain/asert.ts';
 import { makeHeader } from '../../chain/codec.ts';
+import { medianTime, recentTimestamps } from '../../chain/median-time.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import { buildTemplate } from '../../chain/template.ts';
 import type { Block, Checkpoint } from '../../chain/types.ts';
@@ -122,7 +124,7 @@ export class MiningService {
     const { chain, mempool, clock, events, solver, miner } = this.#deps;
     if (miner === undefined) throw new Error('mining needs an address to pay: set minerAddress or a voter key');
     const { genesis, tip } = chain;
-    const earliest = chain.tree.medianTimePastMs(tip.header.id) + 1n;
+    const earliest = medianTime(recentTimestamps(chain.tree, tip)) + 1n;
     const now = BigInt(Math.floor(clock.nowMs()));
     const template = buildTemplate({
       parent: tip,

@@ -4,9 +4,11 @@
  *
  * Memory: all headers, accounts and index entries, and the deltas above the lowest fork.
  */
+
 import { BlockTree } from '../../chain/block-tree.ts';
 import { blockIdFromBytes, blockIdToBytes, encodeBlock } from '../../chain/codec.ts';
 import type { Genesis } from '../../chain/genesis.ts';
+import { recentTimestamps } from '../../chain/median-time.ts';
 import { Accounts, BranchView, connectBlock } from '../../chain/state.ts';
 import type { Account, AccountView, BlockDelta, BlockId, ChainEntry, Header } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
@@ -151,7 +153,7 @@ class ChainExaminer {
       }
       const verdict = checkHeader(header, {
         parent,
-        medianTimePastMs: headers.medianTimePastMs(parent.header.id),
+        recentTimesMs: recentTimestamps(headers, parent),
         nowMs: header.timestampMs, // BLK-7 was for the moment it came
         params,
         genesisEffectiveTimeMs: entry.effectiveTimeMs,

@@ -1,6 +1,6 @@
 /** Checks a run of headers before their bodies are asked for. Pure. */
 import type { Genesis } from '../../chain/genesis.ts';
-import { type EntryView, medianTime, recentTimestamps } from '../../chain/median-time.ts';
+import { type EntryView, recentTimestamps } from '../../chain/median-time.ts';
 import { MEDIAN_TIME_SPAN } from '../../chain/params.ts';
 import type { BlockReason } from '../../chain/reasons.ts';
 import type { BlockId, ChainEntry, Header } from '../../chain/types.ts';
@@ -28,19 +28,19 @@ export function checkHeaderChain(
   let parent = view.get(first.parent);
   if (parent === undefined) return reject('block/unknown-parent');
   const fresh: ChainEntry[] = [];
-  let recentTimes = recentTimestamps(view, parent);
+  let recentTimesMs = recentTimestamps(view, parent);
   for (const header of headers) {
     if (header.parent !== parent.header.id) return reject('block/unknown-parent');
     const known: ChainEntry | undefined = fresh.length === 0 ? view.get(header.id) : undefined;
     if (known !== undefined) {
       parent = known;
-      recentTimes = recentTimestamps(view, parent);
+      recentTimesMs = recentTimestamps(view, parent);
       continue;
     }
     if (fresh.length === 0 && !continuesFinal(parent.header.id)) return ignore('block/conflicts-final');
     const verdict = checkHeader(header, {
       parent,
-      medianTimePastMs: medianTime(recentTimes),
+      recentTimesMs,
       nowMs,
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
@@ -48,7 +48,7 @@ export function checkHeaderChain(
     if (verdict.kind !== 'accept') return verdict;
     parent = { ...verdict.value, arrival: 0 };
     fresh.push(parent);
-    recentTimes = [header.timestampMs, ...recentTimes].slice(0, MEDIAN_TIME_SPAN);
+    recentTimesMs = [header.timestampMs, ...recentTimesMs].slice(0, MEDIAN_TIME_SPAN);
   }
   return accept(fresh);
 }

@@ -62,7 +62,7 @@ test.each([
 
 test.each(
   (['honest', 'earliest', 'latest', 'in-turns'] as const).flatMap((game) =>
-    [0.1, 0.25, 1 / 3].map((share): [TimestampGame, number] => [game, share]),
+    [0.1, 0.25, 1 / 3, 0.45].map((share): [TimestampGame, number] => [game, share]),
   ),
 )('timestamps %s by %d of the hash rate', (game, share) => {
   const genesis = createWorldGenesis(['a']);

@@ -49,7 +49,7 @@ function blockOn(genesis: Genesis, parent: ChainEntry, options: BranchOptions, t
     const entry = {
       header,
       totalWork: parent.totalWork + workOfTarget(bitsToTarget(bits)!),
-      effectiveTimeMs: effectiveTimeMs(params, parent, timestampMs),
+      effectiveTimeMs: effectiveTimeMs(params, parent.effectiveTimeMs, [parent.header.timestampMs], timestampMs),
       arrival: 0,
     };
     return { block: { header, coinbase, txs }, entry };

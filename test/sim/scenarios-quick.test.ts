@@ -89,3 +89,9 @@ test.each(['earliest', 'latest', 'in-turns'] as const)('a third of the miners pl
   expect(meanIntervalMs / genesis.params.blockTimeMs).toBeGreaterThan(0.9);
   expect(meanIntervalMs / genesis.params.blockTimeMs).toBeLessThan(1.1);
 });
+
+test.each([1, 2, 3])('45 miners of 100 with early timestamps do not drive up the difficulty, seed %d', (seed) => {
+  const game = { share: 0.45, game: 'earliest', blocks: 2_300 } as const;
+  const { difficulty } = mineWithTimestamps(createSeededRng(`${seed}`), createWorldGenesis(['a']), game);
+  expect(difficulty.highest).toBeLessThan(8);
+});

@@ -79,15 +79,21 @@ describe('nextBits', () => {
 });
 
 describe('effectiveTimeMs', () => {
-  const parent = { effectiveTimeMs: 700n, header: headerAt(1_000n) };
-
   it.each([
     ['in full below the cap', 1_500n, 1_200n],
     ['up to the cap', 1_000n + BigInt(params.maxSolveTimeMs), 700n + BigInt(params.maxSolveTimeMs)],
     ['not beyond the cap', 1n << 60n, 700n + BigInt(params.maxSolveTimeMs)],
-    ['negative in full', 100n, -200n],
+    ['before the parent’s as none', 100n, 700n],
   ])('counts a solve time %s', (_, timestampMs, expected) => {
-    expect(effectiveTimeMs(params, parent, timestampMs)).toBe(expected);
+    expect(effectiveTimeMs(params, 700n, [1_000n], timestampMs)).toBe(expected);
+  });
+
+  it('goes from the latest of the last eleven timestamps to the latest of eleven with the new one', () => {
+    expect(effectiveTimeMs(params, 700n, [1_000n, 1_400n, 900n], 1_300n)).toBe(700n);
+    expect(effectiveTimeMs(params, 700n, [1_000n, 1_400n, 900n], 1_500n)).toBe(800n);
+    // The latest falls out of the eleven: what it was ahead is taken back, and counted when it comes.
+    const recent = [...Array<bigint>(10).fill(1_000n), 9_000n];
+    expect(effectiveTimeMs(params, 700n, recent, 1_100n)).toBe(700n - 7_900n);
   });
 });
 
@@ -158,7 +164,7 @@ function simulation(seed: number): {
         const hashes = Number(workOfTarget(bitsToTarget(childBits)!));
         nowMs += (-Math.log(1 - unit()) * hashes) / hashesPerMs;
         const timestampMs = BigInt(Math.round(nowMs));
-        const effective = effectiveTimeMs(rules, tip, timestampMs);
+        const effective = effectiveTimeMs(rules, tip.effectiveTimeMs, [tip.header.timestampMs], timestampMs);
         tip = { header: headerAt(timestampMs, tip.header.height + 1n, childBits), effectiveTimeMs: effective };
       }
       return nowMs - startMs;

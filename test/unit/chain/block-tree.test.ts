@@ -41,7 +41,6 @@ describe('BlockTree', () => {
     expect(() => tree.add(wrong)).toThrow(/wrong height/);
     expect(() => tree.setTip(UNKNOWN)).toThrow(RangeError);
     expect(() => tree.planMove(UNKNOWN)).toThrow(RangeError);
-    expect(() => tree.medianTimePastMs(UNKNOWN)).toThrow(RangeError);
     expect(() => tree.leavesFrom(UNKNOWN)).toThrow(RangeError);
     expect(tree.get(UNKNOWN)).toBeUndefined();
     expect(tree.children(UNKNOWN)).toEqual([]);
@@ -92,22 +91,6 @@ describe('BlockTree', () => {
     expect(tree.leavesFrom(b[0]!.header.id)).toEqual([late]); // not a descendant of the last root
     expect(tree.leavesFrom(a[5]!.header.id)).toEqual([a[5]]);
     expect(new Set(tree.children(a[1]!.header.id))).toEqual(new Set([a[2], b[0]]));
-  });
-
-  test('BLK-6: the median time is that of the last 11 blocks, the upper middle of fewer', () => {
-    const genesis = genesisEntry(100n);
-    const times = [500n, 200n, 900n, 300n, 700n, 400n, 600n, 100n, 800n, 1000n, 1100n, 1200n];
-    const tree = new BlockTree([genesis]);
-    let top = genesis;
-    const medians = times.map((timestampMs) => {
-      top = childOf(top, { timestampMs });
-      tree.add(top);
-      return tree.medianTimePastMs(top.header.id);
-    });
-    expect(tree.medianTimePastMs(genesis.header.id)).toBe(100n);
-    expect(medians.slice(0, 3)).toEqual([500n, 200n, 500n]);
-    // The last eleven of twelve: 200 900 300 700 400 600 100 800 1000 1100 1200, sorted the sixth is 700.
-    expect(medians[11]).toBe(700n);
   });
 
   test('a locator is dense at the top, sparse below, and ends with genesis', () => {

@@ -44,7 +44,7 @@ export function minedChild(
   const header = mine({ txRoot: txRootOf(body, 0n, []), ...body }, meets);
   const verdict = checkHeader(header, {
     parent,
-    medianTimePastMs: 0n,
+    recentTimesMs: [parent.header.timestampMs],
     nowMs: header.timestampMs,
     params: genesis.params,
     genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,

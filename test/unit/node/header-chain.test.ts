@@ -29,7 +29,7 @@ function child(parent: ChainEntry, fields: Partial<HeaderBody> = {}, meets = tru
 function entryOf(header: Header, parent: ChainEntry): ChainEntry {
   const verdict = checkHeader(header, {
     parent,
-    medianTimePastMs: 0n,
+    recentTimesMs: [parent.header.timestampMs],
     nowMs: FAR,
     params: genesis.params,
     genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,

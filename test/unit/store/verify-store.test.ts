@@ -67,7 +67,12 @@ async function plantTip(db: Memory, parent: ChainEntry, block: Block): Promise<v
   const entry = {
     header,
     totalWork: parent.totalWork + workOfTarget(bitsToTarget(header.bits)!),
-    effectiveTimeMs: effectiveTimeMs(realGenesis.params, parent, header.timestampMs),
+    effectiveTimeMs: effectiveTimeMs(
+      realGenesis.params,
+      parent.effectiveTimeMs,
+      [parent.header.timestampMs],
+      header.timestampMs,
+    ),
     arrival: 100,
   };
   await seal(db, keys.entryKey(header.id), records.encodeEntry({ entry, sumChange: 0 }));
