@@ -1,5 +1,6 @@
 /** What a scenario expects at its end, checked against what happened. */
-import type { RunLog } from './run-log.ts';
+import type { Header } from '../chain/types.ts';
+import type { HeightSample, RunLog } from './run-log.ts';
 import { type Expectations, parseDuration, type Scenario } from './scenario.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import type { World } from './world.ts';
@@ -92,8 +93,8 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       const [from, to] = between.map(parseDuration) as [number, number];
       const within = log.samples.filter(({ atMs }) => atMs >= from && atMs <= to);
       const grown = nodes.select(selector).map((name) => {
-        const heights = within.flatMap(({ tip }) => tip.get(name) ?? []);
-        return heights.length === 0 ? 0 : heights.at(-1)! - heights[0]!;
+        const heights = within.flatMap(({ tip }) => tip.get(name)?.height ?? []);
+        return heights.length === 0 ? 0 : Number(heights.at(-1)! - heights[0]!);
       });
       return { passed: Math.min(...grown) >= by, detail: `by ${Math.min(...grown)} at least` };
     }),
@@ -196,7 +197,10 @@ function honestRunning({ world, nodes }: RunFacts) {
   return world.running.filter(({ name }) => names.has(name));
 }
 
-/** From when all have one tip again, how many blocks it took until something was agreed. */
+/**
+ * From when all are on one branch again, how many blocks it took until something was agreed that was not before. Of all that
+ * nodes report then the lowest: one that catches up by a run of blocks tells of the last only.
+ */
 function checkResumes(
   { after, heights, time, nodes: selector }: NonNullable<Expectations['resumesWithin']>,
   { log, nodes, scenario }: RunFacts,
@@ -204,18 +208,30 @@ function checkResumes(
   const afterMs = parseDuration(after);
   const limitMs = afterMs + parseDuration(time ?? scenario.duration);
   const names = new Set(selector === undefined ? nodes.honest.map(({ name }) => name) : nodes.select(selector));
-  const healed = log.samples.find(({ atMs, tip }) => {
-    const tips = [...tip].filter(([name]) => names.has(name)).map(([, height]) => height);
-    return atMs >= afterMs && tips.length > 0 && Math.max(...tips) - Math.min(...tips) <= 1;
-  });
-  const first = log.agreed.find(({ node, atMs }) => names.has(node) && atMs >= afterMs);
-  if (healed === undefined) return one(false, 'the heights never met');
-  const met = Math.max(...[...healed.tip].filter(([name]) => names.has(name)).map(([, height]) => height));
-  if (first === undefined || first.atMs > limitMs) return one(false, 'nothing was agreed');
+  const tipsOf = ({ tip }: HeightSample): Header[] =>
+    [...tip].flatMap(([name, header]) => (names.has(name) ? header : []));
+  const healed = log.samples.find((sample) => sample.atMs >= afterMs && areOneBranch(tipsOf(sample)));
+  const reports = log.agreed.filter(({ node }) => names.has(node));
+  const before = Math.max(0, ...reports.filter(({ atMs }) => atMs < afterMs).map(({ height }) => height));
+  const [first] = reports
+    .filter(({ atMs, height }) => atMs >= afterMs && atMs <= limitMs && height > before)
+    .sort((a, b) => a.height - b.height);
+  if (healed === undefined) return one(false, 'the chains never met');
+  const met = Math.max(...tipsOf(healed).map(({ height }) => Number(height)));
+  if (first === undefined) return one(false, 'nothing was agreed');
   return one(
     first.height <= met + heights,
     `agreed ${first.height} at ${(first.atMs / 1000).toFixed(1)} s; all were at ${met}`,
   );
+}
+
+/** One tip, or two of which one is the other's parent: a block is on its way. */
+function areOneBranch(tips: readonly Header[]): boolean {
+  const top = tips.reduce<Header | undefined>(
+    (best, tip) => (best && best.height >= tip.height ? best : tip),
+    undefined,
+  );
+  return top !== undefined && tips.every(({ id }) => id === top.id || id === top.parent);
 }
 
 function checkInterval({ within, after }: NonNullable<Expectations['blockInterval']>, facts: RunFacts) {
@@ -224,7 +240,8 @@ function checkInterval({ within, after }: NonNullable<Expectations['blockInterva
   const samples = facts.log.samples.filter(({ atMs }) => atMs >= parseDuration(after));
   const [first, last] = [samples[0], samples.at(-1)];
   if (best === undefined || first === undefined || last === undefined) return one(false, 'no blocks');
-  const blocks = Math.max(...last.tip.values()) - Math.max(...first.tip.values());
+  const highest = ({ tip }: HeightSample): number => Math.max(...[...tip.values()].map(({ height }) => Number(height)));
+  const blocks = highest(last) - highest(first);
   const intervalMs = (last.atMs - first.atMs) / blocks;
   const percent = 100 * (intervalMs / genesis.params.blockTimeMs - 1);
   return one(

@@ -1,6 +1,6 @@
 /** What happened in a run, as far as expectations and the report ask. */
 import { decodeVote } from '../chain/codec.ts';
-import type { BlockId, Vote } from '../chain/types.ts';
+import type { BlockId, Header, Vote } from '../chain/types.ts';
 import { contradiction } from '../chain/validate/vote.ts';
 import type { GrapevineNode } from '../node/compose.ts';
 import type { NetworkListener } from './scenario-network.ts';
@@ -11,7 +11,7 @@ import type { LogLine, SimNode } from './world.ts';
 export interface HeightSample {
   readonly atMs: number;
   /** By node; only those that ran. */
-  readonly tip: ReadonlyMap<string, number>;
+  readonly tip: ReadonlyMap<string, Header>;
   readonly final: ReadonlyMap<string, number>;
 }
 
@@ -144,7 +144,7 @@ export class RunLog implements NetworkListener {
   sample(running: readonly SimNode[]): void {
     this.samples.push({
       atMs: this.#clock.monotonicMs(),
-      tip: new Map(running.map((each) => [each.name, each.height])),
+      tip: new Map(running.map(({ name, node }) => [name, node.chain.tip.header])),
       final: new Map(running.map((each) => [each.name, each.finalHeight])),
     });
   }

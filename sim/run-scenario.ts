@@ -412,7 +412,7 @@ function paramsOf({ params }: Scenario): Partial<ChainParams> {
 }
 
 function summarise({ atMs, tip, final }: HeightSample): ScenarioReport['heights'][number] {
-  const heights = [...tip.values()];
+  const heights = [...tip.values()].map(({ height }) => Number(height));
   return {
     atMs: Math.round(atMs),
     lowest: heights.length === 0 ? 0 : Math.min(...heights),
