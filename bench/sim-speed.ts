@@ -61,7 +61,10 @@ async function measure(nodes: number): Promise<Record<string, number | string>> 
   const wallMs = performance.now() - wallBegin;
   const { first, received, sent } = world.hub.stats.sum();
   const tip = world.nodes[0]!;
-  let errors = 0;
+  let [errors, mined] = [0, 0];
+  for (let at = 0; at < TX_PER_SECOND; at++) {
+    mined += Number(tip.node.chain.accounts.get(world.transfer(at).from).nonce);
+  }
   for (const each of world.nodes) errors += await each.internalErrors();
   return {
     nodes,
@@ -78,7 +81,7 @@ async function measure(nodes: number): Promise<Record<string, number | string>> 
     timers: world.clock.fired - firedBefore,
     height: tip.height,
     final: tip.finalHeight,
-    'tx mined': Number(tip.node.chain.accounts.get(world.transfer(0).from).nonce),
+    'tx mined': mined,
     errors,
     'MiB rss': Math.round(process.memoryUsage().rss / 2 ** 20),
     trace: world.trace.hash().slice(0, 16),

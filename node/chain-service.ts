@@ -58,6 +58,10 @@ export interface ChainServiceDeps {
 
 /** Blocks and deltas kept in memory: a reorg of ordinary depth reads nothing from disk. */
 const RECENT_BLOCKS = 128;
+/** Transactions of those blocks, about a kilobyte each. */
+const RECENT_TXS = 16_384;
+/** Accounts in those deltas. */
+const RECENT_ACCOUNTS = 65_536;
 /** Blocks of a run are connected for so long before the event loop has its turn. */
 const SLICE_MS = 5;
 
@@ -81,8 +85,8 @@ export class ChainService {
   readonly bodiesFrom: bigint;
   readonly #deps: ChainServiceDeps;
   readonly #serial = new Serial();
-  readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS);
-  readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS);
+  readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS, { max: RECENT_TXS, of: ({ txs }) => txs.length });
+  readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS, { max: RECENT_ACCOUNTS, of: ({ after }) => after.size });
   /** Found good, and being written. */
   #writing: Block | undefined;
   readonly #goodBodies = new WeakSet<Block>();

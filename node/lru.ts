@@ -1,10 +1,21 @@
-/** A map that forgets what was used longest ago. Bounded by count. */
+/**
+ * A map that forgets what was used longest ago. Bounded by count, and by the sum of weights where values have one; the
+ * value that came last is kept whatever it weighs.
+ */
 export class Lru<K, V> {
   readonly #capacity: number;
+  readonly #maxWeight: number;
+  readonly #weightOf: (value: V) => number;
   readonly #map = new Map<K, V>();
+  #weight = 0;
 
-  constructor(capacity: number) {
+  constructor(
+    capacity: number,
+    weight: { readonly max: number; readonly of: (value: V) => number } = { max: 0, of: () => 0 },
+  ) {
     this.#capacity = capacity;
+    this.#maxWeight = weight.max;
+    this.#weightOf = weight.of;
   }
 
   get(key: K): V | undefined {
@@ -16,12 +27,18 @@ export class Lru<K, V> {
   }
 
   set(key: K, value: V): void {
-    this.#map.delete(key);
+    this.delete(key);
     this.#map.set(key, value);
-    if (this.#map.size > this.#capacity) this.#map.delete(this.#map.keys().next().value as K);
+    this.#weight += this.#weightOf(value);
+    while (this.#map.size > this.#capacity || (this.#weight > this.#maxWeight && this.#map.size > 1)) {
+      this.delete(this.#map.keys().next().value as K);
+    }
   }
 
   delete(key: K): void {
+    const value = this.#map.get(key);
+    if (value === undefined) return;
+    this.#weight -= this.#weightOf(value);
     this.#map.delete(key);
   }
 }

@@ -36,6 +36,21 @@ test('lru: forgets what was used longest ago', () => {
   expect(lru.get('d')).toBeUndefined();
 });
 
+test('lru: forgets by weight, but never what came last', () => {
+  const lru = new Lru<string, number>(3, { max: 10, of: (value) => value });
+  lru.set('a', 4);
+  lru.set('b', 4);
+  lru.set('b', 5); // takes the place of its former weight
+  expect([lru.get('a'), lru.get('b')]).toEqual([4, 5]);
+  lru.set('c', 6);
+  expect([lru.get('a'), lru.get('b'), lru.get('c')]).toEqual([undefined, undefined, 6]);
+  lru.set('d', 99);
+  expect([lru.get('c'), lru.get('d')]).toEqual([undefined, 99]);
+  lru.delete('d');
+  for (const key of ['e', 'f', 'g', 'h']) lru.set(key, 1);
+  expect(['e', 'f', 'g', 'h'].map((key) => lru.get(key))).toEqual([undefined, 1, 1, 1]);
+});
+
 test('serial: one at a time, in order of call, and a failure stops nobody', async () => {
   const serial = new Serial();
   const calls: string[] = [];
