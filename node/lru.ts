@@ -36,7 +36,7 @@ export class Lru<K, V> {
   }
 
   delete(key: K): void {
-    const value = this.#map.get(key);
+    const value = this.#map.size === 0 ? undefined : this.#map.get(key);
     if (value === undefined) return;
     this.#weight -= this.#weightOf(value);
     this.#map.delete(key);

@@ -16,7 +16,7 @@ export function planSync(local: LocalStatus, peers: ReadonlyMap<PeerKey, PeerSta
   let best: { readonly peer: PeerKey; readonly status: PeerStatus } | undefined;
   for (const [peer, status] of peers) {
     const wanted =
-      !local.knows(status.tip.id) && (status.agreed.height > local.agreed.height || status.totalWork > local.totalWork);
+      (status.agreed.height > local.agreed.height || status.totalWork > local.totalWork) && !local.knows(status.tip.id);
     if (wanted && (best === undefined || isAhead(status, best.status))) best = { peer, status };
   }
   if (best !== undefined) return { kind: 'blocks', peer: best.peer };
