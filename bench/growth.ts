@@ -1,122 +1,127 @@
 /**
- * How cost grows with the number of nodes: devnets of real processes under one steady load, all of whose nodes mine
- * nothing and vote. Prints a table for docs/PERFORMANCE.md. What an idle network costs in the same time is taken off
- * what a transaction costs, and told beside it.
+ * How cost grows with the number of nodes, on real processes and in the simulation: tables and a plot.
  *
- *     node bench/growth.ts [nodes, default 5,10,20,40] [seconds, default 20]
+ *     node bench/growth.ts [--live 5,10,20,40] [--simulated 100,1000,3000] [--seconds 20] [--into FILE --plot FILE]
+ *
+ * `--into` puts the tables between the marks `<!-- growth -->` and `<!-- /growth -->` of a document, `--plot` writes the
+ * SVG.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Writable } from 'node:stream';
-import { MIN_TX_BYTES } from '../chain/params.ts';
-import { loadSignatureBackend } from '../crypto/load-backend.ts';
-import { createSystemClock, createSystemRng } from '../node/adapters.ts';
-import { Devnet } from '../scripts/devnet/devnet.ts';
-import { openNetworkDir } from '../scripts/devnet/network-dir.ts';
-import { Screen } from '../scripts/devnet/screen.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { drawCharts, type Line } from '../sim/chart.ts';
+import { BLOCK_TIME_MS, type LiveRun, RATE, runLive } from './growth-live.ts';
+import { runSimulated, type SimRun } from './sim-run.ts';
 
-const RATE = 50;
-const BLOCK_TIME_MS = 4_000;
-const HASH_BUDGET = 0.001;
-const SETTLE_MS = 15_000;
-/** A transfer of the load: no more than its memo of 11 bytes beside the least. */
-const TX_BYTES = MIN_TX_BYTES + 11;
+const { values } = parseArgs({
+  options: {
+    live: { type: 'string', default: '5,10,20,40' },
+    simulated: { type: 'string', default: '100,1000,3000' },
+    seconds: { type: 'string', default: '20' },
+    into: { type: 'string' },
+    plot: { type: 'string' },
+  },
+});
+const numbers = (list: string): number[] => list.split(',').map(Number);
+const seconds = Number(values.seconds);
+/** The simulation starts cold: its code is compiled while it runs. */
+const SIM_SECONDS = 60;
 
-const clock = createSystemClock();
-const rng = createSystemRng();
-const forever = new AbortController().signal;
+const live: LiveRun[] = [];
+for (const nodes of numbers(values.live)) live.push(await runLive(nodes, seconds));
+const simulated: SimRun[] = [];
+for (const nodes of numbers(values.simulated)) simulated.push(await runSimulated(nodes, SIM_SECONDS));
 
-interface Sample {
-  readonly processorS: number;
-  readonly sentBytes: number;
-  readonly txs: number;
-  readonly txCopies: number;
-  readonly votes: number;
-  readonly residentMb: number;
+const tables = [...liveTable(live), '', ...simulatedTable(simulated)].join('\n');
+console.log(tables);
+if (values.into !== undefined) {
+  const marks = /(<!-- growth -->\n)[\s\S]*(<!-- \/growth -->)/;
+  const document = readFileSync(values.into, 'utf8');
+  if (!marks.test(document)) throw new Error(`${values.into} has no marks <!-- growth --> and <!-- /growth -->`);
+  writeFileSync(
+    values.into,
+    document.replace(marks, (_, begin: string, end: string) => `${begin}${tables}\n${end}`),
+  );
+}
+if (values.plot !== undefined) writeFileSync(values.plot, plot(live, simulated));
+
+function liveTable(runs: readonly LiveRun[]): string[] {
+  return [
+    `Live: every node votes, ${RATE} tx/s in all, a block every ${BLOCK_TIME_MS / 1000} s, ${seconds} s each.`,
+    '',
+    '| nodes | processor µs per delivered tx | bytes per delivered tx, of its size | copies per tx | votes counted a node and second | idle, thousandths of a core a node | memory a node, MiB | ready, ms |',
+    '|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...runs.map(
+      ({ nodes, txMicros, txBytes, txCopies, votesPerS, idleCores, residentMiB, readyMs }) =>
+        `| ${[
+          nodes,
+          txMicros.toFixed(0),
+          txBytes.toFixed(2),
+          txCopies.toFixed(2),
+          votesPerS.toFixed(1),
+          (1000 * idleCores).toFixed(1),
+          residentMiB.toFixed(0),
+          Math.round(readyMs),
+        ].join(' | ')} |`,
+    ),
+  ];
 }
 
-function sampleOf(texts: readonly string[]): Sample {
-  const sum = (pattern: RegExp): number =>
-    texts.reduce((all, text) => {
-      for (const [, value] of text.matchAll(pattern)) all += Number(value);
-      return all;
-    }, 0);
-  return {
-    processorS: sum(/^process_cpu_seconds_total (\S+)/gm),
-    sentBytes: sum(/^gossipsub_rpc_sent_bytes_total (\S+)/gm),
-    txs: sum(/^grapevine_verdicts_total\{kind="tx",verdict="accept",reason=""\} (\S+)/gm),
-    txCopies: sum(/^grapevine_gossip_tx_copies_total (\S+)/gm),
-    votes: sum(/^grapevine_verdicts_total\{kind="vote",verdict="accept",reason=""\} (\S+)/gm),
-    residentMb: sum(/^process_resident_memory_bytes (\S+)/gm) / texts.length / 2 ** 20,
-  };
+function simulatedTable(runs: readonly SimRun[]): string[] {
+  return [
+    `Simulated: 20 voters, 10 tx/s in all, a block every 10 s, ${SIM_SECONDS} virtual seconds each.`,
+    '',
+    '| nodes | processor µs per delivered message | bytes per delivered tx, of its size | copies per tx | copies per block | bytes per block and node | memory a node, MiB | processor s |',
+    '|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...runs.map(
+      ({ nodes, runS, deliveries, txBytes, txCopies, blockCopies, blockBytes, residentMiB }) =>
+        `| ${[
+          nodes,
+          ((runS * 1e6) / deliveries).toFixed(1),
+          txBytes.toFixed(2),
+          txCopies.toFixed(2),
+          blockCopies.toFixed(2),
+          blockBytes.toFixed(0),
+          (residentMiB / nodes).toFixed(2),
+          runS.toFixed(1),
+        ].join(' | ')} |`,
+    ),
+  ];
 }
 
-async function measure(nodes: number, seconds: number): Promise<readonly (string | number)[]> {
-  const path = await mkdtemp(join(tmpdir(), 'grapevine-growth-'));
-  const wanted = { nodes, blockTimeMs: BLOCK_TIME_MS };
-  const dir = await openNetworkDir({
-    path,
-    fresh: true,
-    wanted,
-    defaults: wanted,
-    hashBudget: HASH_BUDGET,
-    nowMs: clock.nowMs(),
+function plot(lives: readonly LiveRun[], sims: readonly SimRun[]): string {
+  const all = [...lives, ...sims].map(({ nodes }) => nodes);
+  const x = { xLabel: 'nodes', xLogFrom: Math.min(...all), xMax: Math.max(...all), marks: [] };
+  const line = <T extends { readonly nodes: number }>(
+    name: string,
+    color: string,
+    runs: readonly T[],
+    y: (run: T) => number,
+  ): Line => ({
+    name,
+    color,
+    points: runs.map((run) => ({ x: run.nodes, y: y(run) })),
   });
-  let devnet: Devnet | undefined;
-  try {
-    devnet = await Devnet.start({
-      dir,
-      basePort: 19_000,
-      hashBudget: HASH_BUDGET,
-      logLevel: 'warn',
-      nodeArgs: [],
-      clock,
-      rng,
-      screen: new Screen(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),
-      backend: (await loadSignatureBackend('auto')).backend,
-      ratePerS: RATE,
-      startedAtMs: clock.monotonicMs(),
-      signal: forever,
-    });
-    const readyMs = await devnet.untilReady(forever);
-    await clock.sleep(SETTLE_MS, forever);
-    const rested = sampleOf(await devnet.metrics());
-    await clock.sleep(seconds * 1_000, forever);
-    const before = sampleOf(await devnet.metrics());
-    const ending = new AbortController();
-    const load = devnet.traffic.run(RATE, ending.signal);
-    await clock.sleep(seconds * 1_000, forever);
-    ending.abort();
-    await load;
-    await clock.sleep(2_000, forever); // the last ones have arrived
-    const after = sampleOf(await devnet.metrics());
-    const delivered = after.txs - before.txs;
-    const span = (of: (sample: Sample) => number): number => of(after) - of(before);
-    // The load ran a little longer than the idle time, as it waited for its answers.
-    const idle = (of: (sample: Sample) => number): number => (of(before) - of(rested)) * (1 + 2 / seconds);
-    const idleVotes = idle(({ votes }) => votes);
-    return [
-      nodes,
-      readyMs,
-      ((before.processorS - rested.processorS) / seconds / nodes).toFixed(4),
-      (((span(({ processorS }) => processorS) - idle(({ processorS }) => processorS)) * 1e6) / delivered).toFixed(0),
-      ((span(({ sentBytes }) => sentBytes) - idle(({ sentBytes }) => sentBytes)) / delivered / TX_BYTES).toFixed(2),
-      (span(({ txCopies }) => txCopies) / delivered).toFixed(2),
-      (idleVotes / nodes / seconds).toFixed(1),
-      after.residentMb.toFixed(0),
-    ];
-  } finally {
-    await devnet?.stop();
-    await dir.release();
-    await rm(path, { recursive: true, force: true });
-  }
+  const chart = (title: string, yLabel: string, lines: readonly Line[]) => ({
+    ...x,
+    title,
+    yLabel,
+    yMax: Math.max(...lines.flatMap(({ points }) => points.map(({ y }) => y))) * 1.1,
+    lines,
+  });
+  const [blue, green, red] = ['#1f6feb', '#2da44e', '#cf222e'];
+  return drawCharts('How cost grows with the number of nodes', [
+    chart('Processor time', 'µs', [
+      line('a tx, live', blue, lives, ({ txMicros }) => txMicros),
+      line('a message, sim.', green, sims, ({ runS, deliveries }) => (runS * 1e6) / deliveries),
+    ]),
+    chart('Copies and bytes per delivered transaction', 'times', [
+      line('copies, live', blue, lives, ({ txCopies }) => txCopies),
+      line('bytes, live', red, lives, ({ txBytes }) => txBytes),
+      line('copies, sim.', green, sims, ({ txCopies }) => txCopies),
+    ]),
+    chart('An idle node, all of whose peers vote', 'thousandths of a core', [
+      line('live', blue, lives, ({ idleCores }) => 1000 * idleCores),
+      line('votes a second', red, lives, ({ votesPerS }) => votesPerS),
+    ]),
+  ]);
 }
-
-const sizes = (process.argv[2] ?? '5,10,20,40').split(',').map(Number);
-const seconds = Number(process.argv[3] ?? 20);
-console.log(
-  '| nodes | ready ms | idle, cores a node | processor µs per delivered tx | bytes sent per delivered tx, of its size | copies per delivered tx | votes a node and second, idle | resident MB a node |',
-);
-console.log('|---:|---:|---:|---:|---:|---:|---:|---:|');
-for (const nodes of sizes) console.log(`| ${(await measure(nodes, seconds)).join(' | ')} |`);

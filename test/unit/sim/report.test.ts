@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { axisTicks, plotReport } from '../../../sim/plot-report.ts';
+import { axisTicks } from '../../../sim/chart.ts';
+import { plotReport } from '../../../sim/plot-report.ts';
 import { runScenario } from '../../../sim/run-scenario.ts';
 import { parseScenario } from '../../../sim/scenario.ts';
 import { Spread } from '../../../sim/spread.ts';
