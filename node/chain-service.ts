@@ -86,7 +86,10 @@ export class ChainService {
   readonly #deps: ChainServiceDeps;
   readonly #serial = new Serial();
   readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS, { max: RECENT_TXS, of: ({ txs }) => txs.length });
-  readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS, { max: RECENT_ACCOUNTS, of: ({ after }) => after.size });
+  readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS, {
+    max: RECENT_ACCOUNTS,
+    of: ({ after }) => after.size,
+  });
   /** Found good, and being written. */
   #writing: Block | undefined;
   readonly #goodBodies = new WeakSet<Block>();

@@ -30,6 +30,7 @@ import {
 import type { OutcomeVerdict } from '../pipeline/outcome.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { exchange, PeerFault } from '../sync/requests.ts';
+import { MinedIds } from './mined-ids.ts';
 import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 import { serveMempool } from './serve-mempool.ts';
@@ -58,7 +59,9 @@ const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
 
 export class MempoolExchange {
   readonly #deps: MempoolExchangeDeps;
-  /** Mined, or another with its nonce was, on this branch. */
+  /** On this branch. */
+  readonly #mined = new MinedIds(UNWANTED_KEPT);
+  /** Another with its nonce was mined on this branch. */
   #spent = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** Peers give up at other times than we do: among them a transaction would stay for ever. */
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
@@ -85,8 +88,11 @@ export class MempoolExchange {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
         this.#refused = new Lru(UNWANTED_KEPT);
-        if (disconnected.length > 0) this.#spent = new Lru(UNWANTED_KEPT);
-        for (const { txs } of connected) for (const { id } of txs) this.#spent.set(shortTxId(id), true);
+        if (disconnected.length > 0) {
+          this.#spent = new Lru(UNWANTED_KEPT);
+          this.#mined.clear();
+        }
+        for (const { txs } of connected) this.#mined.add(txs);
       }),
       this.#deps.events.on('tx-dropped', ({ tx, reason }) => {
         if (reason === 'tx/expired') this.#expired.set(shortTxId(tx.id), true);
@@ -129,8 +135,11 @@ export class MempoolExchange {
   async #pull(peer: PeerKey, skip: number, nextMs: number): Promise<void> {
     const { mempool, metrics, receiveTxs, logger } = this.#deps;
     const offered = await this.#requestIds(peer, skip);
-    const isUnwanted = (id: ShortTxId): boolean =>
-      [this.#spent, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
+    let mined: ReadonlySet<ShortTxId> | undefined;
+    const isUnwanted = (id: ShortTxId): boolean => {
+      mined ??= this.#mined.shortIds();
+      return mined.has(id) || [this.#spent, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
+    };
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
     metrics.syncRequests.inc({ protocol: 'mempool', result: 'ok' });
     if (wanted.length === 0) {
