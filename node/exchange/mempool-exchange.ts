@@ -29,7 +29,7 @@ import {
 } from '../net/wire.ts';
 import type { OutcomeVerdict } from '../pipeline/outcome.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
-import { exchange, PeerFault } from '../sync/requests.ts';
+import { exchange, PeerFault } from '../requests/exchange.ts';
 import { MinedIds } from './mined-ids.ts';
 import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';

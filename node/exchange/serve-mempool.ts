@@ -11,7 +11,7 @@ import {
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
 import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
-import { serveRequests } from '../sync/serve-requests.ts';
+import { serveRequests } from '../requests/serve-requests.ts';
 import { idsToOffer, txsToGive } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 

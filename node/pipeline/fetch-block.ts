@@ -7,7 +7,8 @@ import type { Block, Header, Tx } from '../../chain/types.ts';
 import type { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
-import { FAULT_POINTS, PeerFault, requestBlockTxs, requestBodies } from '../sync/requests.ts';
+import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
+import { requestBlockTxs, requestBodies } from '../sync/requests.ts';
 
 /** A compact block and who sent it. */
 export interface BlockAnnouncement {

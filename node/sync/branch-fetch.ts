@@ -9,11 +9,12 @@ import type { ChainService } from '../chain-service.ts';
 import type { Metrics } from '../metrics.ts';
 import { groupByLink } from '../pipeline/ingest.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
+import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { MAX_HEADERS_PER_REQUEST } from './protocols.ts';
-import { FAULT_POINTS, PeerFault, requestHeaders, requestVotes } from './requests.ts';
+import { requestHeaders, requestVotes } from './requests.ts';
 
 export interface BranchFetchDeps {
   readonly network: Network;

@@ -10,8 +10,9 @@ import type { BlockReason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { PeerKey } from '../ports.ts';
+import { PeerFault, type RequestDeps } from '../requests/exchange.ts';
 import { MAX_BODIES_PER_REQUEST } from './protocols.ts';
-import { PeerFault, type RequestDeps, requestBodies } from './requests.ts';
+import { requestBodies } from './requests.ts';
 
 export interface DownloadDeps extends RequestDeps {
   readonly entries: readonly ChainEntry[];

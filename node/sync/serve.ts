@@ -4,6 +4,7 @@ import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
 import type { Network, PeerKey, StreamProtocol } from '../ports.ts';
+import { serveRequests } from '../requests/serve-requests.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -19,7 +20,6 @@ import {
   STATUS,
   VOTES,
 } from './protocols.ts';
-import { serveRequests } from './serve-requests.ts';
 
 export interface ServeDeps {
   readonly network: Network;

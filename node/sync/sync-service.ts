@@ -16,12 +16,13 @@ import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
+import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { planSync } from './plan-sync.ts';
 import { MAX_EVIDENCE_PER_REQUEST } from './protocols.ts';
-import { FAULT_POINTS, PeerFault, requestEvidence, requestStatus } from './requests.ts';
+import { requestEvidence, requestStatus } from './requests.ts';
 import { serveSync } from './serve.ts';
 
 export interface SyncServiceDeps {
