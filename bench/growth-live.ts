@@ -19,7 +19,7 @@ export const BLOCK_TIME_MS = 4_000;
 const HASH_BUDGET = 0.001;
 const SETTLE_MS = 15_000;
 /** A transfer of the load: no more than its memo of 11 bytes beside the least. */
-const TX_BYTES = MIN_TX_BYTES + 11;
+export const TX_BYTES = MIN_TX_BYTES + 11;
 
 const clock = createSystemClock();
 const rng = createSystemRng();

@@ -8,8 +8,9 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
 import { drawCharts, type Line } from '../sim/chart.ts';
-import { BLOCK_TIME_MS, type LiveRun, RATE, runLive } from './growth-live.ts';
+import { BLOCK_TIME_MS, type LiveRun, RATE, runLive, TX_BYTES } from './growth-live.ts';
 import { runSimulated, type SimRun } from './sim-run.ts';
 
 const { values } = parseArgs({
@@ -25,13 +26,17 @@ const numbers = (list: string): number[] => list.split(',').map(Number);
 const seconds = Number(values.seconds);
 /** The simulation starts cold: its code is compiled while it runs. */
 const SIM_SECONDS = 60;
+/** Mesh degree of open nets. */
+const OPEN_DEGREE = PUBLIC_NETWORK.gossip.D;
+/** Between checkpoints of a larger net. */
+const VOTE_INTERVAL_S = 10;
 
 const live: LiveRun[] = [];
 for (const nodes of numbers(values.live)) live.push(await runLive(nodes, seconds));
 const simulated: SimRun[] = [];
 for (const nodes of numbers(values.simulated)) simulated.push(await runSimulated(nodes, SIM_SECONDS));
 
-const tables = [...liveTable(live), '', ...simulatedTable(simulated)].join('\n');
+const tables = [...liveTable(live), '', ...simulatedTable(simulated), '', ...extrapolation(live)].join('\n');
 console.log(tables);
 if (values.into !== undefined) {
   const marks = /(<!-- growth -->\n)[\s\S]*(<!-- \/growth -->)/;
@@ -85,6 +90,38 @@ function simulatedTable(runs: readonly SimRun[]): string[] {
           runS.toFixed(1),
         ].join(' | ')} |`,
     ),
+  ];
+}
+
+/** What a node would take in larger nets, from the live figures: those of the largest net, and the slope of votes. */
+function extrapolation(runs: readonly LiveRun[]): string[] {
+  const [first, last] = [runs[0], runs.at(-1)];
+  if (first === undefined || last === undefined || last.votesPerS <= first.votesPerS) return [];
+  const voteMicros = (1e6 * (last.idleCores - first.idleCores)) / (last.votesPerS - first.votesPerS);
+  const load = 100;
+  const percent = (micros: number): string => (micros / 1e4).toFixed(micros < 1e5 ? 1 : 0);
+  const row = (nodes: number): string => {
+    const hops = Math.ceil(Math.log(nodes) / Math.log(OPEN_DEGREE - 1)) + 1;
+    const kilobytes = (load * TX_BYTES * last.txBytes) / 1000;
+    const votes = (voters: number): string => percent((voters * voteMicros) / VOTE_INTERVAL_S);
+    return `| ${[
+      nodes.toLocaleString('en'),
+      hops,
+      percent(load * last.txMicros),
+      kilobytes.toFixed(0),
+      votes(20),
+      votes(1_000),
+      votes(nodes),
+    ].join(' | ')} |`;
+  };
+  return [
+    `Larger nets, by arithmetic: ${load} tx/s at ${last.txMicros.toFixed(0)} µs and ${last.txBytes.toFixed(2)} times` +
+      ` ${TX_BYTES} bytes each; a vote costs each node ${voteMicros.toFixed(0)} µs, the slope of the idle share over` +
+      ` votes counted; a checkpoint each ${VOTE_INTERVAL_S} s; hops ⌈log_${OPEN_DEGREE - 1} N⌉ + 1. Shares are % of one core.`,
+    '',
+    '| nodes | hops p99 at most | transactions, % | transactions, kB/s sent | votes of 20, % | of 1,000, % | of all nodes, % |',
+    '|---:|---:|---:|---:|---:|---:|---:|',
+    ...[1_000, 10_000, 100_000].map(row),
   ];
 }
 

@@ -60,9 +60,13 @@ export class BranchFetch {
   /**
    * The headers of a branch from `peer`, the bodies from everybody, then the votes. Bodies are asked for only when the
    * headers have proved more work than our tip has, or the peer proves that more than two thirds agreed one of them.
+   * Where we have the block that the peer says is agreed, and lack its children only, the votes come first: they decide
+   * between branches, and no header that is still to come would be the one they agree.
    */
   async fetch(peer: PeerKey, status: PeerStatus): Promise<boolean> {
-    const { chain, logger } = this.#deps;
+    const { chain, agreement, logger } = this.#deps;
+    const isHigher = status.agreed.height > agreement.agreement.bestAgreed.height;
+    if (isHigher && chain.tree.get(status.agreed.id) !== undefined && (await this.fetchVotes(peer))) return true;
     const entries = await this.#fetchHeaders(peer);
     const last = entries.at(-1);
     if (last === undefined) return false;

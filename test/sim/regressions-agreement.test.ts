@@ -40,6 +40,7 @@ async function startLiar(
   world: World,
   side: readonly BuiltBlock[],
   answer: readonly Vote[],
+  tip: BuiltBlock = side[1]!,
 ): Promise<ReturnType<typeof startHostilePeer>> {
   const sendVotes: Answer = async (_request, stream) => {
     await stream.send(messages.encodeVotesChunk(answer.map(({ bytes }) => bytes)));
@@ -48,8 +49,9 @@ async function startLiar(
   const [agreed, final] = [side[1]!, side[0]!].map(({ entry }) => checkpointOf(entry));
   const answers = new Map<StreamProtocol, Answer>(
     liarAnswers({
-      status: () => statusLike(world.node('a'), { tip: agreed!, totalWork: 1n, agreed: agreed!, final: final! }),
-      headers: () => [],
+      status: () =>
+        statusLike(world.node('a'), { tip: checkpointOf(tip.entry), totalWork: 1n, agreed: agreed!, final: final! }),
+      headers: () => (tip === side[1] ? [] : [tip.block.header]),
       bodies: async (_request, stream) => stream.close(),
     }),
   );
@@ -95,6 +97,18 @@ test('FORK-2: the same votes by three of four electors are proof enough, so that
   await world.untilFinal(1, 10_000, ['a']);
   expect(world.node('a').agreedHeight).toBe(2);
   expect(world.node('a').tipId).toBe(side[1]!.block.header.id);
+  await expectHealthy(world);
+});
+
+test('FORK-2: votes for a block that a node has already are asked for, whatever less work the peer has built on it', async () => {
+  const world = openWithElectors();
+  const { side } = await growBranches(world);
+  const path = [world.genesis.entry, ...side.map(({ entry }) => entry)];
+  const [further] = branchOn(world.genesis, side[1]!.entry, 1, { miner: 'side' });
+  const votes = votesFor(world.genesis, ['v1', 'v2', 'v3'], path);
+  await startLiar(world, side, votes, further);
+  await world.untilFinal(1, 10_000, ['a']);
+  expect(world.node('a').agreedHeight).toBe(2);
   await expectHealthy(world);
 });
 
