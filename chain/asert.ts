@@ -64,9 +64,10 @@ export function nextBits(
 }
 
 /**
- * The chain clock at a block with `timestampMs`: its parent's plus the time that the chain's latest timestamp moved on,
- * of which at most `maxSolveTimeMs` counts (ADR 0003). The latest, not the last: whoever writes an early timestamp
- * would move the clock back in full and, where the cap bites, the next honest block move it on in part.
+ * The chain clock at a block with `timestampMs`: its parent's plus the time by which the chain's latest timestamp moved,
+ * of which at most `maxSolveTimeMs` counts either way (ADR 0003). The latest, not the last: an early timestamp would
+ * move the clock back by more than the next honest block, which the cap may hold, moves it on. And either way: where the
+ * cap has held a step on, the step back, when that timestamp leaves the window, must not count in full.
  *
  * @param parentEffectiveTimeMs ms, the clock at the parent
  * @param recentTimesMs ms since the epoch, of the parent and its ancestors, as `recentTimestamps` gives them
@@ -81,7 +82,8 @@ export function effectiveTimeMs(
   const after = latestOf([timestampMs, ...recentTimesMs.slice(0, MEDIAN_TIME_SPAN - 1)]);
   const movedMs = after - before;
   const capMs = BigInt(params.maxSolveTimeMs);
-  return parentEffectiveTimeMs + (movedMs < capMs ? movedMs : capMs);
+  if (movedMs > capMs) return parentEffectiveTimeMs + capMs;
+  return parentEffectiveTimeMs + (movedMs < -capMs ? -capMs : movedMs);
 }
 
 function latestOf(times: readonly bigint[]): bigint {

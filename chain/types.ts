@@ -113,7 +113,7 @@ export interface ChainEntry {
   readonly header: Header;
   /** Sum of the work of all blocks from genesis to this one. */
   readonly totalWork: bigint;
-  /** Chain clock: sum of solve times, each capped at `maxSolveTimeMs`; ASERT's time (ADR 0003). */
+  /** The chain clock, what ASERT takes for time: see `effectiveTimeMs` in chain/asert.ts (ADR 0003). */
   readonly effectiveTimeMs: bigint;
   /** Order of arrival at this node: the last tie-breaker of the fork choice. */
   readonly arrival: number;

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { asertTarget, effectiveTimeMs, nextBits } from '../../../chain/asert.ts';
 import { makeHeader, ZERO_ADDRESS, ZERO_BLOCK_ID } from '../../../chain/codec.ts';
 import { genesisDoc, parseGenesis } from '../../../chain/genesis.ts';
-import type { ChainParams } from '../../../chain/params.ts';
+import { medianTime } from '../../../chain/median-time.ts';
+import { type ChainParams, MEDIAN_TIME_SPAN } from '../../../chain/params.ts';
 import { bitsToTarget, targetToBits, workOfTarget } from '../../../chain/target.ts';
 import type { ChainEntry } from '../../../chain/types.ts';
 
@@ -95,6 +96,12 @@ describe('effectiveTimeMs', () => {
     const recent = [...Array<bigint>(10).fill(1_000n), 9_000n];
     expect(effectiveTimeMs(params, 700n, recent, 1_100n)).toBe(700n - 7_900n);
   });
+
+  it('takes back no more than the cap let on', () => {
+    const capMs = BigInt(params.maxSolveTimeMs);
+    const recent = [...Array<bigint>(10).fill(1_000n), 1_000n + 10n * capMs];
+    expect(effectiveTimeMs(params, 700n, recent, 1_100n)).toBe(700n - capMs);
+  });
 });
 
 describe('difficulty over time', () => {
@@ -131,23 +138,61 @@ describe('difficulty over time', () => {
   });
 });
 
+describe('difficulty against clocks', () => {
+  const dueAfter = (chain: Simulation): number =>
+    Number((bitsToTarget(params.initialBits)! << 16n) / chain.target()) / 65_536;
+
+  it.each([
+    ['ten minutes', 600_000],
+    ['an hour', 3_600_000],
+    ['a day', 86_400_000],
+  ])('one block %s ahead, as a host whose clock jumps and is set back would write, changes little', (_, aheadMs) => {
+    const chain = simulation(11);
+    chain.run(300, 80);
+    chain.add(aheadMs);
+    chain.run(12, 80);
+    expect(dueAfter(chain)).toBeGreaterThan(0.25);
+    expect(dueAfter(chain)).toBeLessThan(4);
+  });
+
+  it('eleven blocks with the earliest timestamps after a night’s pause change little', () => {
+    const chain = simulation(12);
+    chain.run(300, 80);
+    chain.pause(8 * 3_600_000);
+    chain.add(0);
+    for (let i = 0; i < 11; i++) chain.add('earliest');
+    expect(dueAfter(chain)).toBeGreaterThan(0.25);
+    expect(dueAfter(chain)).toBeLessThan(4);
+  });
+});
+
 function headerAt(timestampMs: bigint, height = 0n, bits = params.initialBits): ChainEntry['header'] {
   const txRoot = new Uint8Array(32);
   return makeHeader({ height, parent: ZERO_BLOCK_ID, txRoot, timestampMs, bits, miner: ZERO_ADDRESS, nonce: 0n });
 }
 
 /** Blocks at exponential solve times, as proof of work gives them, from a seeded generator. */
-function simulation(seed: number): {
+interface Simulation {
   readonly tip: Pick<ChainEntry, 'header' | 'effectiveTimeMs'>;
   target(): bigint;
   pause(ms: number): void;
+  /** A block at once, with a timestamp that far from now, or the earliest there may be. */
+  add(timestamp: number | 'earliest'): void;
   run(blocks: number, hashesPerMs: number): number;
-} {
+}
+
+function simulation(seed: number): Simulation {
   const unit = mulberry32(seed);
   let nowMs = 0;
   let tip = { header: headerAt(0n), effectiveTimeMs: 0n };
+  let recent: readonly bigint[] = [0n];
   const rules: ChainParams = params;
   const bits = (): number => nextBits(rules, { height: tip.header.height, effectiveTimeMs: tip.effectiveTimeMs }, 0n);
+  const append = (timestampMs: bigint): void => {
+    const effective = effectiveTimeMs(rules, tip.effectiveTimeMs, recent, timestampMs);
+    tip = { header: headerAt(timestampMs, tip.header.height + 1n, bits()), effectiveTimeMs: effective };
+    recent = [timestampMs, ...recent].slice(0, MEDIAN_TIME_SPAN);
+  };
   return {
     get tip() {
       return tip;
@@ -156,6 +201,8 @@ function simulation(seed: number): {
     pause: (ms) => {
       nowMs += ms;
     },
+    add: (timestamp) =>
+      append(timestamp === 'earliest' ? medianTime(recent) + 1n : BigInt(Math.round(nowMs)) + BigInt(timestamp)),
     /** Returns the time it took, ms. */
     run: (blocks, hashesPerMs) => {
       const startMs = nowMs;
@@ -163,9 +210,7 @@ function simulation(seed: number): {
         const childBits = bits();
         const hashes = Number(workOfTarget(bitsToTarget(childBits)!));
         nowMs += (-Math.log(1 - unit()) * hashes) / hashesPerMs;
-        const timestampMs = BigInt(Math.round(nowMs));
-        const effective = effectiveTimeMs(rules, tip.effectiveTimeMs, [tip.header.timestampMs], timestampMs);
-        tip = { header: headerAt(timestampMs, tip.header.height + 1n, childBits), effectiveTimeMs: effective };
+        append(BigInt(Math.round(nowMs)));
       }
       return nowMs - startMs;
     },
