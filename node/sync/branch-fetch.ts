@@ -65,13 +65,20 @@ export class BranchFetch {
    */
   async fetch(peer: PeerKey, status: PeerStatus): Promise<boolean> {
     const { chain, agreement, logger } = this.#deps;
-    const isHigher = status.agreed.height > agreement.agreement.bestAgreed.height;
-    if (isHigher && chain.tree.get(status.agreed.id) !== undefined && (await this.fetchVotes(peer))) return true;
+    const rules = agreement.agreement;
+    const isHigher = status.agreed.height > rules.bestAgreed.height;
+    if (isHigher && chain.tree.get(status.agreed.id)?.header.height === status.agreed.height) {
+      await this.fetchVotes(peer);
+      // What others proved meanwhile is not this peer's merit.
+      if (rules.isAgreed(status.agreed.id)) return true;
+    }
     const entries = await this.#fetchHeaders(peer);
     const last = entries.at(-1);
     if (last === undefined) return false;
     if (last.totalWork <= chain.tip.totalWork && !(await this.#provesAgreement(peer, status, entries))) {
       logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
+      // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
+      if (isHigher) await this.fetchVotes(peer);
       return false;
     }
     this.#remaining = entries.length;
