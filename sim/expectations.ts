@@ -197,14 +197,21 @@ function honestRunning({ world, nodes }: RunFacts) {
   return world.running.filter(({ name }) => names.has(name));
 }
 
+/** Longest time from the heal until all are on one branch: status swaps, and a download. */
+const MEET_MS = 30_000;
+/** Reports of what was agreed at one time come within this of each other. */
+const REPORTS_MS = 2_000;
+
 /**
- * From when all are on one branch again, how many blocks it took until something was agreed that was not before. Of all that
- * nodes report then the lowest: one that catches up by a run of blocks tells of the last only.
+ * From when all are on one branch again, how many blocks it took until something was agreed that was not before; and each
+ * node that runs at the end must have agreed something new. Of what nodes report at first the lowest counts: one that
+ * catches up by a run of blocks tells of the last only.
  */
 function checkResumes(
   { after, heights, time, nodes: selector }: NonNullable<Expectations['resumesWithin']>,
-  { log, nodes, scenario }: RunFacts,
+  facts: RunFacts,
 ) {
+  const { log, nodes, scenario } = facts;
   const afterMs = parseDuration(after);
   const limitMs = afterMs + parseDuration(time ?? scenario.duration);
   const names = new Set(selector === undefined ? nodes.honest.map(({ name }) => name) : nodes.select(selector));
@@ -213,12 +220,16 @@ function checkResumes(
   const healed = log.samples.find((sample) => sample.atMs >= afterMs && areOneBranch(tipsOf(sample)));
   const reports = log.agreed.filter(({ node }) => names.has(node));
   const before = Math.max(0, ...reports.filter(({ atMs }) => atMs < afterMs).map(({ height }) => height));
-  const [first] = reports
-    .filter(({ atMs, height }) => atMs >= afterMs && atMs <= limitMs && height > before)
-    .sort((a, b) => a.height - b.height);
-  if (healed === undefined) return one(false, 'the chains never met');
+  const fresh = reports.filter(({ atMs, height }) => atMs >= afterMs && atMs <= limitMs && height > before);
+  const [earliest] = fresh;
+  if (healed === undefined || healed.atMs > afterMs + MEET_MS) return one(false, 'the chains did not meet');
   const met = Math.max(...tipsOf(healed).map(({ height }) => Number(height)));
-  if (first === undefined) return one(false, 'nothing was agreed');
+  if (earliest === undefined) return one(false, 'nothing was agreed');
+  const silent = honestRunning(facts).filter(({ name }) => names.has(name) && !fresh.some(({ node }) => node === name));
+  if (silent.length > 0) return one(false, `${silent.map(({ name }) => name).join(', ')} agreed nothing new`);
+  const [first = earliest] = fresh
+    .filter(({ atMs }) => atMs <= earliest.atMs + REPORTS_MS)
+    .sort((a, b) => a.height - b.height);
   return one(
     first.height <= met + heights,
     `agreed ${first.height} at ${(first.atMs / 1000).toFixed(1)} s; all were at ${met}`,
