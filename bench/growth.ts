@@ -6,12 +6,13 @@
  * `--into` puts the tables between the marks `<!-- growth -->` and `<!-- /growth -->` of a document, `--plot` writes the
  * SVG.
  */
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
 import { drawCharts, type Line } from '../sim/chart.ts';
 import { BLOCK_TIME_MS, type LiveRun, RATE, runLive, TX_BYTES } from './growth-live.ts';
-import { runSimulated, type SimRun } from './sim-run.ts';
+import type { SimRun } from './sim-run.ts';
 
 const { values } = parseArgs({
   options: {
@@ -31,20 +32,28 @@ const OPEN_DEGREE = PUBLIC_NETWORK.gossip.D;
 /** Between checkpoints of a larger net. */
 const VOTE_INTERVAL_S = 10;
 
+const MARKS = /(<!-- growth -->\n)[\s\S]*(<!-- \/growth -->)/;
+if (values.into !== undefined && !MARKS.test(readFileSync(values.into, 'utf8'))) {
+  throw new Error(`${values.into} has no marks <!-- growth --> and <!-- /growth -->`);
+}
+
 const live: LiveRun[] = [];
 for (const nodes of numbers(values.live)) live.push(await runLive(nodes, seconds));
-const simulated: SimRun[] = [];
-for (const nodes of numbers(values.simulated)) simulated.push(await runSimulated(nodes, SIM_SECONDS));
+// Each in a process of its own: what an earlier world left behind would count as memory of the next.
+const simulated = numbers(values.simulated).map((nodes): SimRun => {
+  const code = `import { runSimulated } from ${JSON.stringify(new URL('./sim-run.ts', import.meta.url).href)};
+    console.log(JSON.stringify(await runSimulated(${nodes}, ${SIM_SECONDS})));`;
+  const out = execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+  return JSON.parse(out) as SimRun;
+});
 
-const tables = [...liveTable(live), '', ...simulatedTable(simulated), '', ...extrapolation(live)].join('\n');
+const tables = [...liveTable(live), '', ...simulatedTable(simulated), '', ...extrapolation(live, simulated)].join('\n');
 console.log(tables);
 if (values.into !== undefined) {
-  const marks = /(<!-- growth -->\n)[\s\S]*(<!-- \/growth -->)/;
   const document = readFileSync(values.into, 'utf8');
-  if (!marks.test(document)) throw new Error(`${values.into} has no marks <!-- growth --> and <!-- /growth -->`);
   writeFileSync(
     values.into,
-    document.replace(marks, (_, begin: string, end: string) => `${begin}${tables}\n${end}`),
+    document.replace(MARKS, (_, begin: string, end: string) => `${begin}${tables}\n${end}`),
   );
 }
 if (values.plot !== undefined) writeFileSync(values.plot, plot(live, simulated));
@@ -75,7 +84,7 @@ function simulatedTable(runs: readonly SimRun[]): string[] {
   return [
     `Simulated: 20 voters, 10 tx/s in all, a block every 10 s, ${SIM_SECONDS} virtual seconds each.`,
     '',
-    '| nodes | processor µs per delivered message | bytes per delivered tx, of its size | copies per tx | copies per block | bytes per block and node | memory a node, MiB | processor s |',
+    '| nodes | processor µs per delivered message | bytes per delivered tx, of its size | copies per tx message | copies per block | bytes per block and node | memory a node, MiB | processor s |',
     '|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...runs.map(
       ({ nodes, runS, deliveries, txBytes, txCopies, blockCopies, blockBytes, residentMiB }) =>
@@ -93,21 +102,25 @@ function simulatedTable(runs: readonly SimRun[]): string[] {
   ];
 }
 
-/** What a node would take in larger nets, from the live figures: those of the largest net, and the slope of votes. */
-function extrapolation(runs: readonly LiveRun[]): string[] {
-  const [first, last] = [runs[0], runs.at(-1)];
-  if (first === undefined || last === undefined || last.votesPerS <= first.votesPerS) return [];
+/**
+ * What a node would take in larger nets: the live figures of the largest net, times the copies of an open mesh over those
+ * of the devnet's, as most of a transaction's cost is its copies; and the slope of the idle share over votes.
+ */
+function extrapolation(runs: readonly LiveRun[], sims: readonly SimRun[]): string[] {
+  const [first, last, open] = [runs[0], runs.at(-1), sims.at(-1)];
+  if (first === undefined || last === undefined || open === undefined || last.votesPerS <= first.votesPerS) return [];
+  const thicker = open.txCopies / last.txCopies;
   const voteMicros = (1e6 * (last.idleCores - first.idleCores)) / (last.votesPerS - first.votesPerS);
   const load = 100;
   const percent = (micros: number): string => (micros / 1e4).toFixed(micros < 1e5 ? 1 : 0);
   const row = (nodes: number): string => {
     const hops = Math.ceil(Math.log(nodes) / Math.log(OPEN_DEGREE - 1)) + 1;
-    const kilobytes = (load * TX_BYTES * last.txBytes) / 1000;
+    const kilobytes = (load * TX_BYTES * last.txBytes * thicker) / 1000;
     const votes = (voters: number): string => percent((voters * voteMicros) / VOTE_INTERVAL_S);
     return `| ${[
       nodes.toLocaleString('en'),
       hops,
-      percent(load * last.txMicros),
+      percent(load * last.txMicros * thicker),
       kilobytes.toFixed(0),
       votes(20),
       votes(1_000),
@@ -116,8 +129,9 @@ function extrapolation(runs: readonly LiveRun[]): string[] {
   };
   return [
     `Larger nets, by arithmetic: ${load} tx/s at ${last.txMicros.toFixed(0)} µs and ${last.txBytes.toFixed(2)} times` +
-      ` ${TX_BYTES} bytes each; a vote costs each node ${voteMicros.toFixed(0)} µs, the slope of the idle share over` +
-      ` votes counted; a checkpoint each ${VOTE_INTERVAL_S} s; hops ⌈log_${OPEN_DEGREE - 1} N⌉ + 1. Shares are % of one core.`,
+      ` ${TX_BYTES} bytes each, times ${thicker.toFixed(2)} for the copies of an open mesh; a vote costs each node` +
+      ` ${voteMicros.toFixed(0)} µs at most, the slope of the idle share over votes counted, more peers included; a` +
+      ` checkpoint each ${VOTE_INTERVAL_S} s; hops ⌈log_${OPEN_DEGREE - 1} N⌉ + 1. Shares are % of one core.`,
     '',
     '| nodes | hops p99 at most | transactions, % | transactions, kB/s sent | votes of 20, % | of 1,000, % | of all nodes, % |',
     '|---:|---:|---:|---:|---:|---:|---:|',

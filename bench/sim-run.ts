@@ -35,6 +35,7 @@ export interface SimRun {
   readonly final: number;
   readonly mined: number;
   readonly errors: number;
+  /** What the process took on for the world. */
   readonly residentMiB: number;
   /** Hex, 64 characters. */
   readonly traceHash: string;
@@ -44,6 +45,7 @@ export interface SimRun {
 export async function runSimulated(nodes: number, seconds: number): Promise<SimRun> {
   const { backend } = await loadSignatureBackend('auto'); // as `grapevine sim`
   const names = Array.from({ length: nodes }, (_, index) => `n${index}`);
+  const residentBefore = process.memoryUsage().rss;
   const world = new World({
     seed: 'speed',
     nodes: names.map((name, index) => ({
@@ -103,7 +105,7 @@ export async function runSimulated(nodes: number, seconds: number): Promise<SimR
     final: tip.finalHeight,
     mined,
     errors,
-    residentMiB: process.memoryUsage().rss / 2 ** 20,
+    residentMiB: (process.memoryUsage().rss - residentBefore) / 2 ** 20,
     traceHash: world.trace.hash(),
   };
 }
