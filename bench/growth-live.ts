@@ -13,8 +13,6 @@ import { Devnet } from '../scripts/devnet/devnet.ts';
 import { openNetworkDir } from '../scripts/devnet/network-dir.ts';
 import { Screen } from '../scripts/devnet/screen.ts';
 
-/** Transactions a second. */
-export const RATE = 50;
 export const BLOCK_TIME_MS = 4_000;
 const HASH_BUDGET = 0.001;
 const SETTLE_MS = 15_000;
@@ -65,8 +63,11 @@ export interface LiveRun {
   readonly residentMiB: number;
 }
 
-/** @param seconds of rest, and of load */
-export async function runLive(nodes: number, seconds: number): Promise<LiveRun> {
+/**
+ * @param seconds of rest, and of load
+ * @param ratePerS transactions a second
+ */
+export async function runLive(nodes: number, seconds: number, ratePerS: number): Promise<LiveRun> {
   const path = await mkdtemp(join(tmpdir(), 'grapevine-growth-'));
   const wanted = { nodes, blockTimeMs: BLOCK_TIME_MS };
   const dir = await openNetworkDir({
@@ -89,7 +90,7 @@ export async function runLive(nodes: number, seconds: number): Promise<LiveRun> 
       rng,
       screen: new Screen(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),
       backend: (await loadSignatureBackend('auto')).backend,
-      ratePerS: RATE,
+      ratePerS,
       startedAtMs: clock.monotonicMs(),
       signal: forever,
     });
@@ -99,7 +100,7 @@ export async function runLive(nodes: number, seconds: number): Promise<LiveRun> 
     await clock.sleep(seconds * 1_000, forever);
     const before = sampleOf(await devnet.metrics());
     const ending = new AbortController();
-    const load = devnet.traffic.run(RATE, ending.signal);
+    const load = devnet.traffic.run(ratePerS, ending.signal);
     await clock.sleep(seconds * 1_000, forever);
     ending.abort();
     await load;

@@ -1,9 +1,9 @@
 /**
  * How cost grows with the number of nodes, on real processes and in the simulation: tables and a plot.
  *
- *     node bench/growth.ts [--live 5,10,20,40] [--simulated 100,1000,3000] [--seconds 20] [--into FILE --plot FILE]
+ *     node bench/growth.ts [--live 5,10,20,40] [--simulated 100,1000,3000] [--seconds 20] [--rate 50] [--into FILE --plot FILE]
  *
- * `--into` puts the tables between the marks `<!-- growth -->` and `<!-- /growth -->` of a document, `--plot` writes the
+ * `--rate` is of transactions, live, a second. `--into` puts the tables between the marks `<!-- growth -->` and `<!-- /growth -->` of a document, `--plot` writes the
  * SVG.
  */
 import { execFileSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
 import { drawCharts, type Line } from '../sim/chart.ts';
-import { BLOCK_TIME_MS, type LiveRun, RATE, runLive, TX_BYTES } from './growth-live.ts';
+import { BLOCK_TIME_MS, type LiveRun, runLive, TX_BYTES } from './growth-live.ts';
 import type { SimRun } from './sim-run.ts';
 
 const { values } = parseArgs({
@@ -19,11 +19,13 @@ const { values } = parseArgs({
     live: { type: 'string', default: '5,10,20,40' },
     simulated: { type: 'string', default: '100,1000,3000' },
     seconds: { type: 'string', default: '20' },
+    rate: { type: 'string', default: '50' },
     into: { type: 'string' },
     plot: { type: 'string' },
   },
 });
-const numbers = (list: string): number[] => list.split(',').map(Number);
+const numbers = (list: string): number[] => list.split(',').filter(Boolean).map(Number);
+const rate = Number(values.rate);
 const seconds = Number(values.seconds);
 /** The simulation starts cold: its code is compiled while it runs. */
 const SIM_SECONDS = 60;
@@ -38,7 +40,7 @@ if (values.into !== undefined && !MARKS.test(readFileSync(values.into, 'utf8')))
 }
 
 const live: LiveRun[] = [];
-for (const nodes of numbers(values.live)) live.push(await runLive(nodes, seconds));
+for (const nodes of numbers(values.live)) live.push(await runLive(nodes, seconds, rate));
 // Each in a process of its own: what an earlier world left behind would count as memory of the next.
 const simulated = numbers(values.simulated).map((nodes): SimRun => {
   const code = `import { runSimulated } from ${JSON.stringify(new URL('./sim-run.ts', import.meta.url).href)};
@@ -60,7 +62,7 @@ if (values.plot !== undefined) writeFileSync(values.plot, plot(live, simulated))
 
 function liveTable(runs: readonly LiveRun[]): string[] {
   return [
-    `Live: every node votes, ${RATE} tx/s in all, a block every ${BLOCK_TIME_MS / 1000} s, ${seconds} s each.`,
+    `Live: every node votes, ${rate} tx/s in all, a block every ${BLOCK_TIME_MS / 1000} s, ${seconds} s each.`,
     '',
     '| nodes | processor µs per delivered tx | bytes per delivered tx, of its size | copies per tx | votes counted a node and second | idle, thousandths of a core a node | memory a node, MiB | ready, ms |',
     '|---:|---:|---:|---:|---:|---:|---:|---:|',
