@@ -45,8 +45,8 @@ export type Gossip = GossipItem | Control;
 
 const ALL_TOPIC_INDICES: readonly number[] = TOPIC_KINDS.map((_, index) => index);
 
-/** `/grapevine/<64 hex>/<kind>/1`, about. */
-const TOPIC_BYTES = 83;
+/** `/grapevine/<16 hex>/<kind>/1`, about. */
+const TOPIC_BYTES = 33;
 /** Tags and lengths of the RPC, the message, its data and its topic. */
 const MESSAGE_FRAMING_BYTES = 14;
 /** 20 bytes, tag and length. */
