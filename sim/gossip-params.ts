@@ -50,11 +50,11 @@ export interface NodeGossipOptions {
 }
 
 /** Messages this recent are named by IHAVE, as in `node/net/gossip.ts`. */
-const GOSSIP_WINDOW_MS = 2_000;
+const GOSSIP_WINDOW_MS = 1_000;
 
 /** What `node/net/gossip.ts` makes of the node's options; what it does not set has js-libp2p's default. */
 export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
-  const heartbeats = (ms: number): number => Math.max(3, Math.ceil(ms / options.heartbeatIntervalMs));
+  const heartbeats = (ms: number): number => Math.max(2, Math.ceil(ms / options.heartbeatIntervalMs));
   return {
     D: options.D,
     Dlo: options.Dlo,

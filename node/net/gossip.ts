@@ -64,7 +64,7 @@ export interface GossipOptions {
 }
 
 /** Messages this recent are named by IHAVE to peers outside the mesh, 22 bytes for each at each heartbeat. */
-const GOSSIP_WINDOW_MS = 2_000;
+const GOSSIP_WINDOW_MS = 1_000;
 /** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `sendOnlySettled`. */
 const MAX_RPC_BYTES = 2 * MAX_BLOCK_BYTES;
 const RPC_SLACK_BYTES = 256 * 1024;
@@ -228,7 +228,7 @@ export class Gossip {
     const { options, metricsRegistry } = this.#deps;
     const topics = [...this.#topics.values()];
     const id = createMessageId();
-    const heartbeats = (ms: number): number => Math.max(3, Math.ceil(ms / options.heartbeatIntervalMs));
+    const heartbeats = (ms: number): number => Math.max(2, Math.ceil(ms / options.heartbeatIntervalMs));
     return {
       globalSignaturePolicy: StrictNoSign,
       msgIdFn: (message) => Buffer.from(id(message.topic, message.data), 'hex'),
