@@ -1,4 +1,5 @@
 import type { Address } from '../crypto/address.ts';
+import { bytesToHex } from '../crypto/bytes.ts';
 import type { BlockTree } from './block-tree.ts';
 import {
   Candidates,
@@ -149,7 +150,7 @@ export class Agreement {
   readonly #logs = new Map<Address, VoterLog>();
   readonly #links = new LinkBook();
   readonly #offenders = new Map<Address, Evidence>();
-  #offendersDigest = offendersDigest([]);
+  #offendersDigest = bytesToHex(offendersDigest([]));
 
   readonly #agreed = new Map<BlockId, AgreedCheckpoint>();
   /** The same, by height, ascending. */
@@ -191,8 +192,8 @@ export class Agreement {
     return Array.from(this.#offenders.values());
   }
 
-  /** Of the set of offenders: two nodes that know of the same ones have the same 32 bytes. */
-  get offendersDigest(): Uint8Array {
+  /** Of the set of offenders, in hex: two nodes that know of the same ones have the same. */
+  get offendersDigest(): string {
     return this.#offendersDigest;
   }
 
@@ -490,7 +491,7 @@ export class Agreement {
   /** VOTE-9. Certificates keep the votes they have: agreed stays agreed. */
   #condemn(evidence: Evidence): void {
     this.#offenders.set(evidence.voter, evidence);
-    this.#offendersDigest = offendersDigest(this.#offenders.keys());
+    this.#offendersDigest = bytesToHex(offendersDigest(this.#offenders.keys()));
     for (const vote of this.#logs.get(evidence.voter)?.votes() ?? []) this.#links.remove(vote);
     this.#logs.delete(evidence.voter);
   }

@@ -20,22 +20,23 @@ const WORDS = POOL_FINGERPRINT_BYTES / 4;
 
 export class PoolDigest {
   readonly #words = new Uint32Array(POOL_BUCKETS * WORDS);
+  /** Exclusive or of all buckets. */
+  readonly #total = new Uint32Array(WORDS);
 
   /** Adds an id that is not in the set, or takes out one that is. */
   toggle(id: TxId): void {
     const at = bucketOf(id) * WORDS;
-    this.#words[at]! ^= Number.parseInt(id.slice(16, 24), 16);
-    this.#words[at + 1]! ^= Number.parseInt(id.slice(24, 32), 16);
+    const high = Number.parseInt(id.slice(16, 24), 16);
+    const low = Number.parseInt(id.slice(24, 32), 16);
+    this.#words[at]! ^= high;
+    this.#words[at + 1]! ^= low;
+    this.#total[0]! ^= high;
+    this.#total[1]! ^= low;
   }
 
   /** Of the whole pool, `POOL_FINGERPRINT_BYTES`. */
   total(): Uint8Array {
-    let [high, low] = [0, 0];
-    for (let at = 0; at < this.#words.length; at += WORDS) {
-      high ^= this.#words[at]!;
-      low ^= this.#words[at + 1]!;
-    }
-    return bigEndian([high, low]);
+    return bigEndian(this.#total);
   }
 
   /** Of each bucket in turn, `POOL_DIGEST_BYTES`. */

@@ -2,18 +2,20 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { Clock } from '../node/ports.ts';
 
-/** Latest lines kept for a look at what differs. */
-const KEPT_LINES = 20_000;
-
-/** Lines are hashed in pieces of about this many characters: one call of the hash costs more than a line. */
+/**
+ * Lines are hashed in pieces of about this many characters: one call of the hash costs more than a line, and a line kept
+ * by itself outlives its time in the young generation.
+ */
 const PIECE = 65_536;
+/** Latest pieces kept for a look at what differs: some 30,000 lines. */
+const KEPT_PIECES = 40;
 
 export class Trace {
   /** Hears each entry as it is added. */
   onEntry: (node: string, kind: string, detail: string) => void = () => {};
   readonly #clock: Clock;
   readonly #hash: Hash = createHash('sha256');
-  #lines: string[] = [];
+  readonly #pieces: string[] = [];
   #count = 0;
   #piece = '';
   #timeMs = -1;
@@ -30,20 +32,18 @@ export class Trace {
       this.#timeMs = nowMs;
       this.#time = nowMs.toFixed(3);
     }
-    const line = `${this.#time} ${node} ${kind} ${detail}`;
-    this.#piece += `${line}\n`;
-    if (this.#piece.length > PIECE) this.#flush();
+    this.#piece += `${this.#time} ${node} ${kind} ${detail}\n`;
     this.#count += 1;
-    this.#lines.push(line);
-    if (this.#lines.length > 2 * KEPT_LINES) this.#lines = this.#lines.slice(-KEPT_LINES);
+    if (this.#piece.length > PIECE) this.#flush();
   }
 
   get count(): number {
     return this.#count;
   }
 
+  /** The latest ones, oldest first. */
   lines(): readonly string[] {
-    return this.#lines;
+    return [...this.#pieces, this.#piece].join('').split('\n').slice(0, -1);
   }
 
   /** Hex. */
@@ -53,7 +53,10 @@ export class Trace {
   }
 
   #flush(): void {
+    if (this.#piece === '') return;
     this.#hash.update(this.#piece);
+    this.#pieces.push(this.#piece);
+    if (this.#pieces.length > KEPT_PIECES) this.#pieces.shift();
     this.#piece = '';
   }
 }

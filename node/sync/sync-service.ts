@@ -10,7 +10,6 @@ import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, Checkpoint, Vote } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
-import { bytesToHex } from '../../crypto/bytes.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
@@ -180,7 +179,7 @@ export class SyncService {
       totalWork,
       agreed: agreement.agreed,
       final: agreement.final,
-      offenders: bytesToHex(agreement.agreement.offendersDigest),
+      offenders: agreement.agreement.offendersDigest,
       mempool: this.#deps.mempoolFingerprint(),
     };
   }

@@ -44,7 +44,7 @@ export function statusLike(sim: SimNode, lies: Partial<PeerStatus> = {}): PeerSt
     totalWork,
     agreed: agreement.agreed,
     final: agreement.final,
-    offenders: bytesToHex(agreement.agreement.offendersDigest),
+    offenders: agreement.agreement.offendersDigest,
     mempool: bytesToHex(sim.node.mempool.pool.digest.total()),
     ...lies,
   };
