@@ -1,6 +1,6 @@
 /** Production adapters of the ports: the only file of `node/` that touches the process's clock and randomness. */
 import { randomFillSync } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Rng } from './ports.ts';
 
 export function createSystemClock(): Clock {
@@ -16,6 +16,11 @@ export function createSystemClock(): Clock {
         throw signal.aborted ? signal.reason : error; // Node wraps the reason into an AbortError of its own
       }),
   };
+}
+
+/** Resolves when the event loop has had its turn: for long work that is done in slices. */
+export function nextTurn(): Promise<void> {
+  return turn();
 }
 
 export function createSystemRng(): Rng {

@@ -12,6 +12,11 @@ import { fileURLToPath } from 'node:url';
 import { bundledNodePath, compileCachePath, ensureInstalled } from './ensure-install.js';
 
 const NEEDED_MAJOR = 24;
+/**
+ * MiB, for simulations: most of what a world allocates is garbage within milliseconds, and with V8's default of 16 much
+ * of it is moved to the old generation first. A world of 1,000 nodes takes 9 % less processor time.
+ */
+const SIM_FLAGS = ['--max-semi-space-size=64'];
 /** Exit status when the command cannot begin. */
 const EXIT_USAGE = 2;
 
@@ -35,12 +40,13 @@ function prepareEnvironment() {
 }
 
 /**
- * Starts this launcher again on Node 24 and ends as it ends.
+ * Starts this launcher again on that Node and ends as it ends.
  *
  * @param {string} node
+ * @param {readonly string[]} flags
  */
-function continueOn(node) {
-  const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+function continueOn(node, flags) {
+  const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const child = spawn(node, args, { stdio: 'inherit' });
   // A terminal sends Ctrl-C to the whole foreground group: the child has it already, and a second one would mean "now".
   const terminal = hasTerminal();
@@ -57,7 +63,11 @@ function continueOn(node) {
 }
 
 const major = Number.parseInt(process.versions.node, 10);
-if (major >= NEEDED_MAJOR) {
+const flags = process.argv[2] === 'sim' && !SIM_FLAGS.every((flag) => process.execArgv.includes(flag)) ? SIM_FLAGS : [];
+if (major >= NEEDED_MAJOR && flags.length > 0) {
+  prepareEnvironment();
+  continueOn(process.execPath, flags);
+} else if (major >= NEEDED_MAJOR) {
   prepareEnvironment();
   module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
   await import('../scripts/cli.ts');
@@ -68,5 +78,5 @@ if (major >= NEEDED_MAJOR) {
   process.exit(EXIT_USAGE);
 } else {
   prepareEnvironment();
-  continueOn(bundledNodePath());
+  continueOn(bundledNodePath(), flags);
 }

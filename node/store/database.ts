@@ -27,6 +27,22 @@ const SCAN_ENTRIES = 2_000;
 /** classic-level stops a step at 16 KiB unless told. */
 export const SCAN = { ...ENCODING, highWaterMarkBytes: 1024 * 1024 } as const;
 
+/** Operations made, or handed over, in one turn of the event loop: some milliseconds of work, and few blocks have so many. */
+export const SLICE_OPERATIONS = 1_024;
+
+/** All of them, made a slice at a time: a block of thousands of transactions does not hold up the event loop. */
+export async function gatherInSlices(
+  operations: Iterable<Operation>,
+  giveWay: () => Promise<void>,
+): Promise<readonly Operation[]> {
+  const gathered: Operation[] = [];
+  for (const operation of operations) {
+    if (gathered.length > 0 && gathered.length % SLICE_OPERATIONS === 0) await giveWay();
+    gathered.push(operation);
+  }
+  return gathered;
+}
+
 /** Records of a range in key order. Throws what the database throws on damage. */
 export async function* scanRecords(
   db: LevelDatabase,

@@ -1,11 +1,12 @@
 /** Which records a block, an account or a vote makes. Everything but the blocks themselves can be made again. */
-import { encodeBlock } from '../../chain/codec.ts';
-import type { Account, Block, BlockDelta, Vote } from '../../chain/types.ts';
+import { blockIdToBytes, encodeBlock } from '../../chain/codec.ts';
+import type { Account, Block, BlockDelta, Tx, TxId, Vote } from '../../chain/types.ts';
 import type { Address } from '../../crypto/address.ts';
 import type { Operation } from './database.ts';
 import * as keys from './keys.ts';
+import { META } from './keys.ts';
 import * as records from './records.ts';
-import type { StoredBlock } from './store.ts';
+import type { ChainCommit, StoredBlock } from './store.ts';
 
 export function put(key: Uint8Array, payload: Uint8Array): Operation {
   return { type: 'put', key, value: records.sealRecord(key, payload) };
@@ -47,4 +48,20 @@ export function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Arr
     yield [keys.historyKey(tx.from, height, index), item];
     if (tx.to !== tx.from) yield [keys.historyKey(tx.to, height, index), item];
   }
+}
+
+/** What writes a change of the chain. Later ones of a batch win: what is mined again on a new branch stays indexed. */
+export function* operationsOf({ added, move }: ChainCommit): Generator<Operation> {
+  for (const stored of added) yield* putBlock(stored, sumChangeOf(stored.delta));
+  if (move === undefined) return;
+  for (const block of move.disconnected) for (const [key] of indexOf(block)) yield { type: 'del', key };
+  for (const block of move.connected) for (const [key, payload] of indexOf(block)) yield put(key, payload);
+  for (const [address, account] of move.accounts) yield putAccount(address, account);
+  yield put(META.tip, blockIdToBytes(move.tip));
+}
+
+/** What writes a change of the mempool. */
+export function* mempoolOperations(added: Iterable<Tx>, removed: Iterable<TxId>): Generator<Operation> {
+  for (const id of removed) yield { type: 'del', key: keys.mempoolKey(id) };
+  for (const tx of added) yield put(keys.mempoolKey(tx.id), tx.bytes);
 }

@@ -30,13 +30,14 @@ import {
   BUFFERED,
   DURABLE,
   ENCODING,
+  gatherInSlices,
   type LevelDatabase,
   type Operation,
   SCAN,
   scanRecords,
   type WriteOptions,
 } from './database.ts';
-import { indexOf, put, putAccount, putBlock, putVote, sumChangeOf } from './derived-records.ts';
+import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
@@ -66,6 +67,8 @@ export interface StoreOptions {
   readonly beforeMigration: (schema: number) => Promise<void>;
   /** Whether to try again after a write that failed. */
   readonly hasRoom: () => Promise<boolean>;
+  /** Called between the slices of a long write: lets others have their turn. */
+  readonly giveWay: () => Promise<void>;
 }
 
 const MEMORY: StoreOptions = {
@@ -75,6 +78,7 @@ const MEMORY: StoreOptions = {
   afterClose: async () => {},
   beforeMigration: async () => {},
   hasRoom: async () => true,
+  giveWay: async () => {},
 };
 
 /**
@@ -211,25 +215,11 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async commit(change: ChainCommit): Promise<void> {
-    const operations: Operation[] = [];
-    for (const stored of change.added) {
-      for (const operation of putBlock(stored, sumChangeOf(stored.delta))) operations.push(operation);
+    const last = change.move?.connected.at(-1);
+    if (last !== undefined && last.header.id !== change.move?.tip) {
+      throw new Error('the tip is not the last block connected');
     }
-    if (change.move !== undefined) {
-      const { tip, disconnected, connected, accounts } = change.move;
-      const last = connected.at(-1);
-      if (last !== undefined && last.header.id !== tip) throw new Error('the tip is not the last block connected');
-      // Later operations of a batch win: what is mined again on the new branch stays indexed.
-      for (const block of disconnected) {
-        for (const [key] of indexOf(block)) operations.push({ type: 'del', key });
-      }
-      for (const block of connected) {
-        for (const [key, payload] of indexOf(block)) operations.push(put(key, payload));
-      }
-      for (const [address, account] of accounts) operations.push(putAccount(address, account));
-      operations.push(put(META.tip, blockIdToBytes(tip)));
-    }
-    return this.#write(operations, DURABLE);
+    return this.#write(() => this.#gather(operationsOf(change)), DURABLE);
   }
 
   block(id: BlockId): Promise<Block | undefined> {
@@ -336,8 +326,7 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   saveMempool(added: readonly Tx[], removed: readonly TxId[]): Promise<void> {
-    const gone = removed.map((id): Operation => ({ type: 'del', key: keys.mempoolKey(id) }));
-    return this.#write([...gone, ...added.map((tx) => put(keys.mempoolKey(tx.id), tx.bytes))], BUFFERED);
+    return this.#write(() => this.#gather(mempoolOperations(added, removed)), BUFFERED);
   }
 
   savePeers(peers: ReadonlyMap<string, number>): Promise<void> {
@@ -471,8 +460,9 @@ class LevelStore implements Store, VoteProtectionStore {
   // Writing -----------------------------------------------------------------------------------------------------
 
   /** Queues one atomic batch. `check` runs when its turn has come, and stops it by throwing. */
+  /** @param batch what to write, or what makes it when its turn has come */
   async #write(
-    operations: readonly Operation[],
+    batch: readonly Operation[] | (() => Promise<readonly Operation[]>),
     options: WriteOptions,
     check: () => Promise<void> = async () => {},
   ): Promise<void> {
@@ -481,11 +471,16 @@ class LevelStore implements Store, VoteProtectionStore {
       this.#translating(async () => {
         if (this.#failed !== undefined) await this.#recover(this.#failed);
         await check();
+        const operations = typeof batch === 'function' ? await batch() : batch;
         if (operations.length > 0) await this.#writeBatch(operations, options);
       }),
     );
     this.#lastWrite = write.catch(() => {});
     return write;
+  }
+
+  #gather(operations: Iterable<Operation>): Promise<readonly Operation[]> {
+    return gatherInSlices(operations, this.#options.giveWay);
   }
 
   async #writeBatch(operations: readonly Operation[], options: WriteOptions): Promise<void> {

@@ -1,4 +1,5 @@
-import { ClassicLevel } from 'classic-level';
+import { nextTurn } from '../adapters.ts';
+import { createClassicDatabase } from './classic-database.ts';
 import type { StorePlace } from './damage.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
@@ -14,8 +15,7 @@ import type { Store, VoteProtectionStore } from './store.ts';
 export async function openLevelStore(place: StorePlace): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
-  const db = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
-  return openStoreOn(db, {
+  return openStoreOn(createClassicDatabase(location), {
     place,
     hasChain,
     afterChainStored: () => saveWitness(location),
@@ -23,6 +23,7 @@ export async function openLevelStore(place: StorePlace): Promise<Store & VotePro
     afterClose: () => saveWitness(location).catch(() => {}),
     beforeMigration: (schema) => backupDirectory(location, migrationBackup(location, schema)),
     hasRoom: () => hasRoom(location),
+    giveWay: nextTurn,
   });
 }
 

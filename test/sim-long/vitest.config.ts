@@ -8,6 +8,7 @@ export default defineConfig({
     expect: { requireAssertions: true },
     pool: 'forks',
     maxWorkers: 2,
+    execArgv: ['--max-semi-space-size=64'], // as tools/grapevine.js
     testTimeout: 7_200_000,
   },
 });

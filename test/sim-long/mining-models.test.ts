@@ -1,37 +1,9 @@
-/** What no scenario file can say: every write in turn, and miners alone against the rules. */
+/** What no scenario file can say: miners alone against the rules. */
 import { expect, test } from 'vitest';
 import { mineSelfishly, mineWithTimestamps, selfishRevenue, type TimestampGame } from '../../sim/mining-models.ts';
 import { createSeededRng } from '../../sim/seeded-rng.ts';
 import { createWorldGenesis } from '../../sim/world.ts';
-import { crashingAt, loadScenario, SCENARIO_NAMES, simulate, violationsOf } from '../sim/scenario-files.ts';
 import { addTally, SEEDS } from './tally.ts';
-
-/** Each seed of an exhaustive set is some forty runs. */
-const EXHAUSTIVE_SEEDS = Math.max(1, Math.floor(SEEDS / 10));
-
-test.each(SCENARIO_NAMES.filter((name) => name.startsWith('crash-at-write-')))(
-  `%s: every write in turn, with ${EXHAUSTIVE_SEEDS} seeds`,
-  async (name) => {
-    const scenario = loadScenario(name);
-    const violations: string[] = [];
-    let [runs, virtualMs, faults, crashes] = [0, 0, 0, 0];
-    for (let seed = 1; seed <= EXHAUSTIVE_SEEDS; seed++) {
-      for (let nth = 1; ; nth++) {
-        const report = await simulate(crashingAt(scenario, nth), seed);
-        violations.push(...violationsOf(report).map((each) => `write ${nth}: ${each}`));
-        runs += 1;
-        virtualMs += report.virtualMs;
-        faults += report.faults;
-        crashes += report.crashesAtWrites;
-        if (report.crashesAtWrites === 0) break;
-      }
-    }
-    const note = `${crashes} writes crashed at`;
-    addTally({ scenario: `${name} (every write)`, seeds: EXHAUSTIVE_SEEDS, runs, virtualMs, faults, violations, note });
-    expect(violations).toEqual([]);
-    expect(crashes).toBeGreaterThan(5 * EXHAUSTIVE_SEEDS);
-  },
-);
 
 test.each([
   [0.25, 0],
