@@ -5,6 +5,7 @@
 import type { MessageStream, StreamMuxerFactory } from '@libp2p/interface';
 import { type YamuxMuxerInit, yamux } from '@libp2p/yamux';
 import type { Clock } from '../ports.ts';
+import { updateWindowsByHalves } from './window-updates.ts';
 
 export interface ProbeOptions {
   /** From one answer to the next probe. */
@@ -23,6 +24,7 @@ export function probedYamux(init: YamuxMuxerInit, clock: Clock, options: ProbeOp
       protocol: factory.protocol,
       createStreamMuxer(connection) {
         const muxer = factory.createStreamMuxer(connection);
+        updateWindowsByHalves(muxer);
         probe(muxer, connection, clock, options);
         return muxer;
       },

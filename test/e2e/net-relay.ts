@@ -1,0 +1,45 @@
+/** A relay between two nodes: what is on the wire can be counted, and the cable pulled, which sends no reset. */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { addressOf, type TestNode, until } from './net-support.ts';
+
+export interface Relay {
+  /** Bytes that the listener has sent. */
+  readonly answered: number;
+  /** Nothing more is passed on, either way. */
+  pull(): void;
+  close(): void;
+}
+
+/** Connects the dialler to the listener through a relay. */
+export async function connectThroughRelay(dialler: TestNode, listener: TestNode): Promise<Relay> {
+  const port = Number(/\/tcp\/(\d+)/.exec(addressOf(listener))![1]);
+  const sockets: Socket[] = [];
+  let answered = 0;
+  const server = createServer((from) => {
+    const to = connect({ host: '127.0.0.1', port });
+    sockets.push(from, to);
+    for (const socket of [from, to]) socket.on('error', () => undefined); // reset when a node hangs up
+    to.on('data', ({ byteLength }) => {
+      answered += byteLength;
+    });
+    from.pipe(to);
+    to.pipe(from);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const relayed = addressOf(listener).replace(`/tcp/${port}/`, `/tcp/${(server.address() as AddressInfo).port}/`);
+  await dialler.network.connect(relayed);
+  await until('they are connected', () => listener.connected.length > 0 && dialler.connected.length > 0);
+  return {
+    get answered() {
+      return answered;
+    },
+    pull() {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import type { StreamProtocol } from '../../node/ports.ts';
+import { connectThroughRelay, type Relay } from './net-relay.ts';
+import { startNode, type TestNode, until } from './net-support.ts';
+
+const SINK: StreamProtocol = { name: '/grapevine/test-sink/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 1 };
+const FRAMES = 400;
+/** A window update of yamux, sealed and framed by noise. */
+const UPDATE_BYTES = 30;
+
+let sender: TestNode;
+let receiver: TestNode;
+let relay: Relay;
+let [frames, bytes] = [0, 0];
+
+beforeEach(async () => {
+  [frames, bytes] = [0, 0];
+  // No heartbeat and no probe while the test counts.
+  const gossip = { ...DEVNET_NETWORK.gossip, heartbeatIntervalMs: 60_000 };
+  const options = { ...DEVNET_NETWORK, gossip };
+  receiver = await startNode({ seed: 31, options });
+  sender = await startNode({ seed: 32, options });
+  receiver.network.handle(SINK, async (stream) => {
+    for await (const frame of stream.frames) {
+      frames += 1;
+      bytes += frame.byteLength;
+    }
+  });
+  relay = await connectThroughRelay(sender, receiver);
+});
+
+afterEach(async () => {
+  relay.close();
+  await Promise.all([sender.network.stop(), receiver.network.stop()]);
+});
+
+it('small frames are not answered by a window update each, and large ones by as many as keep the stream going', async () => {
+  const stream = await sender.network.open(receiver.network.self, SINK, new AbortController().signal);
+  await stream.send(new Uint8Array(1)); // the stream is negotiated
+  await until('the first frame has come', () => frames === 1);
+  const before = relay.answered;
+  for (let at = 1; at <= FRAMES; at++) {
+    await stream.send(new Uint8Array(100));
+    await until('the frame has come', () => frames === at + 1);
+  }
+  expect(relay.answered - before).toBeLessThan((FRAMES * UPDATE_BYTES) / 10);
+
+  for (let at = 0; at < 64; at++) await stream.send(new Uint8Array(SINK.maxFrameBytes));
+  await until('sixteen windows have come', () => bytes > 64 * SINK.maxFrameBytes);
+  await stream.close();
+});
