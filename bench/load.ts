@@ -43,12 +43,7 @@ async function run({ short }: BenchContext): Promise<Row[]> {
   ];
 }
 
-type Measured = DevnetReport & {
-  /** What was mined by the end of the load, and what the rest took, over all of that time. */
-  readonly minedPerS: number;
-};
-
-async function measure(rate: number, seconds: number, flags: readonly string[]): Promise<Measured> {
+async function measure(rate: number, seconds: number, flags: readonly string[]): Promise<DevnetReport> {
   const path = await mkdtemp(join(tmpdir(), 'grapevine-bench-'));
   try {
     const launcher = fileURLToPath(new URL('../tools/grapevine.js', import.meta.url));
@@ -58,19 +53,16 @@ async function measure(rate: number, seconds: number, flags: readonly string[]):
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let [out, err] = ['', ''];
-    let readyAtMs = 0;
     devnet.stdout.on('data', (chunk: Buffer) => {
       out += chunk.toString();
     });
     devnet.stderr.on('data', (chunk: Buffer) => {
       err += chunk.toString();
-      if (readyAtMs === 0 && /^ready in/m.test(err)) readyAtMs = performance.now();
     });
     await once(devnet, 'close');
     const last = out.trim().split('\n').at(-1) ?? '';
     if (!last.startsWith('{')) throw new Error(`the devnet gave no report:\n${err}`);
-    const report = JSON.parse(last) as DevnetReport;
-    return { ...report, minedPerS: report.mined / ((performance.now() - readyAtMs) / 1000) };
+    return JSON.parse(last) as DevnetReport;
   } finally {
     await rm(path, { recursive: true, force: true });
   }

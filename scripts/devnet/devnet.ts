@@ -38,6 +38,8 @@ export interface DevnetReport {
   readonly readyMs: number;
   readonly submitted: number;
   readonly mined: number;
+  /** While the load ran, by the blocks that hold it. */
+  readonly minedPerS: number;
   readonly rejected: number;
   readonly height: number;
   readonly agreedHeight: number;
@@ -315,6 +317,7 @@ export class Devnet {
       nodes: dir.shape.nodes,
       readyMs: this.#readyMs,
       ...this.#traffic.counts,
+      minedPerS: this.#traffic.minedPerS,
       ...outcome,
       propagationMs: this.#traffic.propagationMs,
       copiesPerMessage: ratio(

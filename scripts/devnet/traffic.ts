@@ -11,6 +11,7 @@ import type { SigningBackend } from '../../crypto/signature.ts';
 import { isSampled, MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { type ChainEvent, type GrapevineClient, GrapevineError } from '../client.ts';
+import { MinedRate } from './mined-rate.ts';
 
 export interface TrafficNode {
   readonly name: string;
@@ -83,6 +84,7 @@ export class Traffic {
   readonly #latenciesMs: number[] = [];
   readonly #ids = new Set<string>();
   readonly #mined = new Set<string>();
+  readonly #minedRate = new MinedRate();
   readonly #counted = new Set<string>();
   #rejected = 0;
   #txsInBlocks = 0;
@@ -126,6 +128,11 @@ export class Traffic {
    */
   get txsInBlocks(): number {
     return this.#txsInBlocks;
+  }
+
+  /** Transactions of the load that were mined in a second, while it ran. */
+  get minedPerS(): number {
+    return round(this.#minedRate.perS);
   }
 
   /** Submission at one node → in every node's mempool or chain, in milliseconds. */
@@ -173,10 +180,12 @@ export class Traffic {
     if (event.type === 'tx' && event.state === 'pending') this.#seen(node, event.id);
     if (event.type === 'block') {
       this.#countBlock(event.id, event.txCount);
+      const before = this.#mined.size;
       for (const id of event.transactions) {
         this.#seen(node, id);
         if (this.#ids.has(id)) this.#mined.add(id);
       }
+      if (this.#mined.size > before) this.#minedRate.add(this.#clock.monotonicMs(), this.#mined.size);
     }
     if (event.type === 'reorg') {
       // Another node's block event, or this one's for the new branch, counts them again.
