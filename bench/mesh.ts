@@ -5,7 +5,7 @@
  *
  *     node bench/mesh.ts 30,1000      the table of docs/PERFORMANCE.md
  */
-import type { GossipOptions } from '../node/net/gossip.ts';
+import type { GossipOptions } from '../node/net/gossip-settings.ts';
 import { DEVNET_NETWORK, PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
 import { gossipParamsOf } from '../sim/gossip-params.ts';
 import { MemoryHub } from '../sim/memory-network.ts';

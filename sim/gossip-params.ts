@@ -1,4 +1,5 @@
 /** What gossipsub is told: the parameters of the model, with the values the node uses and those of the literature. */
+import { messageCacheLengths } from '../node/net/message-cache.ts';
 
 export interface GossipParams {
   /** Mesh degree wanted, and the bounds within which the mesh is left alone. */
@@ -49,12 +50,8 @@ export interface NodeGossipOptions {
   readonly pruneBackoffMs: number;
 }
 
-/** Messages this recent are named by IHAVE, as in `node/net/gossip.ts`. */
-const GOSSIP_WINDOW_MS = 1_000;
-
-/** What `node/net/gossip.ts` makes of the node's options; what it does not set has js-libp2p's default. */
+/** What `node/net/gossip-settings.ts` makes of the node's options; what it does not set has js-libp2p's default. */
 export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
-  const heartbeats = (ms: number): number => Math.max(2, Math.ceil(ms / options.heartbeatIntervalMs));
   return {
     D: options.D,
     Dlo: options.Dlo,
@@ -65,8 +62,7 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
     Dlazy: options.Dlazy,
     gossipFactor: 0.25,
     heartbeatIntervalMs: options.heartbeatIntervalMs,
-    mcacheLength: heartbeats(Math.max(options.messageTtlMs, GOSSIP_WINDOW_MS)) + 1,
-    mcacheGossip: heartbeats(GOSSIP_WINDOW_MS),
+    ...messageCacheLengths(options),
     seenTtlMs: 120_000,
     floodPublish: options.floodPublish,
     idontwantMinBytes: 512,

@@ -1,5 +1,5 @@
 /**
- * One node's gossipsub, as `node/net/gossip.ts` sets it up and `@libp2p/gossipsub` 17 carries it out.
+ * One node's gossipsub, as `node/net/gossip-settings.ts` sets it up and `@libp2p/gossipsub` 17 carries it out.
  *
  * Specification. Per topic a mesh of D peers (Dlo, Dhi, Dout), kept at a heartbeat whose phase is drawn per node;
  * GRAFT, PRUNE and the back-off after it; a peer that subscribes is grafted at once below Dlo. What arrives is marked

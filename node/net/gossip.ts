@@ -1,16 +1,6 @@
-/** Gossipsub as the node uses it. The one file that imports it, and that knows its inner state. */
-import { createHash } from 'node:crypto';
-import type {
-  GossipSub,
-  GossipSubComponents,
-  GossipsubMessage,
-  GossipsubOpts,
-  TopicValidatorResult,
-} from '@chainsafe/libp2p-gossipsub';
-import { gossipsub, StrictNoSign } from '@chainsafe/libp2p-gossipsub';
+/** Gossipsub as the node uses it. */
 import type { Registry } from 'prom-client';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
-import { claimedTxCount } from '../../chain/tx-batch.ts';
 import type { ChainId } from '../../chain/types.ts';
 import {
   type Clock,
@@ -21,84 +11,18 @@ import {
   TOPIC_KINDS,
   type TopicKind,
 } from '../ports.ts';
-import { createGossipMetricsRegister, registerGossipStats } from './gossip-metrics.ts';
-import { PrivateAddressSet } from './private-addresses.ts';
+import { registerGossipStats } from './gossip-metrics.ts';
+import { type GossipOptions, gossipSettings } from './gossip-settings.ts';
+import {
+  createGossipsub,
+  type GossipRouter,
+  type GossipSub,
+  type GossipSubComponents,
+  type GossipsubMessage,
+  StreamRepair,
+  type TopicValidatorResult,
+} from './gossipsub.ts';
 import { topicName } from './topics.ts';
-
-export interface GossipOptions {
-  /**
-   * Mesh degree wanted, the bounds within which it is left alone, and where it refuses newcomers.
-   * D ≥ Dlo > Dout, Dmax ≥ Dhi ≥ D, Dout ≤ D/2. See `node/net/mesh-degrees.ts`.
-   */
-  readonly D: number;
-  readonly Dlo: number;
-  readonly Dhi: number;
-  readonly Dmax: number;
-  readonly Dout: number;
-  /** Peers outside the mesh that hear IHAVE at a heartbeat; a quarter of them where that is more. */
-  readonly Dlazy: number;
-  /**
-   * Own messages go to all peers instead of the mesh: nobody who has filled our mesh can silence us, at the price of
-   * one copy more per peer.
-   */
-  readonly floodPublish: boolean;
-  readonly heartbeatIntervalMs: number;
-  /**
-   * A message without verdict is ignored after this; gossipsub can forward it until then, and holds it in memory
-   * for `messageTtlMs` whether forwarded or not, so that it can answer IWANT.
-   */
-  readonly messageTtlMs: number;
-  /** Messages of one peer, and of all, that await their verdict; more are ignored. */
-  readonly maxUnsettledPerPeer: number;
-  readonly maxUnsettled: number;
-  /** Own messages kept while nobody is there to take them. */
-  readonly maxQueued: number;
-  readonly maxQueuedBytes: number;
-  /** Back-off after a PRUNE, and after leaving a topic; whole seconds, as PRUNE carries them. */
-  readonly pruneBackoffMs: number;
-  readonly unsubscribeBackoffMs: number;
-  /** A peer that takes in less than we send is cut off beyond this; its stream is opened anew. */
-  readonly maxOutboundBufferBytes: number;
-  /** Any number of nodes may share a loopback or private address. */
-  readonly trustPrivateAddresses: boolean;
-}
-
-/** Messages this recent are named by IHAVE to peers outside the mesh, 22 bytes for each at each heartbeat. */
-const GOSSIP_WINDOW_MS = 1_000;
-/** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `sendOnlySettled`. */
-const MAX_RPC_BYTES = 2 * MAX_BLOCK_BYTES;
-const RPC_SLACK_BYTES = 256 * 1024;
-const MESSAGE_ID_BYTES = 20;
-/** Gossipsub drops all RPCs of a peer with a lower score. */
-const GRAYLIST_SCORE = -80;
-/**
- * Points that cost a peer nothing in the mesh, which has room only for scores of at least 0: a request that timed out
- * while the network was cut costs points, and both ends of a healed link would keep each other out until these decay.
- */
-const TOLERATED_POINTS = 50;
-/** Heartbeats without gossip streams after which a peer that had them is disconnected. */
-const LOST_AFTER_HEARTBEATS = 4;
-/** Heartbeats after which a peer that never opened gossip streams is asked again. */
-const RETRY_AFTER_HEARTBEATS = 8;
-
-/** What gossipsub's class has beyond its published interface, as of @libp2p/gossipsub 17. */
-interface GossipRouter extends GossipSub {
-  readonly peers: ReadonlyMap<PeerKey, unknown>;
-  readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
-  readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
-  readonly score: { score(peer: PeerKey): number };
-  readonly opts: { Dhi: number };
-  handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
-  readonly mcache: {
-    readonly msgs: ReadonlyMap<
-      string,
-      { readonly validated: boolean; readonly message: { readonly data?: Uint8Array } }
-    >;
-    getWithIWantCount(id: string, peer: PeerKey): unknown;
-  };
-  isStarted(): boolean;
-  reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
-}
 
 export interface GossipDeps {
   readonly chainId: ChainId;
@@ -133,8 +57,7 @@ interface Queued {
  * Publishes, and hands in what arrives with the promise that nothing is forwarded before its verdict.
  *
  * Rationale, beyond gossipsub's own: it loses a message that is published before a peer's stream is up, without a
- * word; it answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full
- * mesh; and after a stream breaks, while the connection lives, it never opens another. All four are handled here.
+ * word; and what `gossipsub.ts` mends.
  *
  * Bounds: unsettled messages per peer and in all, queued own messages by count and bytes. Messages wait at most
  * `messageTtlMs`.
@@ -144,7 +67,7 @@ export class Gossip {
   readonly #topics: ReadonlyMap<TopicKind, string>;
   readonly #kinds: ReadonlyMap<string, TopicKind>;
   #router: GossipRouter | undefined;
-  #components: GossipSubComponents | undefined;
+  #repair: StreamRepair | undefined;
   /** By message id, oldest first. */
   readonly #unsettled = new Map<string, Unsettled>();
   readonly #unsettledOf = new Map<PeerKey, number>();
@@ -155,8 +78,6 @@ export class Gossip {
   /** Transactions in all copies of batches that arrived. */
   #txCopies = 0;
   #flushing = false;
-  /** Connected peer → heartbeats without gossip streams. Rebuilt at each heartbeat from the connections. */
-  #missing = new Map<PeerKey, { readonly heartbeats: number; readonly wasThere: boolean }>();
 
   constructor(deps: GossipDeps) {
     this.#deps = deps;
@@ -174,10 +95,18 @@ export class Gossip {
 
   /** The libp2p service. */
   readonly service = (components: GossipSubComponents): GossipSub => {
-    const router = gossipsub(this.#settings())(components) as GossipRouter;
-    sendOnlySettled(router);
-    takeInUpTo(router, this.#deps.options.Dmax);
-    this.#components = components;
+    const { options, metricsRegistry, penaltyPoints, onStreamLost, onGraylisted } = this.#deps;
+    const settings = gossipSettings({
+      options,
+      kinds: this.#kinds,
+      metricsRegistry,
+      penaltyPoints,
+      onTxCopies: (count) => {
+        this.#txCopies += count;
+      },
+    });
+    const router = createGossipsub(settings, options.Dmax, components);
+    this.#repair = new StreamRepair({ router, components }, { streamLost: onStreamLost, graylisted: onGraylisted });
     this.#router = router;
     return router;
   };
@@ -222,93 +151,6 @@ export class Gossip {
 
   scoreOf(peer: PeerKey): number {
     return this.#router?.score.score(peer) ?? 0;
-  }
-
-  #settings(): Partial<GossipsubOpts> {
-    const { options, metricsRegistry } = this.#deps;
-    const topics = [...this.#topics.values()];
-    const id = createMessageId();
-    const heartbeats = (ms: number): number => Math.max(2, Math.ceil(ms / options.heartbeatIntervalMs));
-    return {
-      globalSignaturePolicy: StrictNoSign,
-      msgIdFn: (message) => Buffer.from(id(message.topic, message.data), 'hex'),
-      // Not a cheaper hash: whoever finds a collision in one would silence another's message. The digest is kept,
-      // so that each copy is hashed once.
-      fastMsgIdFn: ({ topic, data = new Uint8Array(0) }) => {
-        // Asked once for each copy that arrives.
-        if (this.#kinds.get(topic) === 'tx') this.#txCopies += claimedTxCount(data);
-        return id(topic, data);
-      },
-      msgIdToStrFn: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex'),
-      asyncValidation: true,
-      emitSelf: false,
-      fallbackToFloodsub: false,
-      floodPublish: options.floodPublish,
-      allowPublishToZeroTopicPeers: false,
-      ignoreDuplicatePublishError: true,
-      doPX: false,
-      allowedTopics: topics,
-      maxTopicBytesPerPeer: 16 * 1024,
-      decodeRpcLimits: {
-        maxSubscriptions: 16,
-        maxMessages: 5_000, // what an IWANT may ask for, gossipsub's MaxIHaveLength
-        maxIhaveMessageIDs: 5_000,
-        maxIwantMessageIDs: 5_000,
-        maxIdontwantMessageIDs: 512,
-        maxControlMessages: 64,
-        maxPeerInfos: 16, // ignored below acceptPXThreshold
-      },
-      maxInboundDataLength: MAX_RPC_BYTES + RPC_SLACK_BYTES,
-      maxOutboundBufferSize: options.maxOutboundBufferBytes,
-      maxInboundStreams: 4,
-      maxOutboundStreams: 4,
-      D: options.D,
-      Dlo: options.Dlo,
-      Dhi: options.Dhi,
-      Dout: options.Dout,
-      Dlazy: options.Dlazy,
-      Dscore: Math.min(options.Dlo, options.D),
-      heartbeatInterval: options.heartbeatIntervalMs,
-      // Never shorter than the window of IHAVE: gossipsub would walk past the end of its history.
-      mcacheLength: heartbeats(Math.max(options.messageTtlMs, GOSSIP_WINDOW_MS)) + 1,
-      mcacheGossip: heartbeats(GOSSIP_WINDOW_MS),
-      pruneBackoff: options.pruneBackoffMs,
-      unsubcribeBackoff: options.unsubscribeBackoffMs,
-      graftFloodThreshold: 1_000,
-      scoreParams: {
-        topics: Object.fromEntries(topics.map((topic) => [topic, TOPIC_SCORE])),
-        topicScoreCap: 20,
-        appSpecificScore: (peer) => -Math.max(0, this.#deps.penaltyPoints(peer) - TOLERATED_POINTS),
-        // 0.4 · 50 points: the ban must come before the graylist hides from us what the peer sends.
-        appSpecificWeight: 0.4,
-        IPColocationFactorWeight: -1,
-        IPColocationFactorThreshold: 16,
-        IPColocationFactorWhitelist: options.trustPrivateAddresses ? new PrivateAddressSet() : new Set(),
-        // A restarted peer grafts without knowing of its back-off, and a stalled one breaks IWANT promises: neither
-        // may cost it the mesh.
-        behaviourPenaltyWeight: -1,
-        behaviourPenaltyThreshold: 20,
-        behaviourPenaltyDecay: 0.9,
-        decayInterval: 1_000,
-        decayToZero: 0.1,
-        retainScore: 10_000,
-      },
-      scoreThresholds: {
-        gossipThreshold: -20,
-        publishThreshold: -40,
-        graylistThreshold: GRAYLIST_SCORE,
-        acceptPXThreshold: 1_000,
-        opportunisticGraftThreshold: 1,
-      },
-      ...(metricsRegistry === undefined
-        ? {}
-        : {
-            metricsRegister: createGossipMetricsRegister(metricsRegistry) as NonNullable<
-              GossipsubOpts['metricsRegister']
-            >,
-            metricsTopicStrToLabel: new Map(this.#kinds),
-          }),
-    };
   }
 
   #started(): GossipRouter {
@@ -369,43 +211,9 @@ export class Gossip {
       this.#release(id);
       this.#report(id, from, 'ignore');
     }
-    this.#repair(this.#router);
+    this.#repair?.onHeartbeat();
     this.#flush();
   };
-
-  /**
-   * Gossipsub makes a peer's streams once, when it connects. Where its outbound one has gone (full buffer, restart
-   * that overlapped), gossipsub is told again that the peer connected. Where the peer itself has gone from the
-   * router while the connection lives, the other end does not know: the connection has to go.
-   */
-  #repair(router: GossipRouter): void {
-    const before = this.#missing;
-    this.#missing = new Map();
-    for (const connection of this.#components?.connectionManager.getConnections() ?? []) {
-      const peer = connection.remotePeer.toString();
-      if (connection.status !== 'open' || this.#missing.has(peer)) continue;
-      if (router.score.score(peer) < GRAYLIST_SCORE) this.#deps.onGraylisted(peer);
-      const present = router.peers.has(peer);
-      if (present && router.streamsOutbound.has(peer)) {
-        this.#missing.set(peer, { heartbeats: 0, wasThere: true });
-        continue;
-      }
-      const last = before.get(peer);
-      const heartbeats = (last?.heartbeats ?? 0) + 1;
-      const wasThere = last?.wasThere ?? false;
-      this.#missing.set(peer, { heartbeats, wasThere });
-      if (!present && wasThere) {
-        if (heartbeats === LOST_AFTER_HEARTBEATS) this.#deps.onStreamLost(peer);
-        continue;
-      }
-      // 1, 2, 4, 8 … heartbeats apart: a peer that does not speak gossipsub is left alone soon.
-      const due = (heartbeats & (heartbeats - 1)) === 0 && (present || heartbeats >= RETRY_AFTER_HEARTBEATS);
-      if (!due) continue;
-      for (const topology of this.#components?.registrar.getTopologies(router.protocols[0]!) ?? []) {
-        topology.onConnect?.(connection.remotePeer, connection);
-      }
-    }
-  }
 
   /** A subscriber whose stream is up: gossipsub counts those without one as recipients, and then drops. */
   #hasRoute(kind: TopicKind): boolean {
@@ -452,95 +260,7 @@ export class Gossip {
   };
 }
 
-/**
- * Our rates are low and uneven (a block every few seconds), so P3, which expects a steady flow, is off. P4: n invalid
- * messages cost 0.2·n²: 20 of them graylist, should our own ban not have come first.
- */
-const TOPIC_SCORE = {
-  topicWeight: 1,
-  timeInMeshWeight: 0.01,
-  timeInMeshQuantum: 1_000,
-  timeInMeshCap: 300,
-  firstMessageDeliveriesWeight: 0.02,
-  firstMessageDeliveriesDecay: 0.97,
-  firstMessageDeliveriesCap: 200,
-  meshMessageDeliveriesWeight: 0,
-  meshMessageDeliveriesDecay: 0.5,
-  meshMessageDeliveriesCap: 100,
-  meshMessageDeliveriesThreshold: 1,
-  meshMessageDeliveriesWindow: 1_000,
-  meshMessageDeliveriesActivation: 60_000,
-  meshFailurePenaltyWeight: 0,
-  meshFailurePenaltyDecay: 0.5,
-  invalidMessageDeliveriesWeight: -0.2,
-  invalidMessageDeliveriesDecay: 0.95,
-};
-
-/** First 20 bytes of sha256(topic ‖ 0x00 ‖ data) in hex; remembers the last answers by the identity of `data`. */
-function createMessageId(): (topic: string, data: Uint8Array) => string {
-  const known = new WeakMap<Uint8Array, { readonly topic: string; readonly id: string }>();
-  return (topic, data) => {
-    const last = known.get(data);
-    if (last?.topic === topic) return last.id;
-    const digest = createHash('sha256').update(`${topic}\0`).update(data).digest();
-    const id = digest.toString('hex', 0, MESSAGE_ID_BYTES);
-    known.set(data, { topic, id });
-    return id;
-  };
-}
-
 /** A view of a small part of an RPC would keep all of the RPC in memory for as long as the mempool keeps it. */
 function ownBytes(data: Uint8Array): Uint8Array {
   return data.buffer.byteLength > 2 * data.byteLength ? data.slice() : data;
-}
-
-/**
- * Gossipsub answers IWANT from its cache whether or not the message has its verdict, and puts all answers into one
- * RPC however large. Here: only what was accepted, and at most `MAX_RPC_BYTES` per RPC, which the peer accepts.
- *
- * @throws Error when gossipsub's cache is not as this file knows it
- */
-function sendOnlySettled(router: GossipRouter): void {
-  const cache = router.mcache;
-  if (typeof cache?.getWithIWantCount !== 'function' || !(cache.msgs instanceof Map)) {
-    throw new Error('this version of gossipsub has another message cache');
-  }
-  const original = cache.getWithIWantCount.bind(cache);
-  let rpcBytes = 0;
-  cache.getWithIWantCount = (id, peer) => {
-    const entry = cache.msgs.get(id);
-    if (entry?.validated !== true) return null;
-    // One IWANT is answered within one turn of the event loop.
-    if (rpcBytes === 0)
-      queueMicrotask(() => {
-        rpcBytes = 0;
-      });
-    const bytes = entry.message.data?.byteLength ?? 0;
-    if (rpcBytes > 0 && rpcBytes + bytes > MAX_RPC_BYTES) return null;
-    rpcBytes += bytes;
-    return original(id, peer);
-  };
-}
-
-/**
- * Makes room for newcomers: gossipsub refuses a GRAFT when the mesh has Dhi peers, and prunes when it has more. Here a
- * GRAFT is refused at Dmax only, and the next heartbeat prunes.
- *
- * @throws Error when gossipsub is not as this file knows it
- */
-function takeInUpTo(router: GossipRouter, Dmax: number): void {
-  const { opts } = router;
-  if (typeof router.handleGraft !== 'function' || typeof opts?.Dhi !== 'number') {
-    throw new Error('this version of gossipsub handles GRAFT in another way');
-  }
-  const original = router.handleGraft.bind(router);
-  router.handleGraft = (peer, graft) => {
-    const { Dhi } = opts;
-    opts.Dhi = Dmax;
-    try {
-      return original(peer, graft); // decides before it first awaits
-    } finally {
-      opts.Dhi = Dhi;
-    }
-  };
 }

@@ -18,8 +18,8 @@ import type {
 } from '../ports.ts';
 import type { AddressBookOptions, AddressStore } from './address-book.ts';
 import { AddressBook } from './address-book.ts';
-import type { GossipOptions } from './gossip.ts';
 import { Gossip } from './gossip.ts';
+import type { GossipOptions } from './gossip-settings.ts';
 import type { Host, HostOptions } from './host.ts';
 import { createHost } from './host.ts';
 import { identityOfSeed } from './identity.ts';

@@ -85,7 +85,7 @@ describe('each rule can fail', () => {
     [
       'gossipsub outside its file',
       { 'node/net/host.ts': `import { gossipsub } from '@chainsafe/libp2p-gossipsub';` },
-      /only node\/net\/gossip\.ts may import/,
+      /only node\/net\/gossipsub\.ts may import/,
     ],
     [
       'gossipsub by its new name',
@@ -125,7 +125,7 @@ describe('each rule can fail', () => {
       faultsOf({
         'crypto/a.ts': `import { sha256 } from '@noble/hashes/sha2.js'; // Date.now() is for others`,
         'chain/b.ts': `import { a } from '../crypto/a.ts';\nexport const at = (ms: number) => new Date(ms);`,
-        'node/net/gossip.ts': `import { gossipsub } from '@chainsafe/libp2p-gossipsub';\nimport '../../chain/b.ts';`,
+        'node/net/gossipsub.ts': `import { gossipsub } from '@chainsafe/libp2p-gossipsub';\nimport '../../chain/b.ts';`,
         'node/net/host.ts': `import './gossip.ts';\nimport { tcp } from '@libp2p/tcp';\nsocket.setTimeout(1);`,
         'node/adapters.ts': 'export const now = () => Date.now();\nsetTimeout(f, 1);',
         'scripts/c.ts': `import '../node/net/host.ts';\nsetTimeout(f, 1);`,

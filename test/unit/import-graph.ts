@@ -19,7 +19,7 @@ interface OwnedPackage {
 }
 
 const OWNED: readonly OwnedPackage[] = [
-  { packages: /^(@chainsafe\/libp2p-|@libp2p\/)gossipsub(\/|$)/, owners: ['node/net/gossip.ts'] },
+  { packages: /^(@chainsafe\/libp2p-|@libp2p\/)gossipsub(\/|$)/, owners: ['node/net/gossipsub.ts'] },
   { packages: /^(libp2p|@libp2p\/[^/]+|@chainsafe\/[^/]+|@multiformats\/[^/]+)(\/|$)/, owners: ['node/net/'] },
   { packages: /^classic-level(\/|$)/, owners: ['node/store/'] },
   { packages: /^(@noble\/secp256k1|secp256k1|@bitauth\/libauth)(\/|$)/, owners: ['crypto/'] },

@@ -1,0 +1,164 @@
+/**
+ * The library, and what in its inner state has to be mended. The one file that imports it.
+ *
+ * It answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full mesh; and
+ * after a stream breaks, while the connection lives, it never opens another.
+ */
+import type { GossipSub, GossipSubComponents, GossipsubOpts, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
+import { gossipsub } from '@chainsafe/libp2p-gossipsub';
+import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
+import type { PeerKey } from '../ports.ts';
+
+export type {
+  GossipSub,
+  GossipSubComponents,
+  GossipsubMessage,
+  GossipsubOpts,
+  TopicValidatorResult,
+} from '@chainsafe/libp2p-gossipsub';
+export { StrictNoSign } from '@chainsafe/libp2p-gossipsub';
+
+/** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `sendOnlySettled`. */
+export const MAX_RPC_BYTES = 2 * MAX_BLOCK_BYTES;
+/** Gossipsub drops all RPCs of a peer with a lower score. */
+export const GRAYLIST_SCORE = -80;
+/** Heartbeats without gossip streams after which a peer that had them is disconnected. */
+const LOST_AFTER_HEARTBEATS = 4;
+/** Heartbeats after which a peer that never opened gossip streams is asked again. */
+const RETRY_AFTER_HEARTBEATS = 8;
+
+/** What gossipsub's class has beyond its published interface, as of @libp2p/gossipsub 17. */
+export interface GossipRouter extends GossipSub {
+  readonly peers: ReadonlyMap<PeerKey, unknown>;
+  readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
+  readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
+  readonly score: { score(peer: PeerKey): number };
+  readonly opts: { Dhi: number };
+  handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
+  readonly mcache: {
+    readonly msgs: ReadonlyMap<
+      string,
+      { readonly validated: boolean; readonly message: { readonly data?: Uint8Array } }
+    >;
+    getWithIWantCount(id: string, peer: PeerKey): unknown;
+  };
+  isStarted(): boolean;
+  reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
+}
+
+/** @param Dmax mesh peers with which a GRAFT is refused */
+export function createGossipsub(
+  settings: Partial<GossipsubOpts>,
+  Dmax: number,
+  components: GossipSubComponents,
+): GossipRouter {
+  const router = gossipsub(settings)(components) as GossipRouter;
+  sendOnlySettled(router);
+  takeInUpTo(router, Dmax);
+  return router;
+}
+
+/**
+ * Gossipsub answers IWANT from its cache whether or not the message has its verdict, and puts all answers into one
+ * RPC however large. Here: only what was accepted, and at most `MAX_RPC_BYTES` per RPC, which the peer accepts.
+ *
+ * @throws Error when gossipsub's cache is not as this file knows it
+ */
+function sendOnlySettled(router: GossipRouter): void {
+  const cache = router.mcache;
+  if (typeof cache?.getWithIWantCount !== 'function' || !(cache.msgs instanceof Map)) {
+    throw new Error('this version of gossipsub has another message cache');
+  }
+  const original = cache.getWithIWantCount.bind(cache);
+  let rpcBytes = 0;
+  cache.getWithIWantCount = (id, peer) => {
+    const entry = cache.msgs.get(id);
+    if (entry?.validated !== true) return null;
+    // One IWANT is answered within one turn of the event loop.
+    if (rpcBytes === 0)
+      queueMicrotask(() => {
+        rpcBytes = 0;
+      });
+    const bytes = entry.message.data?.byteLength ?? 0;
+    if (rpcBytes > 0 && rpcBytes + bytes > MAX_RPC_BYTES) return null;
+    rpcBytes += bytes;
+    return original(id, peer);
+  };
+}
+
+/**
+ * Makes room for newcomers: gossipsub refuses a GRAFT when the mesh has Dhi peers, and prunes when it has more. Here a
+ * GRAFT is refused at Dmax only, and the next heartbeat prunes.
+ *
+ * @throws Error when gossipsub is not as this file knows it
+ */
+function takeInUpTo(router: GossipRouter, Dmax: number): void {
+  const { opts } = router;
+  if (typeof router.handleGraft !== 'function' || typeof opts?.Dhi !== 'number') {
+    throw new Error('this version of gossipsub handles GRAFT in another way');
+  }
+  const original = router.handleGraft.bind(router);
+  router.handleGraft = (peer, graft) => {
+    const { Dhi } = opts;
+    opts.Dhi = Dmax;
+    try {
+      return original(peer, graft); // decides before it first awaits
+    } finally {
+      opts.Dhi = Dhi;
+    }
+  };
+}
+
+/**
+ * Gossipsub makes a peer's streams once, when it connects. Where its outbound one has gone (full buffer, restart that
+ * overlapped), gossipsub is told again that the peer connected. Where the peer itself has gone from the router while the
+ * connection lives, the other end does not know: the connection has to go.
+ */
+export class StreamRepair {
+  readonly #gossipsub: { readonly router: GossipRouter; readonly components: GossipSubComponents };
+  readonly #on: { streamLost(peer: PeerKey): void; graylisted(peer: PeerKey): void };
+  /** Connected peer → heartbeats without gossip streams. Rebuilt at each heartbeat from the connections. */
+  #missing = new Map<PeerKey, { readonly heartbeats: number; readonly wasThere: boolean }>();
+
+  /**
+   * @param on `streamLost`: the peer's stream has gone, and gossipsub would not open another by itself; `graylisted`:
+   *   gossipsub's score for the peer fell so low that it listens to nothing from it
+   */
+  constructor(
+    gossipsub: { readonly router: GossipRouter; readonly components: GossipSubComponents },
+    on: { streamLost(peer: PeerKey): void; graylisted(peer: PeerKey): void },
+  ) {
+    this.#gossipsub = gossipsub;
+    this.#on = on;
+  }
+
+  onHeartbeat(): void {
+    const { router, components } = this.#gossipsub;
+    const before = this.#missing;
+    this.#missing = new Map();
+    for (const connection of components.connectionManager.getConnections()) {
+      const peer = connection.remotePeer.toString();
+      if (connection.status !== 'open' || this.#missing.has(peer)) continue;
+      if (router.score.score(peer) < GRAYLIST_SCORE) this.#on.graylisted(peer);
+      const present = router.peers.has(peer);
+      if (present && router.streamsOutbound.has(peer)) {
+        this.#missing.set(peer, { heartbeats: 0, wasThere: true });
+        continue;
+      }
+      const last = before.get(peer);
+      const heartbeats = (last?.heartbeats ?? 0) + 1;
+      const wasThere = last?.wasThere ?? false;
+      this.#missing.set(peer, { heartbeats, wasThere });
+      if (!present && wasThere) {
+        if (heartbeats === LOST_AFTER_HEARTBEATS) this.#on.streamLost(peer);
+        continue;
+      }
+      // 1, 2, 4, 8 … heartbeats apart: a peer that does not speak gossipsub is left alone soon.
+      const due = (heartbeats & (heartbeats - 1)) === 0 && (present || heartbeats >= RETRY_AFTER_HEARTBEATS);
+      if (!due) continue;
+      for (const topology of components.registrar.getTopologies(router.protocols[0]!)) {
+        topology.onConnect?.(connection.remotePeer, connection);
+      }
+    }
+  }
+}
