@@ -460,7 +460,10 @@ export class MemoryNetwork implements Network {
       onMessage: (message) => this.#handlers?.onGossip(message),
       onNew: (item, from, hop) => hub.tellDelivery(item, self, from.peer, hop),
       onSettled: (item, from, outcome) => {
-        hub.trace.add(self, outcome, `${item.kind} ${item.id.slice(0, 16)} from ${from.peer}`);
+        // Of a good batch there is an entry for each transaction that was new, with the peer that gave it.
+        if (item.kind !== 'tx' || outcome !== 'accept') {
+          hub.trace.add(self, outcome, `${item.kind} ${item.id.slice(0, 16)} from ${from.peer}`);
+        }
         if (outcome === 'reject') this.penalize(from.peer, REJECT_POINTS, `invalid ${item.kind}`);
       },
       hasPenalties: () => this.#hasPenalties,
