@@ -4,7 +4,7 @@
  * they allocate, and copy what they keep, so that no decoded object pins (or shares) a network buffer.
  */
 import { type Address, addressFromBytes, addressOf, addressToBytes } from '../crypto/address.ts';
-import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
+import { bytesToHex, equalBytes, hexToBytes } from '../crypto/bytes.ts';
 import { doubleSha256, taggedHash } from '../crypto/hash.ts';
 import { merkleLeafHash, merkleRootOfHashes } from '../crypto/merkle.ts';
 import { EVIDENCE_BYTES, HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
@@ -64,9 +64,18 @@ export function voteIdFromBytes(bytes: Uint8Array): VoteId {
   return idFromBytes(bytes) as VoteId;
 }
 
+/**
+ * The last one is remembered: every transaction and vote names its chain, nearly always the same, and a text of their own
+ * for each would be made, kept and compared character by character.
+ */
+let lastChainId: { readonly bytes: Uint8Array; readonly id: ChainId } | undefined;
+
 /** Takes 32 bytes; throws RangeError for another length. */
 export function chainIdFromBytes(bytes: Uint8Array): ChainId {
-  return idFromBytes(bytes) as ChainId;
+  if (lastChainId === undefined || !equalBytes(bytes, lastChainId.bytes)) {
+    lastChainId = { bytes: bytes.slice(), id: idFromBytes(bytes) as ChainId };
+  }
+  return lastChainId.id;
 }
 
 /** The chain id is the genesis block's id. */
