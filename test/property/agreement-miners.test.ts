@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Agreement } from '../../chain/agreement.ts';
 import { BlockTree } from '../../chain/block-tree.ts';
@@ -7,6 +6,7 @@ import { chooseTip } from '../../chain/fork-choice.ts';
 import { planVote, type VoteGuardLike } from '../../chain/plan-vote.ts';
 import type { BlockId, ChainEntry, Vote } from '../../chain/types.ts';
 import { contradiction } from '../../chain/validate/vote.ts';
+import { fc } from '../fast-check.ts';
 import { checkpointOf, childOf, genesisEntry, senderAt, voteOf } from '../tree-fixtures.ts';
 
 const GENESIS = genesisEntry();

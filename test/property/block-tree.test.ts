@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BlockTree } from '../../chain/block-tree.ts';
 import type { BlockId, ChainEntry } from '../../chain/types.ts';
+import { fc } from '../fast-check.ts';
 import { childOf, genesisEntry } from '../tree-fixtures.ts';
 
 /** Each number chooses the parent: 0 the newest block, 1 the one before, and so on. */

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   blockIdFromBytes,
@@ -32,6 +31,7 @@ import type { Block, Header, Tx, Vote } from '../../chain/types.ts';
 import { addressFromBytes } from '../../crypto/address.ts';
 import { bytesToHex, concatBytes, equalBytes } from '../../crypto/bytes.ts';
 import { nobleBackend } from '../../crypto/noble-backend.ts';
+import { fc } from '../fast-check.ts';
 
 const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length });
 const u64 = fc.oneof(fc.bigInt({ min: 0n, max: MAX_U64 }), fc.constantFrom(0n, 1n, 1n << 32n, 1n << 53n, MAX_U64));

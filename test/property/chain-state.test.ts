@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { makeHeader } from '../../chain/codec.ts';
 import { Accounts, BranchView, connectBlock, PendingState } from '../../chain/state.ts';
@@ -6,6 +5,7 @@ import { buildTemplate } from '../../chain/template.ts';
 import type { AccountView, Block, BlockDelta, Header, Tx } from '../../chain/types.ts';
 import { checkBlockBody } from '../../chain/validate/block-body.ts';
 import { checkTxStateful } from '../../chain/validate/tx-stateful.ts';
+import { fc } from '../fast-check.ts';
 import { blockOn, deltaOf, entryOf, genesis, rules, stateOf, testKey, unsigned } from '../unit/chain/chain-fixtures.ts';
 
 // The first two have a balance in the genesis; the others come into being on the way.

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addressFromBytes, addressToBytes, formatAddress, parseAddress } from '../../crypto/address.ts';
+import { fc } from '../fast-check.ts';
 
 const CHARSET = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
 const addresses = fc.uint8Array({ minLength: 20, maxLength: 20 }).map(addressFromBytes);

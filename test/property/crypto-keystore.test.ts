@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isSecretKey } from '../../crypto/keys.ts';
 import { decryptKeystore, encryptKeystore, KeystoreError } from '../../crypto/keystore.ts';
+import { fc } from '../fast-check.ts';
 
 const secretKeys = fc.uint8Array({ minLength: 32, maxLength: 32 }).filter(isSecretKey);
 const passwords = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { concatBytes } from '../../crypto/bytes.ts';
 import { sha256 } from '../../crypto/hash.ts';
 import { merkleProof, merkleRoot, verifyMerkleProof } from '../../crypto/merkle.ts';
+import { fc } from '../fast-check.ts';
 
 /** RFC 6962 §2.1 word for word, as the slow reference. */
 function referenceRoot(leaves: readonly Uint8Array[]): Uint8Array {

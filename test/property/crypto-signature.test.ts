@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bytesToHex, hexToBytes } from '../../crypto/bytes.ts';
 import { isSecretKey, publicKeyOf } from '../../crypto/keys.ts';
 import { nobleBackend } from '../../crypto/noble-backend.ts';
 import { signDigest } from '../../crypto/sign.ts';
+import { fc } from '../fast-check.ts';
 
 const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });

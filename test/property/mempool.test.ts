@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Mempool } from '../../chain/mempool.ts';
 import { Accounts, connectBlock, PendingState } from '../../chain/state.ts';
 import type { Block, BlockDelta, ChainEntry, Tx, TxId } from '../../chain/types.ts';
+import { fc } from '../fast-check.ts';
 import { blockOf, childOf, genesisEntry, senderAt, txOf } from '../tree-fixtures.ts';
 
 const SENDERS = 4;

@@ -2,7 +2,7 @@
  * Every backend gives the answer of the reference for every input. A few thousand inputs here; `npm run test:long`
  * runs 100,000 (`GRAPEVINE_TEST_INPUTS`), of which noble needs some minutes.
  */
-import fc from 'fast-check';
+
 import { expect, test } from 'vitest';
 import { bytesToHex, hexToBytes } from '../../crypto/bytes.ts';
 import { isSecretKey, publicKeyOf } from '../../crypto/keys.ts';
@@ -10,6 +10,7 @@ import { loadSignatureBackend, SIGNATURE_BACKENDS } from '../../crypto/load-back
 import { nobleBackend } from '../../crypto/noble-backend.ts';
 import { signDigest } from '../../crypto/sign.ts';
 import type { SignatureParts, SigningBackend } from '../../crypto/signature.ts';
+import { fc } from '../fast-check.ts';
 
 const N = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 const P = 2n ** 256n - 2n ** 32n - 977n;

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { KIND } from '../../node/store/keys.ts';
 import { applyFixes } from '../../node/store/verify-store.ts';
+import { fc } from '../fast-check.ts';
 import { openMemoryStore } from '../unit/store/open-store.ts';
 import { realGenesis, VOTERS } from '../unit/store/real-chain.ts';
 import { databaseOf, examine, makeSoundRecords } from '../unit/store/sound-store.ts';

@@ -1,10 +1,10 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeEvidence, encodeEvidence, makeVote } from '../../../chain/codec.ts';
 import { makeEvidence, offendersDigest } from '../../../chain/evidence.ts';
 import { EVIDENCE_BYTES, VOTE_BYTES } from '../../../chain/params.ts';
 import type { Evidence, Vote } from '../../../chain/types.ts';
 import { checkEvidenceStateless, evidenceSignatureItems } from '../../../chain/validate/evidence.ts';
+import { fc } from '../../fast-check.ts';
 import { addressAt, chainOn, checkpointOf, genesisEntry, publicKeyAt, voteOf } from '../../tree-fixtures.ts';
 
 const genesis = genesisEntry();

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   bucketOf,
@@ -12,6 +11,7 @@ import {
 } from '../../../chain/pool-digest.ts';
 import type { TxId } from '../../../chain/types.ts';
 import { bytesToHex } from '../../../crypto/bytes.ts';
+import { fc } from '../../fast-check.ts';
 
 const txId = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => bytesToHex(bytes) as TxId);
 const txIds = fc.uniqueArray(txId, { maxLength: 50 });

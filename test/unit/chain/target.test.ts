@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bitsForHashes, bitsToTarget, meetsTarget, targetToBits, workOfTarget } from '../../../chain/target.ts';
 import type { BlockId } from '../../../chain/types.ts';
+import { fc } from '../../fast-check.ts';
 
 const MAX_TARGET = (1n << 256n) - 1n;
 const id = (value: bigint): BlockId => value.toString(16).padStart(64, '0') as BlockId;

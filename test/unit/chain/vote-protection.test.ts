@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { contradiction } from '../../../chain/validate/vote.ts';
 import {
@@ -12,6 +11,7 @@ import {
   VoteProtectionError,
   voteProtectionDocument,
 } from '../../../chain/vote-protection.ts';
+import { fc } from '../../fast-check.ts';
 import { senderAt, voteOf } from '../../tree-fixtures.ts';
 
 const CHAIN = 'c0'.repeat(32);

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ByteReader, ByteWriter } from '../../../chain/wire.ts';
 import { bytesToHex } from '../../../crypto/bytes.ts';
+import { fc } from '../../fast-check.ts';
 
 describe('byte fields', () => {
   it('are big-endian and of fixed width', () => {

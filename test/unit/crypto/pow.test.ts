@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bytesToHex, hexToBytes } from '../../../crypto/bytes.ts';
 import { doubleSha256, sha256 } from '../../../crypto/hash.ts';
 import { loadPowKernel, POW_KERNELS } from '../../../crypto/pow.ts';
 import { powKernelsSource } from '../../../tools/build-pow-kernels.ts';
+import { fc } from '../../fast-check.ts';
 
 const HEADER_BYTES = 113;
 const target = (value: bigint) => hexToBytes(value.toString(16).padStart(64, '0'));

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HashBudget } from '../../../node/mining/hash-budget.ts';
+import { fc } from '../../fast-check.ts';
 
 /** Runs bursts and rests; `late` adds to each rest, `stolen` is wall time of a burst that went to others. */
 function share(budget: number, bursts: number, late: () => number, stolen: () => number): number {

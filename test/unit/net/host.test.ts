@@ -1,8 +1,8 @@
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { peerIdOfSeed } from '../../../node/net/identity.ts';
+import { fc } from '../../fast-check.ts';
 
 describe('peerIdOfSeed', () => {
   it('is the peer id that libp2p derives from the seed', async () => {

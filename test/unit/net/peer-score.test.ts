@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { PeerScore } from '../../../node/net/peer-score.ts';
+import { fc } from '../../fast-check.ts';
 
 const options = { banPoints: 100, halfLifeMs: 1_000, banMs: 5_000, maxPeers: 3 };
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   EVIDENCE_BYTES,
@@ -12,6 +11,7 @@ import {
 } from '../../../chain/params.ts';
 import * as generated from '../../../node/net/wire.generated.js';
 import * as wire from '../../../node/net/wire.ts';
+import { fc } from '../../fast-check.ts';
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const u64 = fc.bigInt({ min: 0n, max: MAX_U64 });

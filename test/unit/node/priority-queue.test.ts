@@ -1,6 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   BLOCKS_PER_PEER,
@@ -11,6 +10,7 @@ import {
   TX_LANE_BYTES,
   TX_LANE_BYTES_PER_PEER,
 } from '../../../node/pipeline/priority-queue.ts';
+import { fc } from '../../fast-check.ts';
 
 const EACH = { block: 1, evidence: 2, vote: 2, api: 1, tx: 3 };
 const ALL = { block: 9999, evidence: 9999, vote: 9999, api: 9999, tx: 9999 };

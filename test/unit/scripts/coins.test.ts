@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_U64 } from '../../../chain/params.ts';
 import { formatCoins, parseCoins } from '../../../scripts/coins.ts';
+import { fc } from '../../fast-check.ts';
 
 describe('amounts', () => {
   it.each([

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseScenario, type Scenario } from '../../../sim/scenario.ts';
 import { shrinkTimeline } from '../../../sim/shrink.ts';
+import { fc } from '../../fast-check.ts';
 
 const withCrashes = (count: number): Scenario =>
   parseScenario(`name: many

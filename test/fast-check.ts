@@ -1,0 +1,9 @@
+/**
+ * fast-check with one seed for all tests, so that a run that fails fails again. `GRAPEVINE_TEST_SEED=2 npm run test:unit`
+ * tries other inputs.
+ */
+import fc from 'fast-check';
+
+fc.configureGlobal({ seed: Number(process.env.GRAPEVINE_TEST_SEED ?? 1) });
+
+export { fc };
