@@ -46,8 +46,8 @@ export class ByteWriter {
     if (this.#offset + width > this.bytes.length) throw new RangeError('write past the end');
     let rest = value;
     for (let i = this.#offset + width - 1; i >= this.#offset; i -= 1) {
-      this.bytes[i] = rest & 0xff;
-      rest = Math.floor(rest / 256);
+      this.bytes[i] = rest; // its low eight bits
+      rest >>>= 8;
     }
     this.#offset += width;
     return this;
