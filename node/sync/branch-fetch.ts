@@ -42,6 +42,8 @@ const BEHIND_BLOCKS = 3;
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   #remaining = 0;
+  /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
+  #wasBehind = false;
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
@@ -55,6 +57,10 @@ export class BranchFetch {
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
     this.#remaining = 0;
+    if (!this.#wasBehind || this.#deps.signal.aborted) return;
+    this.#wasBehind = false;
+    // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
+    this.#deps.agreement.considerVoting();
   }
 
   /**
@@ -82,7 +88,10 @@ export class BranchFetch {
       return false;
     }
     this.#remaining = entries.length;
-    if (this.isBehind) logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
+    if (this.isBehind) {
+      this.#wasBehind = true;
+      logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
+    }
     await downloadBodies({
       ...this.#deps,
       entries,
@@ -93,7 +102,7 @@ export class BranchFetch {
       onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
     });
     await this.fetchVotes(peer);
-    this.#remaining = 0;
+    this.end();
     return true;
   }
 

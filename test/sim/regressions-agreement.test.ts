@@ -89,6 +89,24 @@ test.each(FORGERIES)(
   },
 );
 
+test.each([5, 7, 10, 25])(
+  'a voter that has caught up on %d blocks votes for the last, and does not wait for another',
+  async (blocks) => {
+    const names = ['a', 'b', 'c'];
+    const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
+    await world.start();
+    const [a, c] = [world.node('a'), world.node('c')];
+    c.kill();
+    await world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
+    await world.run(10_000);
+    expect(a.agreedHeight).toBe(0); // two of three are not more than two thirds
+    await c.restart();
+    const areAgreed = (): boolean => names.every((name) => world.node(name).agreedHeight === blocks);
+    await world.until('the third vote has made it agreed', areAgreed, 20_000);
+    await expectHealthy(world);
+  },
+);
+
 test('FORK-2: the same votes by three of four electors are proof enough, so that the lies above fail for what they are', async () => {
   const world = openWithElectors();
   const { side } = await growBranches(world);
