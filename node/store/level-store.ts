@@ -459,8 +459,11 @@ class LevelStore implements Store, VoteProtectionStore {
 
   // Writing -----------------------------------------------------------------------------------------------------
 
-  /** Queues one atomic batch. `check` runs when its turn has come, and stops it by throwing. */
-  /** @param batch what to write, or what makes it when its turn has come */
+  /**
+   * Queues one atomic batch.
+   * @param batch what to write, or what makes it when its turn has come
+   * @param check runs when its turn has come, and stops it by throwing
+   */
   async #write(
     batch: readonly Operation[] | (() => Promise<readonly Operation[]>),
     options: WriteOptions,

@@ -1,5 +1,5 @@
+import { ClassicLevel } from 'classic-level';
 import { nextTurn } from '../adapters.ts';
-import { createClassicDatabase } from './classic-database.ts';
 import type { StorePlace } from './damage.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
@@ -15,7 +15,8 @@ import type { Store, VoteProtectionStore } from './store.ts';
 export async function openLevelStore(place: StorePlace): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
-  return openStoreOn(createClassicDatabase(location), {
+  const db = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
+  return openStoreOn(db, {
     place,
     hasChain,
     afterChainStored: () => saveWitness(location),

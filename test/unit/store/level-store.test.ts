@@ -15,6 +15,7 @@ import {
   makeTestVote,
   makeTransfer,
   type TestBlock,
+  WALLETS,
 } from './chain-builder.ts';
 import { FaultyLevel, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 
@@ -334,6 +335,61 @@ test('each call that writes is one batch; fsync for all but votes heard, mempool
   ];
   for (const [, call] of calls) await call();
   expect(db.durability).toEqual(calls.map(([durable]) => durable));
+  await store.close();
+});
+
+/** They make 2,400 records of the index alone. */
+const MANY_TXS = Array.from({ length: 800 }, (_, i) =>
+  makeTransfer(genesis, chainId, i % WALLETS, (i + 1) % WALLETS, 1n, BigInt(Math.floor(i / WALLETS))),
+);
+
+test('a block of many transactions gives way while its records are made, and is one batch, before what came after it', async () => {
+  const db = new FaultyLevel();
+  let turns = 0;
+  const others: (() => void)[] = [];
+  const giveWay = async (): Promise<void> => {
+    turns += 1;
+    others.shift()?.();
+  };
+  const store = await openMemoryStore(db, { giveWay });
+  await store.initialize(genesis, genesis.accounts);
+  const block = makeChild(genesis, MANY_TXS, 1);
+  const vote = makeTestVote(chainId, 1, genesis.entry.header, block.entry.header);
+  let voted: Promise<void> | undefined;
+  let closed: Promise<void> | undefined;
+  // In the middle of the block another write is asked for, and then the end.
+  others.push(() => {
+    voted = store.saveOwnVote(vote, { sourceHeight: 0n, targetHeight: 1n });
+    closed = store.close();
+  });
+  await store.commit(makeCommit([block], genesis, block));
+  expect(turns).toBeGreaterThanOrEqual(2);
+  expect(db.durability).toEqual([true, true]);
+  await voted;
+  await closed;
+  expect(db.durability).toEqual([true, true, true]);
+
+  await db.open();
+  const again = await openMemoryStore(db);
+  const loaded = await again.load(chainId);
+  expect([loaded?.tip, loaded?.votes.length]).toEqual([block.entry.header.id, 1]);
+  for (const [index, { id }] of MANY_TXS.entries()) {
+    expect(await again.txLocation(id)).toEqual({ block: block.entry.header.id, index });
+  }
+  await again.close();
+});
+
+test('a block of many transactions whose write fails leaves nothing, and the next write is whole', async () => {
+  const db = new FaultyLevel();
+  const store = await openMemoryStore(db, { giveWay: async () => {} });
+  await store.initialize(genesis, genesis.accounts);
+  const block = makeChild(genesis, MANY_TXS, 1);
+  db.batchesLeft = 0;
+  await expect(store.commit(makeCommit([block], genesis, block))).rejects.toMatchObject({ code: 'full' });
+  db.batchesLeft = Number.POSITIVE_INFINITY;
+  expect(await store.txLocation(MANY_TXS[0]!.id)).toBeUndefined();
+  await store.commit(makeCommit([block], genesis, block));
+  expect(await store.txLocation(MANY_TXS.at(-1)!.id)).toEqual({ block: block.entry.header.id, index: 799 });
   await store.close();
 });
 
