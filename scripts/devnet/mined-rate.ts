@@ -1,9 +1,10 @@
 /** How fast a chain takes in a steady load. O(1) memory. */
 
 interface Mined {
+  readonly block: string;
   readonly atMs: number;
   /** Of the load, up to and with that block. */
-  readonly txs: number;
+  txs: number;
 }
 
 /**
@@ -16,14 +17,21 @@ export class MinedRate {
   #last: Mined | undefined;
 
   /**
-   * A block with some of the load.
+   * A node tells of a block with some of the load; the next may know more of it, as submissions are answered meanwhile.
+   * @param block its id
    * @param atMs monotonic milliseconds
    * @param txs transactions of the load that are mined now
    */
-  add(atMs: number, txs: number): void {
-    this.#first ??= { atMs, txs };
+  add(block: string, atMs: number, txs: number): void {
+    const known = [this.#last, this.#lastButOne, this.#first].find((each) => each?.block === block);
+    if (known !== undefined) {
+      known.txs = Math.max(known.txs, txs);
+      return;
+    }
+    const mined = { block, atMs, txs };
+    this.#first ??= mined;
     this.#lastButOne = this.#last;
-    this.#last = { atMs, txs };
+    this.#last = mined;
   }
 
   /** 0 for fewer than three blocks. */

@@ -185,7 +185,7 @@ export class Traffic {
         this.#seen(node, id);
         if (this.#ids.has(id)) this.#mined.add(id);
       }
-      if (this.#mined.size > before) this.#minedRate.add(this.#clock.monotonicMs(), this.#mined.size);
+      if (this.#mined.size > before) this.#minedRate.add(event.id, this.#clock.monotonicMs(), this.#mined.size);
     }
     if (event.type === 'reorg') {
       // Another node's block event, or this one's for the new branch, counts them again.
