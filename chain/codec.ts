@@ -73,7 +73,7 @@ let lastChainId: { readonly bytes: Uint8Array; readonly id: ChainId } | undefine
 /** Takes 32 bytes; throws RangeError for another length. */
 export function chainIdFromBytes(bytes: Uint8Array): ChainId {
   if (lastChainId === undefined || !equalBytes(bytes, lastChainId.bytes)) {
-    lastChainId = { bytes: bytes.slice(), id: idFromBytes(bytes) as ChainId };
+    lastChainId = { bytes: new Uint8Array(bytes), id: idFromBytes(bytes) as ChainId };
   }
   return lastChainId.id;
 }

@@ -4,6 +4,9 @@
  */
 import fc from 'fast-check';
 
-fc.configureGlobal({ seed: Number(process.env.GRAPEVINE_TEST_SEED ?? 1) });
+const seed = Number(process.env.GRAPEVINE_TEST_SEED ?? 1);
+if (!Number.isInteger(seed))
+  throw new RangeError(`GRAPEVINE_TEST_SEED is ${process.env.GRAPEVINE_TEST_SEED}, no integer`);
+fc.configureGlobal({ seed });
 
 export { fc };

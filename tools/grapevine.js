@@ -46,7 +46,7 @@ function prepareEnvironment() {
  * @param {readonly string[]} flags
  */
 function continueOn(node, flags) {
-  const args = [...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
+  const args = [...process.execArgv, ...flags, fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const child = spawn(node, args, { stdio: 'inherit' });
   // A terminal sends Ctrl-C to the whole foreground group: the child has it already, and a second one would mean "now".
   const terminal = hasTerminal();
