@@ -16,6 +16,8 @@ import { damaged, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
 
 const WITNESS = 'GRAPEVINE';
+/** There while the files are being repaired, and until what that may have lost is made good. LevelDB leaves it alone. */
+const REPAIRING = 'GRAPEVINE-REPAIRING';
 const CURRENT = 'CURRENT';
 const MANIFEST = /^MANIFEST-\d+$/;
 const LOG = /^\d+\.log$/;
@@ -31,6 +33,7 @@ const MIN_FREE_BYTES = 16 * 1024 * 1024;
 export async function checkDirectory(place: StorePlace): Promise<{ readonly hasChain: boolean }> {
   await makeDirectory(place.location);
   const names = await unlessUnreadable(place, readdir(place.location));
+  if (names.includes(REPAIRING)) throw damaged(place, 'a repair of it was cut short');
   const witness = names.includes(WITNESS) ? await readWitness(place) : undefined;
   const logs = names.filter((name) => LOG.test(name));
   const hasTables = names.some((name) => TABLE.test(name));
@@ -89,6 +92,37 @@ export async function backupDirectory(location: string, target: string): Promise
   await rm(partial, { recursive: true, force: true });
   await cp(location, partial, { recursive: true, filter: (source) => basename(source) !== 'LOCK' });
   await rename(partial, target);
+}
+
+/** Whether a repair of the files was begun, and not ended. */
+export async function isBeingRepaired(location: string): Promise<boolean> {
+  return (await sizeOf(join(location, REPAIRING))) !== undefined;
+}
+
+/** Before the files are touched: from here on nobody opens the store but who repairs it. Durable when it resolves. */
+export async function markRepair(location: string): Promise<void> {
+  const mark = await open(join(location, REPAIRING), 'w');
+  try {
+    await mark.sync();
+  } finally {
+    await mark.close();
+  }
+  await syncDirectory(location);
+}
+
+/** Once everything is made good, durably. */
+export async function unmarkRepair(location: string): Promise<void> {
+  await rm(join(location, REPAIRING), { force: true });
+  await syncDirectory(location);
+}
+
+async function syncDirectory(location: string): Promise<void> {
+  const directory = await open(location, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 /** Whether LevelDB could open again here. */

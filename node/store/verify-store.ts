@@ -8,7 +8,7 @@ import { put } from './derived-records.ts';
 import { type ExamineOptions, examineStore, type StoreExamination } from './examine-store.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { KIND, META } from './keys.ts';
-import { backupDirectory, checkDirectory } from './level-directory.ts';
+import { backupDirectory, checkDirectory, isBeingRepaired, markRepair, unmarkRepair } from './level-directory.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
 import { encodeU32 } from './records.ts';
 import { SCHEMA } from './schema.ts';
@@ -69,7 +69,8 @@ export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<
 }
 
 /**
- * Copies the store, then mends it. Cut short, it is to be run again: until it is done no node opens the store.
+ * Copies the store, then mends it. Cut short, or refused after LevelDB's files were repaired, it is to be run again: until
+ * it is done no node opens the store, for what LevelDB could not save may have been a guard.
  * @throws StoreError `locked`, `wrong-chain`, `wrong-schema`; nothing is changed then
  */
 export function repairStore(place: StorePlace, options: VerifyOptions): Promise<RepairReport> {
@@ -78,8 +79,10 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     const backup = `${place.location}.backup-${time}`;
     await backupDirectory(place.location, backup);
     const faults: Fault[] = [];
-    let repairedFiles = false;
+    /** By this repair, or by one before it that did not come to its end. */
+    let repairedFiles = await isBeingRepaired(place.location);
     const repairFiles = async (): Promise<void> => {
+      await markRepair(place.location);
       await repairLevel(place.location);
       repairedFiles = true;
     };
@@ -110,14 +113,18 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       await repairFiles();
       db = await openDatabase(place, options.onMigrated);
     }
-    let isBegun = true;
+    let [isBegun, isDone] = [true, false];
     try {
       let found = await examineOrUndo(db, repairedFiles);
       faults.push(...found.faults);
       if (found.isEmpty && !hasChain) {
         isBegun = false; // a witness would make an empty store look like a lost one
+        isDone = true;
+        const summary = { ...summaryOf(found), remaining: [], repairedFiles };
+        // What files that cannot be read have lost, a guard perhaps, is in the copy alone.
+        if (repairedFiles) return { ...summary, faults, backup };
         await rm(backup, { recursive: true, force: true });
-        return { ...summaryOf(found), faults: [], remaining: [], backup: undefined, repairedFiles };
+        return { ...summary, faults: [], backup: undefined };
       }
       if (found.isUnreadable && !repairedFiles) {
         await db.close();
@@ -133,9 +140,11 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       await applyFixes(db, found.fixes);
       const after = await examineStore(db, { ...options, isGuardDoubtful: false });
       const { lost, raised } = found;
+      isDone = true;
       return { faults, remaining: after.faults, backup, repairedFiles, lost, raised, examination: after };
     } finally {
       await closeDatabase(db, place, isBegun);
+      if (isDone) await unmarkRepair(place.location);
     }
   });
 }

@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { parseGenesis } from '../../../chain/genesis.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
-import { saveWitness } from '../../../node/store/level-directory.ts';
+import { markRepair, saveWitness } from '../../../node/store/level-directory.ts';
 import { openDatabase } from '../../../node/store/offline-database.ts';
 import * as records from '../../../node/store/records.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
@@ -76,6 +78,21 @@ const DAMAGE: readonly (readonly [name: string, inTable: boolean, (location: str
     },
   ],
 ];
+
+/** LevelDB's files are sound again, and a guard may have gone with what could not be read. */
+async function expectDoubtUntilRepaired(location: string): Promise<void> {
+  const message = expect.stringMatching(/repair of it was cut short.*npx grapevine db repair/);
+  await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged', message });
+  const [fault] = (await verifyStore(placeOf(location), VERIFY)).faults;
+  expect(fault).toMatchObject({ kind: 'files', detail: 'a repair of it was cut short' });
+
+  const report = await repairStore(placeOf(location), VERIFY);
+  expect(report.raised.map(({ voter }) => formatAddress(voter))).toContain(formatAddress(VOTER!));
+  const store = await openDiskStore(location);
+  expect((await store.voteGuard(VOTER!))!.targetHeight).toBeGreaterThan(VOTED + 1_000n);
+  await store.close();
+  expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+}
 
 describe('db repair', () => {
   for (const [name, inTable, damage] of DAMAGE) {
@@ -147,6 +164,24 @@ describe('db repair', () => {
       const report = await repairStore(placeOf(location), VERIFY);
       expect(report.faults.map(({ kind }) => kind)).toEqual(['cut-short']);
       await (await openDiskStore(location)).close();
+    }));
+
+  test('of damaged files, refused for another genesis: the doubt stays until it is done with the right one', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      await rm(await find(location, MANIFEST));
+      const wrong = { ...VERIFY, genesis: parseGenesis({ ...realGenesis.doc, name: 'another' }) };
+      await expect(repairStore(placeOf(location), wrong)).rejects.toMatchObject({ code: 'wrong-chain' });
+      await expectDoubtUntilRepaired(location);
+    }));
+
+  test('of damaged files, killed right after LevelDB has repaired them: the doubt stays until it is done', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      await overwrite(await find(location, TABLE), 0.5, 5_000);
+      await markRepair(location);
+      await ClassicLevel.repair(location);
+      await expectDoubtUntilRepaired(location);
     }));
 
   test("another chain's store is refused, and nothing is left beside it", () =>
