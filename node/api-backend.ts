@@ -195,8 +195,9 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       let height = top;
       for (; height >= 0n && blocks.length < limit; height--) {
         const entry = chain.tree.mainAt(height);
-        const block = entry && (await chain.block(entry.header.id));
-        if (entry === undefined || block === undefined) break; // the tip moved down while we read
+        if (entry === undefined) break; // the tip moved down while we read
+        const block = await chain.block(entry.header.id);
+        if (block === undefined) return { blocks }; // pruned, and so is all below
         blocks.push(blockSummaryDto(block, standing(entry)));
       }
       return { blocks, ...(height >= 0n && { next: height.toString() }) };

@@ -430,3 +430,25 @@ describe('the node', () => {
     expect(seen).toHaveLength(count);
   });
 });
+
+test('a page of blocks ends where the bodies were pruned, and names no next one', async () => {
+  const pruned = new Set<BlockId>();
+  const lab = await openBackend({
+    wrapStore: (_name, store) => ({
+      ...boundMethods(store),
+      block: (id) => (pruned.has(id) ? Promise.resolve(undefined) : store.block(id)),
+    }),
+  });
+  const { world, a, settle, mine } = lab;
+  await mine(6);
+  for (const height of [1n, 2n, 3n]) pruned.add(a.node.chain.tree.mainAt(height)!.header.id);
+  await a.restart(); // what it has in memory is not pruned
+  const backend = backendOf(world, 'a');
+  const heights = async (from: bigint, limit: number) => {
+    const { blocks, next } = await settle(backend.blocks(from, limit));
+    return [blocks.map(({ height }) => height), next];
+  };
+  expect(await heights(6n, 2)).toEqual([['6', '5'], '4']);
+  expect(await heights(5n, 4)).toEqual([['5', '4'], undefined]);
+  expect(await heights(3n, 4)).toEqual([[], undefined]);
+});
