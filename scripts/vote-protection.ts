@@ -95,11 +95,26 @@ async function runExport(options: ExportOptions): Promise<void> {
     await store.saveVoteGuard(voter, protection); // durable before there is a document that another may vote on
     return voteProtectionDocument({ chainId, voter, protection });
   });
-  if (out !== undefined) await writeDurably(out, `${JSON.stringify(document, null, 2)}\n`);
+  if (out !== undefined) await writeOut(out, document, dataDir);
   if (out === undefined || options.json === true) printJson(document);
   else printLine(`${out}: ${document.voter}, source ${document.sourceHeight}, target ${document.targetHeight}`);
   if (document.disabled) printNote(`The store in ${dataDir} casts no votes of ${document.voter} any more.`);
   else printNote(`The store in ${dataDir} goes on voting: this copy is no ground to vote elsewhere.`);
+}
+
+async function writeOut(
+  out: string,
+  document: ReturnType<typeof voteProtectionDocument>,
+  dataDir: string,
+): Promise<void> {
+  try {
+    await writeDurably(out, `${JSON.stringify(document, null, 2)}\n`);
+  } catch (error) {
+    const silenced = document.disabled
+      ? ` The store in ${dataDir} casts no votes of ${document.voter} any more: export again, to another place, for the same document.`
+      : '';
+    throw new Error(`cannot write ${out}: ${error instanceof Error ? error.message : String(error)}.${silenced}`);
+  }
 }
 
 async function runImport(file: string, options: ImportOptions): Promise<void> {

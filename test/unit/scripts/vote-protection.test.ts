@@ -154,3 +154,14 @@ test('a store that a node has open is left alone', async () => {
     expect(run).toMatchObject({ status: 1, stdout: '', stderr: expect.stringContaining('refused: store/locked') });
   });
 }, 30_000);
+
+test('a document that can not be written: the answer says that the store votes no more, and how to have it', async () => {
+  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+  const nowhere = join(folder, 'no', 'such', 'folder.json');
+  const failed = await grapevine('export', '--data-dir', dirOf('old'), '-o', nowhere);
+  expect(failed.status).not.toBe(0);
+  expect(failed.stderr).toMatch(/cannot write .*folder\.json: ENOENT.*casts no votes of gv1.* any more: export again/s);
+  const file = join(folder, 'protection.json');
+  expect(await grapevine('export', '--data-dir', dirOf('old'), '-o', file)).toMatchObject({ status: 0 });
+  expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ sourceHeight: '6', targetHeight: '7', moves: 1 });
+});
