@@ -264,5 +264,5 @@ function checkLink(link: Certificate, index: number, context: LinkContext): read
 }
 
 function place({ height, id }: Pick<Checkpoint, 'height' | 'id'>): string {
-  return `${height} ${id.slice(0, 12)}…`;
+  return `${height} ${id}`;
 }
