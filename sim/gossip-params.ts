@@ -1,4 +1,5 @@
 /** What gossipsub is told: the parameters of the model, with the values the node uses and those of the literature. */
+import type { GossipOptions } from '../node/net/gossip-settings.ts';
 import { messageCacheLengths } from '../node/net/message-cache.ts';
 
 export interface GossipParams {
@@ -35,20 +36,10 @@ export interface GossipParams {
 }
 
 /** The settings of `node/net/` from which gossipsub's follow. */
-export interface NodeGossipOptions {
-  readonly D: number;
-  readonly Dlo: number;
-  readonly Dhi: number;
-  readonly Dmax: number;
-  readonly Dout: number;
-  readonly Dlazy: number;
-  readonly floodPublish: boolean;
-  readonly heartbeatIntervalMs: number;
-  readonly messageTtlMs: number;
-  readonly maxUnsettledPerPeer: number;
-  readonly maxUnsettled: number;
-  readonly pruneBackoffMs: number;
-}
+type NodeGossipOptions = Omit<
+  GossipOptions,
+  'maxQueued' | 'maxQueuedBytes' | 'unsubscribeBackoffMs' | 'maxOutboundBufferBytes' | 'trustPrivateAddresses'
+>;
 
 /** What `node/net/gossip-settings.ts` makes of the node's options; what it does not set has js-libp2p's default. */
 export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
