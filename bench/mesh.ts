@@ -4,6 +4,7 @@
  * mempools does; it is not in here.
  *
  *     node bench/mesh.ts 30,1000      the table of docs/PERFORMANCE.md
+ *     node bench/mesh.ts 30 1000      the same with verdicts after a second
  */
 import type { GossipOptions } from '../node/net/gossip-settings.ts';
 import { DEVNET_NETWORK, PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
@@ -61,9 +62,10 @@ async function measureMesh(
     readonly nodes: number;
     readonly loss: number;
     readonly seed: string;
+    readonly verdictMs?: number;
   },
 ): Promise<MeshFigures> {
-  const { nodes, loss, seed } = options;
+  const { nodes, loss, seed, verdictMs = VERDICT_MS } = options;
   const clock = new VirtualClock(0);
   const rng = createSeededRng(`mesh ${seed}`);
   const gossip = gossipParamsOf({
@@ -79,7 +81,7 @@ async function measureMesh(
   for (const name of names) {
     await hub.createPort(name, clock).start({
       onGossip: (message) => {
-        clock.after(VERDICT_MS, () => message.settle('accept'));
+        clock.after(verdictMs, () => message.settle('accept'));
       },
       onPeerConnected() {},
       onPeerDisconnected() {},
@@ -148,11 +150,12 @@ if (import.meta.main) {
     '| nodes | D (Dlo–Dhi) | flood publishing | lost | mesh peers | copies | bytes | p50 ms | p99 ms | hops p99 | reached |',
   );
   console.log('|---:|---|---|---:|---:|---:|---:|---:|---:|---:|---:|');
+  const verdictMs = Number(process.argv[3] ?? VERDICT_MS);
   for (const nodes of (process.argv[2] ?? '30').split(',').map(Number)) {
     for (const floodPublish of [false, true]) {
       for (const loss of [0, LOSS]) {
         for (const mesh of MESHES) {
-          const figures = await measureMesh({ ...mesh, floodPublish, nodes, loss, seed: '0' });
+          const figures = await measureMesh({ ...mesh, floodPublish, nodes, loss, seed: '0', verdictMs });
           const { meshDegree, copies, bytes, p50Ms, p99Ms, p99Hops, coverage } = figures;
           const rounded = [meshDegree, copies, bytes].map((each) => each.toFixed(2));
           const cells = [nodes, `${mesh.D} (${mesh.Dlo}–${mesh.Dhi})`, floodPublish ? 'yes' : 'no', loss, ...rounded];
