@@ -9,6 +9,7 @@ import type { Address } from '../../crypto/address.ts';
 import { equalBytes } from '../../crypto/bytes.ts';
 import type { SignatureVerifier } from '../ports.ts';
 import { type Examination, textOf } from './examination.ts';
+import { isSameGuard, strongerGuard } from './guard-file.ts';
 import * as keys from './keys.ts';
 import * as records from './records.ts';
 import type { VoteGuard } from './store.ts';
@@ -20,6 +21,8 @@ export interface AgreementContext {
   /** Undefined where the record can't be read. */
   readonly storedFinal: Checkpoint | undefined;
   readonly verifier: SignatureVerifier;
+  /** The second copy of the guards; undefined where there is none that is good. */
+  readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
   /** No guard is lower than this where guards are in doubt: nothing above it can have been voted for. */
   readonly safeHeight: bigint;
   readonly onProgress: (stage: string, done: number, total: number) => void;
@@ -176,17 +179,28 @@ class AgreementExaminer {
   }
 
   /**
-   * VOTE-8. A guard is never lowered. Where one may be gone or old, every key that can have voted here gets one above
-   * all that it can have voted for: silence for a while, rather than a contradiction.
+   * VOTE-8. A guard is never lowered. Of its two copies the stronger counts. Where one may be gone or old, and the second
+   * copy with it, every key that can have voted here gets one above all that it can have voted for: silence for a
+   * while, rather than a contradiction.
    */
   async examineGuards(): Promise<ExaminedAgreement['raised']> {
     const exam = this.#exam;
+    const { filedGuards } = this.#context;
     const guards = new Map<Address, VoteGuard>();
+    let isBehind = false;
     const voters = new Set<Address>([...this.#electors, ...this.#highest.keys()]);
     for await (const key of exam.keys('guard')) voters.add(keys.addressOfKey(key));
     for await (const { key, value } of exam.records('guard', records.decodeGuard)) {
-      const voter = keys.addressOfKey(key);
-      guards.set(voter, value);
+      guards.set(keys.addressOfKey(key), value);
+    }
+    for (const [voter, filed] of filedGuards ?? []) {
+      const guard = strongerGuard(filed, guards.get(voter));
+      if (isSameGuard(guard, guards.get(voter))) continue;
+      // A crash between the two copies leaves the first one behind: no fault.
+      exam.put(keys.guardKey(voter), records.encodeGuard(guard));
+      guards.set(voter, guard);
+    }
+    for (const [voter, value] of guards) {
       const voted = this.#highest.get(voter);
       if (voted === undefined) continue;
       if (voted.sourceHeight <= value.sourceHeight && voted.targetHeight <= value.targetHeight) continue;
@@ -195,9 +209,10 @@ class AgreementExaminer {
         `the guard of ${voter} is ${value.sourceHeight} -> ${value.targetHeight}, and it has voted up to ` +
           `${voted.sourceHeight} -> ${voted.targetHeight}`,
       );
-      exam.isGuardDoubtful = true;
+      isBehind = true;
     }
-    if (!exam.isGuardDoubtful) return [];
+    const isDoubtful = exam.isGuardDoubtful && filedGuards === undefined;
+    if (!isDoubtful && !isBehind) return [];
     return [...voters].map((voter) => this.#raise(voter, guards.get(voter)));
   }
 

@@ -15,7 +15,7 @@ import * as keys from './keys.ts';
 import { META } from './keys.ts';
 import * as records from './records.ts';
 import { canMigrate, SCHEMA } from './schema.ts';
-import { StoreError } from './store.ts';
+import { StoreError, type VoteGuard } from './store.ts';
 
 export interface ExamineOptions {
   readonly genesis: Genesis;
@@ -24,6 +24,8 @@ export interface ExamineOptions {
   readonly signatures: boolean;
   /** The files were damaged, or LevelDB lost some of what they held: the guards can't be trusted. */
   readonly isGuardDoubtful: boolean;
+  /** The second copy of the guards; undefined where there is none that is good. */
+  readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly onProgress: (stage: string, done: number, total: number) => void;
@@ -76,6 +78,7 @@ export async function examineStore(db: LevelDatabase, options: ExamineOptions): 
     tree: chain.tree,
     storedFinal: meta.final,
     verifier,
+    filedGuards: options.filedGuards,
     safeHeight: safeHeight(chain.highestSeen, genesis, options.nowMs),
     onProgress,
   });

@@ -4,12 +4,15 @@ const CUT = 'cuts the chain below it; peers give the blocks again';
 const REBUILD = 'builds it again from the blocks';
 const DROP = 'drops it; peers give it again where it matters';
 
+const RAISE = 'raises the guard above all that this node can have voted for: until then its key does not vote';
+const GATHER =
+  'has LevelDB gather what its files still hold, and builds the rest again; the vote guard is taken from its copy in a ' +
+  'file of its own; where that is gone too, it is raised, as part of what this node voted may be gone';
+
 /** Fault → what repair does. */
 export const FAULTS = {
-  files:
-    'has LevelDB gather what its files still hold, and builds the rest again; the vote guard is raised, as part of what this node voted may be gone',
-  unreadable:
-    'has LevelDB gather what its files still hold, and builds the rest again; the vote guard is raised, as part of what this node voted may be gone',
+  files: GATHER,
+  unreadable: GATHER,
   'cut-short': 'does the repair again from its beginning',
   'unknown-record': 'removes it',
   'bad-record': 'drops the record, and builds it again where it follows from the blocks',
@@ -39,8 +42,9 @@ export const FAULTS = {
   'certificate-unproved': DROP,
   final: 'goes back to the highest block whose finality the certificates prove; peers prove the rest again',
   'vote-invalid': DROP,
-  'guard-unreadable': 'raises the guard above all that this node can have voted for: until then its key does not vote',
-  'guard-behind': 'raises the guard above all that this node can have voted for: until then its key does not vote',
+  'guard-unreadable': `takes it from its copy in a file of its own; where that is gone too, ${RAISE}`,
+  'guard-behind': RAISE,
+  'guard-file': 'writes it again from the guards in the database',
   'evidence-invalid': 'removes it: it proves nothing',
   'mempool-invalid': 'removes it',
   'peers-unreadable': 'forgets the address book; the bootstrap peers fill it again',

@@ -14,6 +14,7 @@ import { basename, join } from 'node:path';
 import { makeDirectory } from '../make-directory.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
+import { replaceFile, syncDirectory } from './replace-file.ts';
 
 const WITNESS = 'GRAPEVINE';
 /** There while the files are being repaired, and until what that may have lost is made good. LevelDB leaves it alone. */
@@ -70,15 +71,7 @@ export async function saveWitness(location: string): Promise<void> {
     const size = await sizeOf(join(location, name));
     if (size !== undefined) files[name] = size;
   }
-  const temporary = join(location, `${WITNESS}.tmp`);
-  const handle = await open(temporary, 'w');
-  try {
-    await handle.writeFile(`${JSON.stringify({ files })}\n`);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, join(location, WITNESS));
+  await replaceFile(location, WITNESS, `${JSON.stringify({ files })}\n`);
 }
 
 /**
@@ -114,15 +107,6 @@ export async function markRepair(location: string): Promise<void> {
 export async function unmarkRepair(location: string): Promise<void> {
   await rm(join(location, REPAIRING), { force: true });
   await syncDirectory(location);
-}
-
-async function syncDirectory(location: string): Promise<void> {
-  const directory = await open(location, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 /** Whether LevelDB could open again here. */

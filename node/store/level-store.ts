@@ -7,7 +7,8 @@
  * LevelDB's log, looks at the counter, and undoes the batch if it did arrive after all: what was reported as not
  * written is not there. Reads go on meanwhile, from before the failed batch.
  *
- * Nothing is kept in memory but that: every answer comes from the database.
+ * Nothing is kept in memory but that, and the guards of the few voters that vote from here, which stand in a file of
+ * their own too: every other answer comes from the database.
  */
 import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, encodeEvidence } from '../../chain/codec.ts';
 import type {
@@ -38,6 +39,7 @@ import {
   type WriteOptions,
 } from './database.ts';
 import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
+import { isSameGuard, strongerGuard } from './guard-file.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
@@ -63,6 +65,10 @@ export interface StoreOptions {
   readonly afterChainStored: () => Promise<void>;
   /** Called after a clean stop of a store that holds a chain. */
   readonly afterClose: () => Promise<void>;
+  /** The second copy of the guards (`guard-file.ts`); undefined where there is none. */
+  readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
+  /** Writes the second copy; durable when it resolves. */
+  readonly saveGuards: (guards: ReadonlyMap<Address, VoteGuard>) => Promise<void>;
   /** Called, with the database closed, before a store of an older schema is brought to today's. */
   readonly beforeMigration: (schema: number) => Promise<void>;
   /** Whether to try again after a write that failed. */
@@ -76,6 +82,8 @@ const MEMORY: StoreOptions = {
   hasChain: false,
   afterChainStored: async () => {},
   afterClose: async () => {},
+  filedGuards: undefined,
+  saveGuards: async () => {},
   beforeMigration: async () => {},
   hasRoom: async () => true,
   giveWay: async () => {},
@@ -115,6 +123,7 @@ class LevelStore implements Store, VoteProtectionStore {
   #batches = 0n;
   #pruned = records.NOTHING_PRUNED;
   #hasSchema = false;
+  readonly #guards = new Map<Address, VoteGuard>();
   #hasChain: boolean;
   #reopening: Promise<void> | undefined;
   #failed: FailedBatch | undefined;
@@ -133,6 +142,7 @@ class LevelStore implements Store, VoteProtectionStore {
       if (schema === undefined) {
         for await (const _ of this.#db.keys({ ...SCAN, limit: 1 })) throw this.#damaged('its schema record is missing');
         if (this.#hasChain) throw this.#damaged('it is empty, though a chain was stored in it');
+        await this.#takeUpGuards();
         return;
       }
       if (!canMigrate(schema)) throw this.#wrongSchema(schema);
@@ -143,7 +153,25 @@ class LevelStore implements Store, VoteProtectionStore {
       const pruned = await this.#read(META.pruned, records.decodePruned);
       if (pruned === undefined) throw this.#damaged('the record of what was pruned is missing');
       this.#pruned = pruned;
+      await this.#takeUpGuards();
     });
+  }
+
+  /** What either copy says of a voter counts, and then stands in both. */
+  async #takeUpGuards(): Promise<void> {
+    const { filedGuards, saveGuards } = this.#options;
+    const stored = new Map<Address, VoteGuard>();
+    for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.guard))) {
+      stored.set(keys.addressOfKey(key), records.decodeGuard(records.unsealRecord(key, value)));
+    }
+    for (const copy of [stored, filedGuards ?? []]) {
+      for (const [voter, guard] of copy) this.#guards.set(voter, strongerGuard(guard, this.#guards.get(voter)));
+    }
+    const missingIn = (copy: ReadonlyMap<Address, VoteGuard>) =>
+      [...this.#guards].filter(([voter, guard]) => !isSameGuard(guard, copy.get(voter)));
+    const lost = missingIn(stored).map(([voter, guard]) => put(keys.guardKey(voter), records.encodeGuard(guard)));
+    if (lost.length > 0) await this.#writeBatch(lost, DURABLE);
+    if (filedGuards === undefined || missingIn(filedGuards).length > 0) await saveGuards(this.#guards);
   }
 
   async #migrate(schema: number): Promise<void> {
@@ -292,37 +320,25 @@ class LevelStore implements Store, VoteProtectionStore {
    * defence against own faults.
    */
   saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void> {
-    const key = keys.guardKey(vote.voter);
-    return this.#write([putVote(vote), put(key, records.encodeGuard(guard))], DURABLE, async () => {
-      const before = await this.#checkGuard(vote.voter, guard);
-      if (before?.disabled === true || guard.disabled === true) {
-        throw new RangeError(`VOTE-8: ${vote.voter} votes from another store`);
-      }
-    });
+    return this.#writeGuard(vote.voter, guard, vote);
   }
 
-  async saveVoteGuard(voter: Address, guard: VoteGuard): Promise<void> {
-    await this.#write([put(keys.guardKey(voter), records.encodeGuard(guard))], DURABLE, async () => {
-      await this.#checkGuard(voter, guard);
-    });
+  saveVoteGuard(voter: Address, guard: VoteGuard): Promise<void> {
+    return this.#writeGuard(voter, guard);
   }
 
-  voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>> {
-    return this.#reading(async () => {
-      const guards = new Map<Address, VoteGuard>();
-      for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.guard))) {
-        guards.set(addressFromBytes(key.subarray(1)), records.decodeGuard(records.unsealRecord(key, value)));
-      }
-      return guards;
-    });
+  async voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>> {
+    this.#assertOpen();
+    return new Map(this.#guards);
   }
 
   chainId(): Promise<ChainId | undefined> {
     return this.#reading(() => this.#read(META.chain, chainIdFromBytes));
   }
 
-  voteGuard(voter: Address): Promise<VoteGuard | undefined> {
-    return this.#reading(() => this.#read(keys.guardKey(voter), records.decodeGuard));
+  async voteGuard(voter: Address): Promise<VoteGuard | undefined> {
+    this.#assertOpen();
+    return this.#guards.get(voter);
   }
 
   saveMempool(added: readonly Tx[], removed: readonly TxId[]): Promise<void> {
@@ -422,21 +438,6 @@ class LevelStore implements Store, VoteProtectionStore {
     return record === undefined ? undefined : decode(records.unsealRecord(key, record));
   }
 
-  /** Gives the guard that is there. */
-  async #checkGuard(voter: Address, guard: VoteGuard): Promise<VoteGuard | undefined> {
-    const before = await this.#read(keys.guardKey(voter), records.decodeGuard);
-    if (before === undefined) return undefined;
-    const isLower = guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight;
-    if (isLower) {
-      throw new RangeError(
-        `VOTE-8: the guard of ${voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
-          `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
-      );
-    }
-    if ((guard.moves ?? 0) < (before.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
-    return before;
-  }
-
   async #readBatchNumber(): Promise<bigint> {
     return (await this.#read(META.batch, records.decodeU64)) ?? 0n;
   }
@@ -463,11 +464,13 @@ class LevelStore implements Store, VoteProtectionStore {
    * Queues one atomic batch.
    * @param batch what to write, or what makes it when its turn has come
    * @param check runs when its turn has come, and stops it by throwing
+   * @param written runs once it is written, before the next one's turn
    */
   async #write(
     batch: readonly Operation[] | (() => Promise<readonly Operation[]>),
     options: WriteOptions,
     check: () => Promise<void> = async () => {},
+    written: () => void = () => {},
   ): Promise<void> {
     this.#assertOpen();
     const write = this.#lastWrite.then(() =>
@@ -476,10 +479,25 @@ class LevelStore implements Store, VoteProtectionStore {
         await check();
         const operations = typeof batch === 'function' ? await batch() : batch;
         if (operations.length > 0) await this.#writeBatch(operations, options);
+        written();
       }),
     );
     this.#lastWrite = write.catch(() => {});
     return write;
+  }
+
+  /** The second copy comes first: no vote is anywhere without its guard. */
+  #writeGuard(voter: Address, guard: VoteGuard, vote?: Vote): Promise<void> {
+    const operations = [...(vote ? [putVote(vote)] : []), put(keys.guardKey(voter), records.encodeGuard(guard))];
+    const file = async (): Promise<void> => {
+      const before = this.#guards.get(voter);
+      assertNotBack(voter, before, guard);
+      if (vote !== undefined && (before?.disabled === true || guard.disabled === true)) {
+        throw new RangeError(`VOTE-8: ${voter} votes from another store`);
+      }
+      await this.#options.saveGuards(new Map(this.#guards).set(voter, guard));
+    };
+    return this.#write(operations, DURABLE, file, () => this.#guards.set(voter, strongerGuard(guard)));
   }
 
   #gather(operations: Iterable<Operation>): Promise<readonly Operation[]> {
@@ -592,6 +610,18 @@ class LevelStore implements Store, VoteProtectionStore {
     const message = `the store in ${this.#location} is in use by another process: stop that, or use another --data-dir`;
     return new StoreError('locked', message, options);
   }
+}
+
+/** VOTE-8. */
+function assertNotBack(voter: Address, before: VoteGuard | undefined, guard: VoteGuard): void {
+  if (before === undefined) return;
+  if (guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight) {
+    throw new RangeError(
+      `VOTE-8: the guard of ${voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
+        `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
+    );
+  }
+  if ((guard.moves ?? 0) < (before.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
 }
 
 /** LevelDB passes on the system's words, and no number. */

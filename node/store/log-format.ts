@@ -1,5 +1,5 @@
 /**
- * Reads LevelDB's log format (doc/log_format.md in google/leveldb), in which both `*.log` and `MANIFEST-*` are
+ * Reads and writes LevelDB's log format (doc/log_format.md in google/leveldb), in which both `*.log` and `MANIFEST-*` are
  * written: blocks of 32 KiB, in each of them records `masked CRC-32C u32 LE | length u16 LE | type u8 | data`.
  *
  * Rationale: LevelDB, opened as classic-level opens it, drops a log record whose checksum is wrong, goes on with the
@@ -10,8 +10,9 @@
 const BLOCK_BYTES = 32_768;
 const HEADER_BYTES = 7;
 const SECTOR_BYTES = 512;
-/** Full, first, middle and last are 1 to 4. */
-const MAX_TYPE = 4;
+/** A record that is whole, or which fragment of one. */
+const [FULL, FIRST, MIDDLE, LAST] = [1, 2, 3, 4];
+const MAX_TYPE = LAST;
 
 /**
  * What is wrong with a log file, or undefined. A last record that is cut short is not, unless the file is known to
@@ -41,6 +42,35 @@ export function findLogDamage(file: Uint8Array, complete: boolean): string | und
   return undefined;
 }
 
+/**
+ * A log file that holds the records, in their order.
+ * @param records each at least one byte
+ */
+export function encodeLog(records: Iterable<Uint8Array>): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let left = BLOCK_BYTES;
+  for (const record of records) {
+    for (let at = 0; at < record.length; ) {
+      if (left <= HEADER_BYTES) {
+        parts.push(new Uint8Array(left));
+        left = BLOCK_BYTES;
+      }
+      const data = record.subarray(at, at + left - HEADER_BYTES);
+      const isLast = at + data.length === record.length;
+      const type = at === 0 ? (isLast ? FULL : FIRST) : isLast ? LAST : MIDDLE;
+      const fragment = new Uint8Array(HEADER_BYTES + data.length);
+      fragment[6] = type;
+      fragment.set(data, HEADER_BYTES);
+      viewOf(fragment).setUint32(0, mask(crc32c(fragment.subarray(6))), true);
+      viewOf(fragment).setUint16(4, data.length, true);
+      parts.push(fragment);
+      left -= fragment.length;
+      at += data.length;
+    }
+  }
+  return Buffer.concat(parts);
+}
+
 function isRecord(file: Uint8Array, offset: number, end: number): boolean {
   return viewOf(file).getUint32(offset, true) === mask(crc32c(file.subarray(offset + 6, end)));
 }
@@ -68,8 +98,8 @@ function isUnwritten(file: Uint8Array, offset: number): boolean {
   return boundary < file.length;
 }
 
-/** LevelDB stores checksums rotated and shifted, so that the sum of data that holds sums is still a good one. */
-function mask(sum: number): number {
+/** A sum as LevelDB stores it: rotated and shifted, so that the sum of data that holds sums is still a good one. */
+export function mask(sum: number): number {
   return (((sum >>> 15) | (sum << 17)) + 0xa282ead8) >>> 0;
 }
 

@@ -6,6 +6,7 @@ import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
 import { META } from './keys.ts';
 import { backupDirectory, saveWitness } from './level-directory.ts';
+import { findDamageInTables } from './level-tables.ts';
 import { migrationBackup } from './open-level-store.ts';
 import { decodeU32, RecordError, unsealRecord } from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
@@ -56,9 +57,9 @@ function hasCode(error: unknown, code: string): boolean {
 }
 
 /**
- * Opens the database, and brings an older schema to today's, after a backup.
+ * Opens the database, looks whether its tables are what was written, and brings an older schema to today's, after a backup.
  * @param onMigrated hears where the backup is
- * @throws StoreError `damaged` where LevelDB can't open it, `locked`, `wrong-schema`
+ * @throws StoreError `damaged` where LevelDB can't open it or a table fails its sums, `locked`, `wrong-schema`
  */
 export async function openDatabase(place: StorePlace, onMigrated: (backup: string) => void): Promise<OfflineDatabase> {
   const { location } = place;
@@ -71,6 +72,8 @@ export async function openDatabase(place: StorePlace, onMigrated: (backup: strin
     throw damaged(place, cause.message, { cause: error });
   }
   try {
+    const damage = await findDamageInTables(location, db.getProperty('leveldb.sstables'));
+    if (damage !== undefined) throw damaged(place, damage);
     const schema = await readSchema(db);
     if (schema === undefined || schema === SCHEMA) return db;
     if (!canMigrate(schema)) {

@@ -1,6 +1,7 @@
 import { ClassicLevel } from 'classic-level';
 import { nextTurn } from '../adapters.ts';
-import type { StorePlace } from './damage.ts';
+import { damaged, type StorePlace } from './damage.ts';
+import { readGuardFile, saveGuardFile } from './guard-file.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
 import type { Store, VoteProtectionStore } from './store.ts';
@@ -15,6 +16,8 @@ import type { Store, VoteProtectionStore } from './store.ts';
 export async function openLevelStore(place: StorePlace): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
+  const guardFile = await readGuardFile(location);
+  if (guardFile.kind === 'bad') throw damaged(place, guardFile.detail);
   const db = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
   return openStoreOn(db, {
     place,
@@ -22,6 +25,8 @@ export async function openLevelStore(place: StorePlace): Promise<Store & VotePro
     afterChainStored: () => saveWitness(location),
     // The witness of the last clean stop stays true where a new one can't be written.
     afterClose: () => saveWitness(location).catch(() => {}),
+    filedGuards: guardFile.kind === 'good' ? guardFile.guards : undefined,
+    saveGuards: (guards) => saveGuardFile(location, guards),
     beforeMigration: (schema) => backupDirectory(location, migrationBackup(location, schema)),
     hasRoom: () => hasRoom(location),
     giveWay: nextTurn,

@@ -2,19 +2,22 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
+import type { Address } from '../../crypto/address.ts';
 import type { StorePlace } from './damage.ts';
-import { DURABLE, type LevelDatabase, type Operation } from './database.ts';
+import { DURABLE, type LevelDatabase, type Operation, scanRecords } from './database.ts';
 import { put } from './derived-records.ts';
 import { type ExamineOptions, examineStore, type StoreExamination } from './examine-store.ts';
 import { FAULTS, type Fault } from './faults.ts';
-import { KIND, META } from './keys.ts';
+import { readGuardFile, saveGuardFile } from './guard-file.ts';
+import { addressOfKey, KIND, META, rangeOf } from './keys.ts';
 import { backupDirectory, checkDirectory, isBeingRepaired, markRepair, unmarkRepair } from './level-directory.ts';
+import { salvageTables } from './level-tables.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
-import { encodeU32 } from './records.ts';
+import { decodeGuard, encodeU32, unsealRecord } from './records.ts';
 import { SCHEMA } from './schema.ts';
-import { StoreError } from './store.ts';
+import { StoreError, type VoteGuard } from './store.ts';
 
-export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful'> {
+export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful' | 'filedGuards'> {
   /** Hears where the copy is that was made before an older schema was brought to today's. */
   readonly onMigrated: (backup: string) => void;
 }
@@ -50,18 +53,19 @@ const BATCH = 5_000;
  */
 export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<VerifyReport> {
   return withLock(place, async () => {
+    const { filedGuards, faults } = await readFiledGuards(place.location);
     let hasChain: boolean;
     let db: OfflineDatabase;
     try {
       ({ hasChain } = await checkDirectory(place));
       db = await openDatabase(place, options.onMigrated);
     } catch (error) {
-      return { faults: [filesFault(error)], examination: undefined, isEmpty: false };
+      return { faults: [...faults, filesFault(error)], examination: undefined, isEmpty: false };
     }
     try {
-      const examination = await examineStore(db, { ...options, isGuardDoubtful: false });
-      if (examination.isEmpty && !hasChain) return { faults: [], examination: undefined, isEmpty: true };
-      return { faults: examination.faults, examination, isEmpty: false };
+      const examination = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: false });
+      if (examination.isEmpty && !hasChain) return { faults, examination: undefined, isEmpty: true };
+      return { faults: [...faults, ...examination.faults], examination, isEmpty: false };
     } finally {
       await closeDatabase(db, place, hasChain);
     }
@@ -78,11 +82,13 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     const time = new Date(options.nowMs).toISOString().replaceAll(':', '-');
     const backup = `${place.location}.backup-${time}`;
     await backupDirectory(place.location, backup);
-    const faults: Fault[] = [];
+    const { filedGuards, faults: guardFaults } = await readFiledGuards(place.location);
+    const faults: Fault[] = [...guardFaults];
     /** By this repair, or by one before it that did not come to its end. */
     let repairedFiles = await isBeingRepaired(place.location);
     const repairFiles = async (): Promise<void> => {
       await markRepair(place.location);
+      await salvageTables(place.location);
       await repairLevel(place.location);
       repairedFiles = true;
     };
@@ -90,7 +96,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     /** Another chain's store is left as it was, without a backup beside it. */
     const examineOrUndo = async (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
       try {
-        return await examineStore(database, { ...options, isGuardDoubtful });
+        return await examineStore(database, { ...options, filedGuards, isGuardDoubtful });
       } catch (error) {
         if (error instanceof StoreError && !repairedFiles) await rm(backup, { recursive: true, force: true });
         throw error;
@@ -121,8 +127,9 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         isBegun = false; // a witness would make an empty store look like a lost one
         isDone = true;
         const summary = { ...summaryOf(found), remaining: [], repairedFiles };
-        // What files that cannot be read have lost, a guard perhaps, is in the copy alone.
-        if (repairedFiles) return { ...summary, faults, backup };
+        if (guardFaults.length > 0) await fileGuards(db, place.location);
+        // What files that cannot be read have lost is in the copy alone.
+        if (repairedFiles || guardFaults.length > 0) return { ...summary, faults, backup };
         await rm(backup, { recursive: true, force: true });
         return { ...summary, faults: [], backup: undefined };
       }
@@ -130,7 +137,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         await db.close();
         await repairFiles();
         db = await openDatabase(place, options.onMigrated);
-        found = await examineStore(db, { ...options, isGuardDoubtful: true });
+        found = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: true });
         faults.push(...found.faults);
       }
       if (faults.length === 0) {
@@ -138,7 +145,8 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         return { ...summaryOf(found), faults, remaining: [], backup: undefined, repairedFiles };
       }
       await applyFixes(db, found.fixes);
-      const after = await examineStore(db, { ...options, isGuardDoubtful: false });
+      await fileGuards(db, place.location);
+      const after = await examineStore(db, { ...options, filedGuards: undefined, isGuardDoubtful: false });
       const { lost, raised } = found;
       isDone = true;
       return { faults, remaining: after.faults, backup, repairedFiles, lost, raised, examination: after };
@@ -160,6 +168,27 @@ export async function applyFixes(db: LevelDatabase, fixes: readonly Operation[])
   await db.batch([...guards, put(META.repairing, encodeU32(SCHEMA))], DURABLE);
   for (let at = 0; at < others.length; at += BATCH) await db.batch(others.slice(at, at + BATCH), DURABLE);
   await db.batch([{ type: 'del', key: META.repairing }], DURABLE);
+}
+
+/** Reads the second copy of the guards. One that is not what was written is a fault, and counts as none. */
+async function readFiledGuards(location: string): Promise<{
+  readonly filedGuards: ExamineOptions['filedGuards'];
+  readonly faults: readonly Fault[];
+}> {
+  const file = await readGuardFile(location);
+  if (file.kind === 'good') return { filedGuards: file.guards, faults: [] };
+  if (file.kind === 'none') return { filedGuards: undefined, faults: [] };
+  const fault: Fault = { kind: 'guard-file', detail: file.detail, repair: FAULTS['guard-file'] };
+  return { filedGuards: undefined, faults: [fault] };
+}
+
+/** Makes the second copy of the guards from the first. */
+async function fileGuards(db: LevelDatabase, location: string): Promise<void> {
+  const guards = new Map<Address, VoteGuard>();
+  for await (const [key, value] of scanRecords(db, rangeOf(KIND.guard))) {
+    guards.set(addressOfKey(key), decodeGuard(unsealRecord(key, value)));
+  }
+  await saveGuardFile(location, guards);
 }
 
 function summaryOf(examination: StoreExamination) {

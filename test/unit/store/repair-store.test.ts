@@ -6,11 +6,13 @@ import { ClassicLevel } from 'classic-level';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseGenesis } from '../../../chain/genesis.ts';
 import { formatAddress } from '../../../crypto/address.ts';
+import { GUARD_FILE, readGuardFile, saveGuardFile } from '../../../node/store/guard-file.ts';
 import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
 import { markRepair, saveWitness } from '../../../node/store/level-directory.ts';
-import { openDatabase } from '../../../node/store/offline-database.ts';
+import { type OfflineDatabase, openDatabase } from '../../../node/store/offline-database.ts';
 import * as records from '../../../node/store/records.ts';
+import type { Store, VoteGuard, VoteProtectionStore } from '../../../node/store/store.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
 import { openDiskStore, withDirectory } from './open-store.ts';
 import { realGenesis, VOTERS } from './real-chain.ts';
@@ -33,6 +35,7 @@ async function makeStore(location: string, inTable: boolean): Promise<void> {
   await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
   await db.close();
   await saveWitness(location);
+  await saveGuardFile(location, new Map([[VOTER!, { sourceHeight: VOTED - 1n, targetHeight: VOTED }]]));
   if (!inTable) return;
   await (await openDiskStore(location)).close();
 }
@@ -95,15 +98,21 @@ async function expectDoubtUntilRepaired(location: string): Promise<void> {
 }
 
 describe('db repair', () => {
-  for (const [name, inTable, damage] of DAMAGE) {
-    test(`${name}: a copy first, then a sound store whose guard is above every vote`, () =>
+  const cases = DAMAGE.flatMap(([name, inTable, damage]) => [
+    { name, inTable, damage, hasCopy: true, outcome: 'a sound store with the guard that it had' },
+    { name, inTable, damage, hasCopy: false, outcome: 'without its copy the guard is above every vote' },
+  ]);
+  for (const { name, inTable, damage, hasCopy, outcome } of cases) {
+    if (hasCopy && name.startsWith('everything gone')) continue;
+    test(`${name}: a copy first, then ${outcome}`, () =>
       withDirectory(async (location) => {
         await makeStore(location, inTable);
         await damage(location);
-        const before = await readdir(location);
+        if (!hasCopy) await rm(join(location, GUARD_FILE), { force: true });
         const verified = await verifyStore(placeOf(location), VERIFY);
         expect(verified.faults.some(({ kind }) => kind === 'files' || kind === 'unreadable')).toBe(true);
 
+        const before = await readdir(location);
         const report = await repairStore(placeOf(location), VERIFY);
         expect(report.faults.length).toBeGreaterThan(0);
         expect(report.remaining).toEqual([]);
@@ -112,15 +121,19 @@ describe('db repair', () => {
         const kept = await readdir(report.backup!);
         if (verified.examination === undefined)
           expect(kept.sort()).toEqual(before.filter((each) => each !== 'LOCK').sort());
-        expect(report.raised.map(({ voter }) => formatAddress(voter))).toContain(formatAddress(VOTER!));
+        if (hasCopy) expect(report.raised).toEqual([]);
+        else expect(report.raised.map(({ voter }) => formatAddress(voter))).toContain(formatAddress(VOTER!));
 
         expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
         const store = await openDiskStore(location);
         const loaded = await store.load(realGenesis.chainId);
         expect(loaded).toBeDefined();
         const guard = await store.voteGuard(VOTER!);
-        expect(guard!.targetHeight).toBeGreaterThan(VOTED + 1_000n);
-        expect(guard!.sourceHeight).toBe(guard!.targetHeight);
+        if (hasCopy) expect(guard).toEqual({ sourceHeight: VOTED - 1n, targetHeight: VOTED });
+        else {
+          expect(guard!.targetHeight).toBeGreaterThan(VOTED + 1_000n);
+          expect(guard!.sourceHeight).toBe(guard!.targetHeight);
+        }
         await store.close();
       }));
   }
@@ -170,6 +183,7 @@ describe('db repair', () => {
     withDirectory(async (location) => {
       await makeStore(location, true);
       await rm(await find(location, MANIFEST));
+      await rm(join(location, GUARD_FILE));
       const wrong = { ...VERIFY, genesis: parseGenesis({ ...realGenesis.doc, name: 'another' }) };
       await expect(repairStore(placeOf(location), wrong)).rejects.toMatchObject({ code: 'wrong-chain' });
       await expectDoubtUntilRepaired(location);
@@ -179,6 +193,7 @@ describe('db repair', () => {
     withDirectory(async (location) => {
       await makeStore(location, true);
       await overwrite(await find(location, TABLE), 0.5, 5_000);
+      await rm(join(location, GUARD_FILE));
       await markRepair(location);
       await ClassicLevel.repair(location);
       await expectDoubtUntilRepaired(location);
@@ -232,6 +247,83 @@ describe('db repair', () => {
       // It can take the store's place again.
       await rm(location, { recursive: true });
       await cp(backup!, location, { recursive: true });
-      expect((await verifyStore(placeOf(location), VERIFY)).faults.map(({ kind }) => kind)).toContain('unreadable');
+      expect((await verifyStore(placeOf(location), VERIFY)).faults.map(({ kind }) => kind)).toEqual(['files']);
+    }));
+
+  test('a copy of the guards that is not what was written is made again; nobody is silenced for it', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const path = join(location, GUARD_FILE);
+      const text = await readFile(path, 'utf8');
+      await writeFile(path, text.replace(`"targetHeight":"${VOTED}"`, `"targetHeight":"${VOTED - 1n}"`));
+      const message = expect.stringMatching(/GRAPEVINE-GUARDS .* fails its checksum.*npx grapevine db repair/);
+      await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged', message });
+      expect((await verifyStore(placeOf(location), VERIFY)).faults.map(({ kind }) => kind)).toEqual(['guard-file']);
+      expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ remaining: [], raised: [] });
+      expect(await readFile(path, 'utf8')).toBe(text);
     }));
 });
+
+describe('the two copies of a guard', () => {
+  const voted = { sourceHeight: VOTED - 1n, targetHeight: VOTED };
+  const cases = [
+    ['the record is gone', voted, async (db: OfflineDatabase) => db.del(keys.guardKey(VOTER!))],
+    [
+      'the record is one vote behind, as a crash between the two leaves it',
+      voted,
+      (db: OfflineDatabase) => putGuard(db, { sourceHeight: VOTED - 2n, targetHeight: VOTED - 1n }),
+    ],
+    [
+      'the record does not know that the voter has moved away',
+      { ...voted, disabled: true, moves: 1 },
+      (db: OfflineDatabase) => putGuard(db, voted),
+    ],
+  ] as const;
+  for (const [name, filed, change] of cases) {
+    test(`${name}: the copy counts, and the store has it again`, () =>
+      withDirectory(async (location) => {
+        await makeStore(location, true);
+        await saveGuardFile(location, new Map([[VOTER!, filed]]));
+        const db = await openDatabase(placeOf(location), () => {});
+        await change(db);
+        await db.close();
+        const store = await openDiskStore(location);
+        expect(await store.voteGuard(VOTER!)).toEqual(filed);
+        await store.close();
+        await rm(join(location, GUARD_FILE));
+        const again = await openDiskStore(location);
+        expect(await again.voteGuard(VOTER!)).toEqual(filed);
+        await again.close();
+        expect(await readGuardFile(location)).toMatchObject({ kind: 'good', guards: new Map([[VOTER!, filed]]) });
+      }));
+  }
+
+  test('a guard without a chain is there still when the log that held it is empty', () =>
+    withDirectory(async (location) => {
+      const store = (await openDiskStore(location)) as Store & VoteProtectionStore;
+      await store.saveVoteGuard(VOTER!, { ...voted, disabled: false, moves: 2 });
+      await store.close();
+      await truncate(await find(location, LOG), 0);
+      const again = await openDiskStore(location);
+      expect(await again.voteGuard(VOTER!)).toEqual({ ...voted, disabled: false, moves: 2 });
+      await again.close();
+    }));
+
+  test('what the file says, with a bit flipped anywhere, is damage', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, false);
+      const path = join(location, GUARD_FILE);
+      const good = await readFile(path);
+      for (let at = 0; at < good.length; at += 1) {
+        const bytes = Buffer.from(good);
+        bytes[at] = bytes[at]! ^ (1 << (at % 8));
+        await writeFile(path, bytes);
+        expect((await readGuardFile(location)).kind, `byte ${at}`).toBe('bad');
+      }
+    }));
+});
+
+function putGuard(db: OfflineDatabase, guard: VoteGuard): Promise<void> {
+  const key = keys.guardKey(VOTER!);
+  return db.put(key, records.sealRecord(key, records.encodeGuard(guard)));
+}

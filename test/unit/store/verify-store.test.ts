@@ -348,7 +348,7 @@ const PLANTED: readonly Planted[] = [
 ];
 
 /** Planted where there are files: `repair-store.test.ts`. */
-const ON_DISK: readonly FaultKind[] = ['files'];
+const ON_DISK: readonly FaultKind[] = ['files', 'guard-file'];
 
 describe('db verify', () => {
   test('finds nothing in a sound store', async () => {
