@@ -272,7 +272,9 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     missing() {
       const missing: string[] = [];
       if (chain.storeFailure !== undefined) missing.push(`store: ${chain.storeFailure.message}`);
-      if (sync.isBehind) missing.push('sync: catching up');
+      if (sync.isStuck)
+        missing.push('sync: no peer gives the blocks that their headers prove; each may have pruned them');
+      else if (sync.isBehind) missing.push('sync: catching up');
       if (settings.expectsPeers) {
         const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));
         for (const topic of TOPIC_KINDS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);

@@ -44,20 +44,45 @@ export class BranchFetch {
   #remaining = 0;
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
   #wasBehind = false;
+  /**
+   * The most that headers have proved since the start. While its bodies are missing the node is behind, but only until it
+   * has followed the chain for some blocks: later, who proves work and keeps the blocks to himself must not silence it.
+   */
+  #proved: { readonly totalWork: bigint; readonly blocks: number } | undefined;
+  /** Moves of the tip with nothing proved beyond it. */
+  #followed = 0;
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
   }
 
-  /** True while blocks whose headers are proved are being fetched. A peer's mere claim does not count. */
+  /**
+   * True while blocks whose headers are proved are being fetched, or, since the start, have not been had from anybody. A
+   * peer's mere claim does not count.
+   */
   get isBehind(): boolean {
-    return this.#remaining >= BEHIND_BLOCKS;
+    return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
+  }
+
+  /** Headers have proved a better chain, and no peer that was asked has given its blocks. */
+  get isStuck(): boolean {
+    return this.#remaining === 0 && this.#owesBodies;
+  }
+
+  get #owesBodies(): boolean {
+    const proved = this.#proved;
+    if (this.#followed >= BEHIND_BLOCKS || proved === undefined || proved.blocks < BEHIND_BLOCKS) return false;
+    return proved.totalWork > this.#deps.chain.tip.totalWork;
+  }
+
+  onTip(): void {
+    if (!this.#owesBodies) this.#followed += 1;
   }
 
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
     this.#remaining = 0;
-    if (!this.#wasBehind || this.#deps.signal.aborted) return;
+    if (!this.#wasBehind || this.isBehind || this.#deps.signal.aborted) return;
     this.#wasBehind = false;
     // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
     this.#deps.agreement.considerVoting();
@@ -88,6 +113,9 @@ export class BranchFetch {
       return false;
     }
     this.#remaining = entries.length;
+    if (last.totalWork > (this.#proved?.totalWork ?? 0n)) {
+      this.#proved = { totalWork: last.totalWork, blocks: entries.length };
+    }
     if (this.isBehind) {
       this.#wasBehind = true;
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');

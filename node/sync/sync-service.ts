@@ -93,9 +93,14 @@ export class SyncService {
     });
   }
 
-  /** True while blocks whose headers are proved are being fetched. A peer's mere claim does not count. */
+  /** True while blocks that headers prove are missing, as `BranchFetch` has it. A peer's mere claim does not count. */
   get isBehind(): boolean {
     return this.#branch.isBehind;
+  }
+
+  /** True where it is behind and no peer has given the blocks so far: each may have pruned them. */
+  get isStuck(): boolean {
+    return this.#branch.isStuck;
   }
 
   /** True once a peer of the same network has answered. */
@@ -122,6 +127,7 @@ export class SyncService {
 
   start(): void {
     this.#disposers.push(
+      this.#deps.events.on('tip', () => this.#branch.onTip()),
       this.#deps.events.on('entry', ({ entry }) => {
         for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
       }),

@@ -105,6 +105,45 @@ test('a peer that stalls on bodies is replaced, and its penalty is small', async
   expect(penaltiesOf(world, 'liar').length).toBeGreaterThan(0);
 });
 
+test('a new node whose peers have pruned the bodies is not ready, nor mines at genesis, until somebody has them', async () => {
+  const world = openWorld({
+    nodes: namesOf(4).map((name) => ({
+      name,
+      voter: name === 'a' || name === 'd',
+      ...((name === 'b' || name === 'c') && { mine: 'off' as const }),
+      late: name === 'd',
+    })),
+  });
+  await world.start();
+  await world.until('40 blocks', () => world.node('a').height >= 40, 300_000);
+  const answers = liarAnswers({
+    status: () => statusLike(world.node('a')),
+    headers: honestHeaders(world.node('a')),
+    bodies: async (request, stream) => {
+      for (const id of messages.decodeBodiesRequest(request)!) {
+        await stream.send(messages.encodeBodyReply({ id, block: undefined }));
+      }
+      await stream.close();
+    },
+  });
+  await startHostilePeer(world, { name: 'pruned', links: ['d'], answers });
+  world.hub.partition([['d'], ['a', 'b', 'c']]);
+  await world.node('d').start();
+  const { node } = world.node('d');
+  await world.until('d knows', () => node.sync.isStuck, 10_000);
+  await world.run(120_000);
+  expect(node.missing()).toContainEqual(expect.stringContaining('no peer gives the blocks that their headers prove'));
+  expect(world.node('d').height).toBe(0);
+  expect(await world.node('d').store.voteGuard(world.node('d').key.address)).toBeUndefined();
+
+  world.hub.healAll();
+  await world.until('one tip', () => world.node('d').tipId === world.node('a').tipId, 120_000);
+  expect(node.missing()).toEqual([]);
+  const height = world.node('d').finalHeight;
+  await world.untilFinal(height + 3, 120_000);
+  await expectHealthy(world);
+});
+
 const wrongBody =
   (world: World, spoil: 'coinbase' | 'other-block' | 'other-id' | 'garbage'): Answer =>
   async (request, stream) => {
