@@ -56,7 +56,10 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   const threads = config.verifyWorkers === 'auto' ? Math.max(1, availableParallelism() - 1) : config.verifyWorkers;
   logger.info({ backend: backend.name, threads, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
   await makeDirectory(config.dataDir);
-  const store = await openLevelStore({ location: join(config.dataDir, 'store'), dataDir: config.dataDir });
+  const place = { location: join(config.dataDir, 'store'), dataDir: config.dataDir };
+  const store = await openLevelStore(place, (backup) =>
+    logger.warn({ backup }, 'the store had an older schema and was brought over; the backup is as it was'),
+  );
   const network = createLibp2pNetwork({
     identitySeed: options.identitySeed,
     listen: config.listen,

@@ -3,8 +3,10 @@ import { runCli } from './program.ts';
 
 // Whoever reads our output may stop early: `grapevine watch | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  if (process.stdout.listenerCount('error') > 1) return; // a command for which it matters listens itself
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`cannot write standard output: ${error.message}\n`);
+  process.exit(1);
 });
 
 const status = await runCli(process.argv.slice(2));

@@ -8,7 +8,6 @@ import { type Genesis, parseGenesis } from '../chain/genesis.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
-import { PRESETS } from '../node/config.ts';
 import { createLogger } from '../node/logger.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import type { StorePlace } from '../node/store/damage.ts';
@@ -23,7 +22,8 @@ import { importChain } from '../node/transfer/import-chain.ts';
 import { StreamDecoder, TransferError } from '../node/transfer/stream-format.ts';
 import { createInlineVerifier } from '../node/verify/inline-verifier.ts';
 import { readInteger } from './api-options.ts';
-import { EXIT, RefusedError, UsageError } from './exit.ts';
+import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
+import { EXIT, isPathFault, RefusedError, UsageError } from './exit.ts';
 import { printable, printJson, printLine, printNote, printTable } from './output.ts';
 import { Progress } from './progress.ts';
 
@@ -61,7 +61,7 @@ Examples:
 
 function addCommon(command: Command): Command {
   return command
-    .option('--data-dir <dir>', 'the directory that the node was started with', PRESETS.devnet.dataDir)
+    .option('--data-dir <dir>', 'the directory that the node was started with', DEFAULT_DATA_DIR)
     .option('--genesis <file>', 'genesis document (default: genesis.json in the data directory, or in the one above)')
     .option('--json', 'print one JSON document');
 }
@@ -198,13 +198,18 @@ Examples:
         const isFile = options.out !== '-';
         if (!isFile && options.json === true) throw new UsageError('--json needs --out: standard output is the chain');
         if (!isFile && process.stdout.isTTY) throw new UsageError('the chain is not text: use --out, or a pipe');
-        const store = await openLevelStore(place);
+        const store = await openLevelStore(place, noteMigration);
         const progress = new Progress();
         const partial = `${options.out}.partial`;
         const out = isFile ? createWriteStream(partial) : process.stdout;
+        let failure: Error | undefined;
+        out.on('error', (error) => {
+          failure = error;
+        });
         try {
           if (isFile) await once(out, 'open');
           const write = async (bytes: Uint8Array): Promise<void> => {
+            if (failure !== undefined) throw failure;
             if (!out.write(bytes)) await once(out, 'drain');
           };
           const report = await exportChain(store, genesis, write, (done, total) =>
@@ -214,7 +219,8 @@ Examples:
             out.end();
             await once(out, 'close');
             await rename(partial, options.out);
-          }
+          } else await new Promise<void>((done) => out.write('', () => done())); // what is left may fail yet
+          if (failure !== undefined) throw failure;
           progress.end();
           const { tip, final, certificates } = report;
           if (options.json === true) {
@@ -225,9 +231,13 @@ Examples:
             out.destroy();
             await rm(partial, { force: true });
           }
-          throw (error as NodeJS.ErrnoException).code === 'ENOENT'
-            ? new UsageError(`cannot write ${options.out}: ${(error as Error).message}`)
-            : error;
+          if (error instanceof StoreError || error instanceof TransferError) throw error;
+          const { code, message } = error as NodeJS.ErrnoException;
+          const to = isFile ? options.out : 'standard output';
+          if (code === 'ENOENT') throw new UsageError(`cannot write ${to}: ${message}`);
+          throw code === undefined || isPathFault(error)
+            ? error
+            : new RefusedError('export/unwritable', `cannot write ${to}: ${message}`);
         } finally {
           progress.end();
           await store.close();
@@ -271,7 +281,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
     }
   }
   await makeDirectory(dataDir);
-  const store = await openLevelStore(placeOf(dataDir));
+  const store = await openLevelStore(placeOf(dataDir), noteMigration);
   const progress = new Progress();
   try {
     const ports = {
@@ -297,6 +307,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
       if (!isProved)
         printLine(`The file says height ${statedFinal.height} is final, but its certificates do not prove it.`);
     }
+    if (!isProved) process.exitCode = EXIT.refused;
   } finally {
     progress.end();
     await store.close();
@@ -465,10 +476,6 @@ function examineOptions(genesis: Genesis, signatures: boolean, progress: Progres
     onProgress: (stage, done, total) => progress.update(stage, done, total),
     onMigrated: noteMigration,
   };
-}
-
-function noteMigration(backup: string): void {
-  printNote(`the store had an older schema and was brought over; as it was: ${backup}`);
 }
 
 /** One damaged block leaves a fault in each record that follows from it: of a kind, a few are shown. */

@@ -11,10 +11,10 @@ import {
   voteProtectionDocument,
 } from '../chain/vote-protection.ts';
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
-import { PRESETS } from '../node/config.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
 import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
+import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
 import { RefusedError, UsageError } from './exit.ts';
 import { printJson, printLine, printNote } from './output.ts';
 
@@ -74,7 +74,7 @@ Examples:
 
 function addStoreOptions(command: Command): Command {
   return command
-    .option('--data-dir <dir>', 'of the stopped node', process.env.GRAPEVINE_DATA_DIR ?? PRESETS.devnet.dataDir)
+    .option('--data-dir <dir>', 'of the stopped node', DEFAULT_DATA_DIR)
     .option('--genesis <file>', 'where the store has no chain yet; default: genesis.json in the data directory')
     .option('--voter <address>', 'whose guard; default: the only one there is')
     .option('--json', 'print exactly one JSON document');
@@ -139,7 +139,7 @@ async function runImport(file: string, options: ImportOptions): Promise<void> {
 }
 
 async function withStore<T>(dataDir: string, body: (store: VoteProtectionStore) => Promise<T>): Promise<T> {
-  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir });
+  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir }, noteMigration);
   try {
     return await body(store);
   } finally {

@@ -141,13 +141,15 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
+/** The process or the mount is at fault, not the files. */
+const NOT_DAMAGE: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EROFS', 'ENOMEM']);
+
 /** Turns a failed read into damage, unless it is the process that lacks something. */
 async function unlessUnreadable<T>(place: StorePlace, reading: Promise<T>): Promise<T> {
   try {
     return await reading;
   } catch (error) {
-    if (!(error instanceof Error) || ('code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE')))
-      throw error;
+    if (!(error instanceof Error) || ('code' in error && NOT_DAMAGE.has(error.code))) throw error;
     throw damaged(place, error.message, { cause: error });
   }
 }

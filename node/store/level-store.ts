@@ -69,8 +69,8 @@ export interface StoreOptions {
   readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
   /** Writes the second copy; durable when it resolves. */
   readonly saveGuards: (guards: ReadonlyMap<Address, VoteGuard>) => Promise<void>;
-  /** Called, with the database closed, before a store of an older schema is brought to today's. */
-  readonly beforeMigration: (schema: number) => Promise<void>;
+  /** Called, with the database closed, before a store of an older schema and so many batches is brought to today's. */
+  readonly beforeMigration: (schema: number, batches: bigint) => Promise<void>;
   /** Whether to try again after a write that failed. */
   readonly hasRoom: () => Promise<boolean>;
   /** Called between the slices of a long write: lets others have their turn. */
@@ -175,8 +175,9 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async #migrate(schema: number): Promise<void> {
+    const batches = await this.#readBatchNumber();
     await this.#db.close(); // LevelDB's files stand still for the backup
-    await this.#options.beforeMigration(schema);
+    await this.#options.beforeMigration(schema, batches);
     await this.#db.open();
     await migrate(this.#db, schema);
   }

@@ -1,6 +1,7 @@
 /** Opens the database of a stopped node for `grapevine db`, beside the `Store` that a running one uses. */
 import { mkdtemp, open, rm, symlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
@@ -8,7 +9,7 @@ import { META } from './keys.ts';
 import { backupDirectory, saveWitness } from './level-directory.ts';
 import { findDamageInTables } from './level-tables.ts';
 import { migrationBackup } from './open-level-store.ts';
-import { decodeU32, RecordError, unsealRecord } from './records.ts';
+import { decodeU32, decodeU64, RecordError, unsealRecord } from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import { StoreError } from './store.ts';
 
@@ -26,7 +27,7 @@ export type OfflineDatabase = ClassicLevel<Uint8Array, Uint8Array>;
 export async function withLock<T>(place: StorePlace, body: () => Promise<T>): Promise<T> {
   const lock = resolve(place.location, 'LOCK'); // a link's relative target would be looked up beside the link
   await (await open(lock, 'a')).close();
-  const elsewhere = await mkdtemp(join(dirname(place.location), '.db-lock-'));
+  const elsewhere = await mkdtemp(join(tmpdir(), 'grapevine-db-lock-')); // a process that is killed leaves it behind
   try {
     await symlink(lock, join(elsewhere, 'LOCK'));
     const holder = new ClassicLevel(elsewhere); // opens by itself: not before the link is there
@@ -74,17 +75,18 @@ export async function openDatabase(place: StorePlace, onMigrated: (backup: strin
   try {
     const damage = await findDamageInTables(location, db.getProperty('leveldb.sstables'));
     if (damage !== undefined) throw damaged(place, damage);
-    const schema = await readSchema(db);
+    const schema = await readMeta(db, META.schema, decodeU32);
     if (schema === undefined || schema === SCHEMA) return db;
     if (!canMigrate(schema)) {
       const found = `the store in ${location} has schema ${schema}`;
       throw new StoreError('wrong-schema', `${found}, this version of grapevine reads schema ${SCHEMA}`);
     }
+    const backup = migrationBackup(location, schema, (await readMeta(db, META.batch, decodeU64)) ?? 0n);
     await db.close();
-    await backupDirectory(location, migrationBackup(location, schema));
+    await backupDirectory(location, backup);
     await db.open();
     await migrate(db, schema);
-    onMigrated(migrationBackup(location, schema));
+    onMigrated(backup);
     return db;
   } catch (error) {
     await db.close();
@@ -99,10 +101,14 @@ export async function closeDatabase(db: OfflineDatabase, place: StorePlace, hasC
 }
 
 /** Undefined where it can't be read: whoever examines the store says so. */
-async function readSchema(db: OfflineDatabase): Promise<number | undefined> {
-  const record = await db.get(META.schema, ENCODING).catch(() => undefined);
+async function readMeta<T>(
+  db: OfflineDatabase,
+  key: Uint8Array,
+  decode: (payload: Uint8Array) => T,
+): Promise<T | undefined> {
+  const record = await db.get(key, ENCODING).catch(() => undefined);
   try {
-    return record === undefined ? undefined : decodeU32(unsealRecord(META.schema, record));
+    return record === undefined ? undefined : decode(unsealRecord(key, record));
   } catch (error) {
     if (error instanceof RecordError) return undefined;
     throw error;

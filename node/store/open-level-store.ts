@@ -7,19 +7,24 @@ import { openStoreOn } from './level-store.ts';
 import type { Store, VoteProtectionStore } from './store.ts';
 
 /**
- * Opens the store in a directory of its own, or makes a new one there. A store of an older schema is copied to
- * `<location>.backup-schema-<n>` and brought to today's.
+ * Opens the store in a directory of its own, or makes a new one there. A store of an older schema is copied beside itself
+ * and brought to today's.
  *
  * @param place `location`: the directory, made where it is missing; `dataDir`: what messages tell the user to pass
+ * @param onMigrated hears where the copy is
  * @throws StoreError `locked`, `damaged` or `wrong-schema`: the message says what to do, and nothing was changed
  */
-export async function openLevelStore(place: StorePlace): Promise<Store & VoteProtectionStore> {
+export async function openLevelStore(
+  place: StorePlace,
+  onMigrated: (backup: string) => void = () => {},
+): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
   const guardFile = await readGuardFile(location);
   if (guardFile.kind === 'bad') throw damaged(place, guardFile.detail);
   const db = new ClassicLevel<Uint8Array, Uint8Array>(location, { keyEncoding: 'view', valueEncoding: 'view' });
-  return openStoreOn(db, {
+  let backup: string | undefined;
+  const store = await openStoreOn(db, {
     place,
     hasChain,
     afterChainStored: () => saveWitness(location),
@@ -27,13 +32,21 @@ export async function openLevelStore(place: StorePlace): Promise<Store & VotePro
     afterClose: () => saveWitness(location).catch(() => {}),
     filedGuards: guardFile.kind === 'good' ? guardFile.guards : undefined,
     saveGuards: (guards) => saveGuardFile(location, guards),
-    beforeMigration: (schema) => backupDirectory(location, migrationBackup(location, schema)),
+    beforeMigration: (schema, batches) => {
+      backup = migrationBackup(location, schema, batches);
+      return backupDirectory(location, backup);
+    },
     hasRoom: () => hasRoom(location),
     giveWay: nextTurn,
   });
+  if (backup !== undefined) onMigrated(backup);
+  return store;
 }
 
-/** Where a store is copied before it is brought over from an older schema. */
-export function migrationBackup(location: string, schema: number): string {
-  return `${location}.backup-schema-${schema}`;
+/**
+ * Where a store is copied before it is brought over from an older schema. Cut short and done again, the first copy is the
+ * one to keep; another store that comes in its place has written another number of batches, and gets a copy of its own.
+ */
+export function migrationBackup(location: string, schema: number, batches: bigint): string {
+  return `${location}.backup-schema-${schema}-${batches}`;
 }

@@ -1,7 +1,7 @@
 /** `grapevine db` as people run it: on a node's directory below its genesis, as the devnet lays it out. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -68,6 +68,22 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   const piped = await db(['export', '--data-dir', dataDir]);
   expect(piped.status, piped.stderr).toBe(0);
 
+  for (const target of ['full', 'closed'] as const) {
+    const out = target === 'full' ? await open('/dev/full', 'w') : undefined;
+    const child = spawn(process.execPath, [CLI, 'db', 'export', '--data-dir', dataDir], {
+      stdio: ['ignore', out?.fd ?? 'pipe', 'pipe'],
+    });
+    child.stdout?.destroy();
+    const said: Buffer[] = [];
+    child.stderr!.on('data', (chunk: Buffer) => said.push(chunk));
+    const [status] = await once(child, 'close');
+    await out?.close();
+    expect(Buffer.concat(said).toString()).toMatch(
+      /^[^\n]*export\/unwritable[^\n]*cannot write standard output[^\n]*\n$/,
+    );
+    expect(status).toBe(1);
+  }
+
   const bob = join(root, 'bob');
   const imported = await db(['import', file, '--data-dir', bob, '--json']);
   expect(imported.json()).toMatchObject({ blocks: LENGTH, finalProved: true, tip: { height: '12' } });
@@ -84,6 +100,7 @@ test('damage: verify says what and exits 1, the node refuses, repair mends with 
   const damaged = join(root, 'damaged');
   await db(['import', join(root, 'chain.gv'), '--data-dir', damaged, '--genesis', join(root, 'genesis.json')]);
   await rm(join(damaged, 'store', 'CURRENT'));
+  await rm(join(damaged, 'store', 'GRAPEVINE-GUARDS'));
   const verified = await db(['verify', '--data-dir', damaged]);
   expect(verified.status).toBe(1);
   expect(verified.stdout.toString()).toMatch(

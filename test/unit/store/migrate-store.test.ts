@@ -1,9 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
 import { META } from '../../../node/store/keys.ts';
-import { migrationBackup } from '../../../node/store/open-level-store.ts';
+import { migrationBackup, openLevelStore } from '../../../node/store/open-level-store.ts';
 import * as records from '../../../node/store/records.ts';
 import { canMigrate, SCHEMA } from '../../../node/store/schema.ts';
 import { verifyStore } from '../../../node/store/verify-store.ts';
@@ -15,6 +15,8 @@ import { VERIFY } from './sound-store.ts';
 const fixture: { readonly tip: string; readonly final: string; readonly records: Readonly<Record<string, string>> } =
   JSON.parse(await readFile(new URL('../../vectors/store-schema-1.json', import.meta.url), 'utf8'));
 
+/** How many the fixture's store had written. */
+const BATCHES = records.decodeU64(records.unsealRecord(META.batch, fromHex(fixture.records['0004']!)));
 const VIEWS = { keyEncoding: 'view', valueEncoding: 'view' } as const;
 
 async function writeFixture(location: string): Promise<void> {
@@ -25,7 +27,9 @@ async function writeFixture(location: string): Promise<void> {
   await db.close();
 }
 
-const fromHex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
+function fromHex(text: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(text, 'hex'));
+}
 
 async function readAll(location: string): Promise<Record<string, string>> {
   const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
@@ -45,12 +49,12 @@ test("a store of schema 1 is brought to today's when it is opened, with a copy o
     expect(loaded).toMatchObject({ tip: fixture.tip, bodiesFrom: 0n, final: { height: BigInt(fixture.final) } });
     await store.close();
 
-    expect(await readAll(migrationBackup(location, 1))).toEqual(fixture.records);
+    expect(await readAll(migrationBackup(location, 1, BATCHES))).toEqual(fixture.records);
     const place = { location, dataDir: join(location, '..') };
     expect((await verifyStore(place, VERIFY)).faults).toEqual([]);
     // Once is enough.
     await (await openDiskStore(location)).close();
-    expect((await readdir(join(location, '..'))).sort()).toEqual(['db', 'db.backup-schema-1']);
+    expect((await readdir(join(location, '..'))).sort()).toEqual(['db', `db.backup-schema-1-${BATCHES}`]);
   }));
 
 test('db verify brings it over as well, and says where the copy is', () =>
@@ -60,7 +64,7 @@ test('db verify brings it over as well, and says where the copy is', () =>
     const place = { location, dataDir: join(location, '..') };
     const { faults } = await verifyStore(place, { ...VERIFY, onMigrated: (backup) => backups.push(backup) });
     expect(faults).toEqual([]);
-    expect(backups).toEqual([migrationBackup(location, 1)]);
+    expect(backups).toEqual([migrationBackup(location, 1, BATCHES)]);
   }));
 
 test('a migration that a crash cut short is done again, and the first copy stays', () =>
@@ -74,7 +78,24 @@ test('a migration that a crash cut short is done again, and the first copy stays
     const store = await openDiskStore(location);
     expect((await store.load(realGenesis.chainId))?.tip).toBe(fixture.tip);
     await store.close();
-    expect(await readAll(migrationBackup(location, 1))).toEqual(fixture.records);
+    expect(await readAll(migrationBackup(location, 1, BATCHES))).toEqual(fixture.records);
+  }));
+
+test('another store of an older schema in its place has a copy of its own, and both are said where they are', () =>
+  withDirectory(async (location) => {
+    const backups: string[] = [];
+    const open = () => openLevelStore({ location, dataDir: join(location, '..') }, (backup) => backups.push(backup));
+    await writeFixture(location);
+    await (await open()).close();
+    await rm(location, { recursive: true });
+    await writeFixture(location);
+    const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+    await db.put(META.batch, records.sealRecord(META.batch, records.encodeU64(BATCHES + 7n)));
+    await db.close();
+    await (await open()).close();
+    expect(backups).toEqual([BATCHES, BATCHES + 7n].map((batches) => migrationBackup(location, 1, batches)));
+    const key = Buffer.from(META.batch).toString('hex');
+    expect((await readAll(backups[1]!))[key]).not.toBe((await readAll(backups[0]!))[key]);
   }));
 
 test('every schema from the first to this one can be brought over; one above or below is refused', async () => {
