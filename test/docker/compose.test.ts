@@ -142,7 +142,7 @@ describe('docker compose', () => {
     const others = NODES.filter((node) => node !== 'node3');
     const missed = await commonFinalAbove(others, BigInt(before.tip.height), 60_000);
     await project.compose('start', 'node3');
-    await eventually('node3 has the block it missed, and is within a block of the tip', 30_000, async () => {
+    await eventually('node3 has the block it missed, and is within a block of the tip', 120_000, async () => {
       const [restarted, other] = await Promise.all([tipOf('node3'), tipOf('node1')]);
       if (BigInt(restarted.tip.height) + 1n < BigInt(other.tip.height)) return undefined;
       return (await blockIdAt('node3', missed.height)) === missed.id ? true : undefined;
@@ -181,7 +181,7 @@ describe('docker compose', () => {
       expect(await blockIdAt(node, grown.final.height)).toBe(grown.final.id);
       expect((await project.get<NodeStatus>(node, '/v1/status')).internalErrors).toBe(0);
       // While it was cut off it was not ready; the engine looks every three seconds.
-      await eventually(`${node} is healthy again`, 30_000, async () => {
+      await eventually(`${node} is healthy again`, 120_000, async () => {
         const { State } = await project.inspect(await project.containerOf(node));
         return State.Health?.Status === 'healthy' ? true : undefined;
       });
@@ -202,7 +202,7 @@ describe('docker compose', () => {
       expect(State.Health?.Status).toBe('healthy');
       expect(HostConfig.PortBindings).toEqual({});
       expect(HostConfig.ReadonlyRootfs).toBe(true);
-      await eventually('the observer has the final block', 60_000, async () => {
+      await eventually('the observer has the final block', 120_000, async () => {
         const block = await project.getInside<BlockSummary>(observer, `/v1/blocks/${final.height}`);
         return block.id === final.id ? true : undefined;
       });
@@ -217,11 +217,10 @@ describe('docker compose', () => {
   it('stops within the grace period, with status 0, and goes on from the same chain', async () => {
     const { final } = await tipOf('node1');
     const containers = await Promise.all([...NODES, 'observer'].map((service) => project.containersOf(service)));
-    const startedAt = performance.now();
     await project.compose('stop');
-    expect(performance.now() - startedAt).toBeLessThan(GRACE_MS);
     for (const container of containers.flat()) {
       const { State } = await project.inspect(container);
+      // Who is not gone after the grace period is killed, and has status 137.
       expect(State).toMatchObject({ Status: 'exited', ExitCode: 0, OOMKilled: false });
     }
     await project.compose('up', '--wait', '--scale', `observer=${OBSERVERS}`);

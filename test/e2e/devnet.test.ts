@@ -110,7 +110,7 @@ describe('a devnet', () => {
       expect(offenders, name).toEqual([]);
     }
     expect(await running.end('SIGKILL')).toEqual({ status: null, signal: 'SIGKILL' });
-    await eventually('end of all nodes', async () => !(await nodePids(dir)).some(isAlive), 8_000);
+    await eventually('end of all nodes', async () => !(await nodePids(dir)).some(isAlive), 60_000);
     const log = await readFile(join(dir, 'node3.log'), 'utf8');
     expect(log).toContain('the parent process is gone');
     expect(log.trimEnd().split('\n').at(-1)).toContain('"msg":"stopped"');

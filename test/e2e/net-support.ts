@@ -20,7 +20,7 @@ export const KINDS: readonly TopicKind[] = TOPIC_KINDS;
 const clock = createSystemClock();
 
 /** Polls `probe` until it gives something true; throws with `what` after `deadlineMs`. */
-export async function until<T>(what: string, probe: () => T | undefined | false, deadlineMs = 10_000): Promise<T> {
+export async function until<T>(what: string, probe: () => T | undefined | false, deadlineMs = 60_000): Promise<T> {
   const endMs = clock.monotonicMs() + deadlineMs;
   for (;;) {
     const result = probe();

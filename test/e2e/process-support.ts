@@ -24,7 +24,7 @@ const forever = new AbortController().signal;
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  deadlineMs = 20_000,
+  deadlineMs = 60_000,
 ): Promise<T> {
   const endMs = clock.monotonicMs() + deadlineMs;
   let last = '';
@@ -78,7 +78,7 @@ export class Running {
   }
 
   /** Waits for output on either stream that matches; throws with the output when the command ends before. */
-  async says(pattern: RegExp, deadlineMs = 30_000): Promise<RegExpExecArray> {
+  async says(pattern: RegExp, deadlineMs = 60_000): Promise<RegExpExecArray> {
     const found = await eventually(
       `output ${pattern} of\n${this.stdout}${this.stderr}`,
       () => {
@@ -92,7 +92,7 @@ export class Running {
   }
 
   /** Sends the signal and waits for the end; throws when it does not come. */
-  async end(signal: NodeJS.Signals, deadlineMs = 20_000): Promise<Exit> {
+  async end(signal: NodeJS.Signals, deadlineMs = 60_000): Promise<Exit> {
     if (this.isRunning) this.child.kill(signal);
     return this.ends(deadlineMs);
   }
