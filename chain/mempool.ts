@@ -250,7 +250,7 @@ export class Mempool {
   }
 
   /** Fingerprint of the ids in the pool, parked ones included. */
-  get digest(): Pick<PoolDigest, 'total' | 'buckets'> {
+  get digest(): Pick<PoolDigest, 'total' | 'fingerprint' | 'buckets'> {
     return this.#digest;
   }
 

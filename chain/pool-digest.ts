@@ -22,6 +22,7 @@ export class PoolDigest {
   readonly #words = new Uint32Array(POOL_BUCKETS * WORDS);
   /** Exclusive or of all buckets. */
   readonly #total = new Uint32Array(WORDS);
+  #fingerprint: string | undefined;
 
   /** Adds an id that is not in the set, or takes out one that is. */
   toggle(id: TxId): void {
@@ -32,11 +33,18 @@ export class PoolDigest {
     this.#words[at + 1]! ^= low;
     this.#total[0]! ^= high;
     this.#total[1]! ^= low;
+    this.#fingerprint = undefined;
   }
 
   /** Of the whole pool, `POOL_FINGERPRINT_BYTES`. */
   total(): Uint8Array {
     return bigEndian(this.#total);
+  }
+
+  /** `total` in hex: asked for more often than it changes. */
+  fingerprint(): string {
+    this.#fingerprint ??= bytesToHex(this.total());
+    return this.#fingerprint;
   }
 
   /** Of each bucket in turn, `POOL_DIGEST_BYTES`. */

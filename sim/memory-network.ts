@@ -442,6 +442,8 @@ export class MemoryNetwork implements Network {
   readonly #router: GossipRouter<LinkEnd>;
   readonly #rng: SeededRng;
   #handlers: NetworkHandlers | undefined;
+  /** Of `#ends`; made when next asked for after one came or went. */
+  #views: readonly PeerView[] | undefined;
   #hasPenalties = false;
   readonly #pointsOf = (peer: PeerKey): number => this.#score.points(peer, this.#clock.monotonicMs());
 
@@ -520,7 +522,8 @@ export class MemoryNetwork implements Network {
   }
 
   peers(): readonly PeerView[] {
-    return Array.from(this.#ends.values(), (end) => new MemoryPeerView(end, this.#router, this.#pointsOf));
+    this.#views ??= Array.from(this.#ends.values(), (end) => new MemoryPeerView(end, this.#router, this.#pointsOf));
+    return this.#views;
   }
 
   async open(peer: PeerKey, protocol: StreamProtocol, signal: AbortSignal): Promise<FrameStream> {
@@ -530,6 +533,7 @@ export class MemoryNetwork implements Network {
     if (connection === undefined || end === undefined || !this.isRunning) throw new Error(`not connected to ${peer}`);
     this.#hub.trace.add(this.self, 'open', `${peer} ${protocol.name}`);
     return new Promise((resolve, reject) => {
+      let isOpen = false;
       const settle = (): void => signal.removeEventListener('abort', onAbort);
       const [own, theirs] = createStreamPair(
         {
@@ -538,8 +542,9 @@ export class MemoryNetwork implements Network {
           carry: (bytes, arrive) => this.#hub.carry(end, bytes, arrive),
           onClosed: () => {
             connection.streams.delete(own);
+            if (isOpen) return;
             settle();
-            reject(new Error(`${protocol.name}: the connection closed`)); // no effect once it is open
+            reject(new Error(`${protocol.name}: the connection closed`));
           },
         },
         {
@@ -564,6 +569,7 @@ export class MemoryNetwork implements Network {
         if (!accepted) theirs.fail(new Error('refused'));
         this.#hub.carry(end.other, OPEN_BYTES, () => {
           settle();
+          isOpen = accepted;
           if (accepted) resolve(own);
           else own.fail(new Error('refused'));
         });
@@ -603,6 +609,7 @@ export class MemoryNetwork implements Network {
 
   onConnected(end: LinkEnd): void {
     this.#ends.set(end.peer, end);
+    this.#views = undefined;
     this.#router.addPeer(end);
     this.#handlers?.onPeerConnected(end.peer);
   }
@@ -610,6 +617,7 @@ export class MemoryNetwork implements Network {
   onDisconnected(end: LinkEnd): void {
     if (this.#ends.get(end.peer) !== end) return;
     this.#ends.delete(end.peer);
+    this.#views = undefined;
     this.#router.removePeer(end);
     this.#handlers?.onPeerDisconnected(end.peer);
   }

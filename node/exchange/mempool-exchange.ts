@@ -13,7 +13,6 @@
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import type { Tx } from '../../chain/types.ts';
-import { bytesToHex } from '../../crypto/bytes.ts';
 import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
@@ -108,7 +107,7 @@ export class MempoolExchange {
 
   /** 16 hex digits: equal for equal sets of transactions. */
   fingerprint(): string {
-    return bytesToHex(this.#deps.mempool.pool.digest.total());
+    return this.#deps.mempool.pool.digest.fingerprint();
   }
 
   onPeerConnected(): void {

@@ -19,7 +19,7 @@ import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
 import type { PeerStatus } from './peer-status.ts';
-import { planSync } from './plan-sync.ts';
+import { planSync, type SyncPlan } from './plan-sync.ts';
 import { MAX_EVIDENCE_PER_REQUEST } from './protocols.ts';
 import { requestEvidence, requestStatus } from './requests.ts';
 import { serveSync } from './serve.ts';
@@ -261,7 +261,12 @@ export class SyncService {
       this.#runAgain = true;
       return;
     }
-    this.#running = this.#run().finally(() => {
+    const plan = this.#plan();
+    if (plan.kind === 'idle') {
+      this.#branch.end();
+      return;
+    }
+    this.#running = this.#run(plan).finally(() => {
       this.#running = undefined;
       this.#branch.end();
       if (this.#runAgain) {
@@ -272,15 +277,11 @@ export class SyncService {
   }
 
   /**
-   * Follows plans until there is nothing left to do. A peer that claims more than it gives is left alone for a while,
+   * Follows a plan, and others until there is nothing left to do. A peer that claims more than it gives is left alone for a while,
    * longer each time, so that it cannot hold up what others have to offer.
    */
-  async #run(): Promise<void> {
-    const { chain } = this.#deps;
-    while (!this.#stopping.signal.aborted) {
-      const local = { ...this.#ownStatus(), knows: (id: BlockId) => chain.tree.get(id) !== undefined };
-      const plan = planSync(local, this.#usableStatuses());
-      if (plan.kind === 'idle') return;
+  async #run(first: SyncPlan): Promise<void> {
+    for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan()) {
       const { peer } = plan;
       const before = this.#statuses.get(peer);
       let progressed = false;
@@ -296,7 +297,14 @@ export class SyncService {
     }
   }
 
+  #plan(): SyncPlan {
+    const { chain } = this.#deps;
+    const local = { ...this.#ownStatus(), knows: (id: BlockId) => chain.tree.get(id) !== undefined };
+    return planSync(local, this.#usableStatuses());
+  }
+
   #usableStatuses(): ReadonlyMap<PeerKey, PeerStatus> {
+    if (this.#backOff.size === 0) return this.#statuses;
     const nowMs = this.#deps.clock.monotonicMs();
     return new Map([...this.#statuses].filter(([peer]) => (this.#backOff.get(peer)?.untilMs ?? 0) <= nowMs));
   }
