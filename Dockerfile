@@ -12,7 +12,10 @@ ENV NODE_ENV=production \
     GRAPEVINE_API_HOST=0.0.0.0 \
     GRAPEVINE_API_PORT=7401 \
     GRAPEVINE_LISTEN=/ip4/0.0.0.0/tcp/7501 \
-    NODE_COMPILE_CACHE=/app/.compile-cache
+    NODE_COMPILE_CACHE=/app/.compile-cache \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_MMAP_THRESHOLD_=131072 \
+    MALLOC_TRIM_THRESHOLD_=131072
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json ./

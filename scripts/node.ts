@@ -1,6 +1,7 @@
 /** `grapevine node`: runs one node in this process. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { GenesisError, parseGenesis } from '../chain/genesis.ts';
@@ -36,6 +37,11 @@ export interface NodeStartedMessage {
   readonly peerId: string;
 }
 
+/**
+ * V8 lets a heap grow to several times what lives in it before it collects: of 416 MB of a node under load 97 were
+ * garbage. In percent of what lives; from the end of the start on, as collecting while modules load costs a half second.
+ */
+const HEAP_GROWING = '--heap-growing-percent=20';
 /** Graceful stop must be done by then (Docker's `stop_grace_period` is longer). */
 const STOP_DEADLINE_MS = 5000;
 
@@ -110,6 +116,7 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
     });
     process.off('disconnect', onOrphaned);
     stopOnSignal(running.stop, logger);
+    setFlagsFromString(HEAP_GROWING);
     const { apiUrl, peerId, addresses } = running;
     logger.info({ api: apiUrl, peerId, addresses, chainId: genesis.chainId }, 'started');
     process.send?.({ type: 'started', apiUrl, peerId } satisfies NodeStartedMessage);

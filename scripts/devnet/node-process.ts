@@ -24,6 +24,16 @@ const START_DEADLINE_MS = 60_000;
  */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4'];
 
+/**
+ * glibc's malloc otherwise takes ever larger blocks from its arenas, one for each few threads, and seldom gives any back.
+ * The Dockerfile sets the same.
+ */
+const NODE_ENVIRONMENT: Readonly<Record<string, string>> = {
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+};
+
 const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url));
 
 export class NodeProcess {
@@ -76,7 +86,7 @@ export class NodeProcess {
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', log, log, 'ipc'],
       detached: true, // a terminal's Ctrl-C goes to the devnet, which stops its nodes in order
-      env: withoutGrapevine(process.env),
+      env: { ...NODE_ENVIRONMENT, ...withoutGrapevine(process.env) },
       windowsHide: true,
     });
     closeSync(log);
