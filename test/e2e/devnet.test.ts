@@ -84,7 +84,9 @@ describe('a devnet', () => {
     expect(report.submitted).toBeGreaterThanOrEqual(120); // 20/s for 8 s, less what a busy machine delays
     expect(report.mined).toBeGreaterThanOrEqual(0.9 * report.submitted);
     expect(report.height).toBeGreaterThan(0);
-    expect(report.finalHeight).toBeGreaterThanOrEqual(report.height - 3);
+    // Two forks in a row hold agreement up for five heights: the next link skips them.
+    expect(report.finalHeight).toBeGreaterThanOrEqual(report.height - 8);
+    expect(report.finalHeight).toBeGreaterThan(0);
     expect(report.agreedHeight).toBeGreaterThanOrEqual(report.finalHeight);
     expect(report.propagationMs.p50).toBeGreaterThan(0);
     expect(report.propagationMs.p99).toBeGreaterThanOrEqual(report.propagationMs.p50);
