@@ -273,7 +273,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       const missing: string[] = [];
       if (chain.storeFailure !== undefined) missing.push(`store: ${chain.storeFailure.message}`);
       if (sync.isStuck)
-        missing.push('sync: no peer gives the blocks that their headers prove; each may have pruned them');
+        missing.push('sync: no peer gives the blocks that others have agreed; each may have pruned them');
       else if (sync.isBehind) missing.push('sync: catching up');
       if (settings.expectsPeers) {
         const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));

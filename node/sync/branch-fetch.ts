@@ -44,39 +44,29 @@ export class BranchFetch {
   #remaining = 0;
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
   #wasBehind = false;
-  /**
-   * The most that headers have proved since the start. While its bodies are missing the node is behind, but only until it
-   * has followed the chain for some blocks: later, who proves work and keeps the blocks to himself must not silence it.
-   */
-  #proved: { readonly totalWork: bigint; readonly blocks: number } | undefined;
-  /** Moves of the tip with nothing proved beyond it. */
-  #followed = 0;
+  /** The highest block that votes have proved agreed whose branch no peer has given the bodies of. */
+  #owed: { readonly id: BlockId; readonly blocks: number } | undefined;
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
   }
 
   /**
-   * True while blocks whose headers are proved are being fetched, or, since the start, have not been had from anybody. A
-   * peer's mere claim does not count.
+   * True while blocks whose headers are proved are being fetched, or blocks that more than two thirds agreed have not been
+   * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself.
    */
   get isBehind(): boolean {
     return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
   }
 
-  /** Headers have proved a better chain, and no peer that was asked has given its blocks. */
+  /** Others have agreed blocks that no peer has given. */
   get isStuck(): boolean {
     return this.#remaining === 0 && this.#owesBodies;
   }
 
   get #owesBodies(): boolean {
-    const proved = this.#proved;
-    if (this.#followed >= BEHIND_BLOCKS || proved === undefined || proved.blocks < BEHIND_BLOCKS) return false;
-    return proved.totalWork > this.#deps.chain.tip.totalWork;
-  }
-
-  onTip(): void {
-    if (!this.#owesBodies) this.#followed += 1;
+    const owed = this.#owed;
+    return owed !== undefined && owed.blocks >= BEHIND_BLOCKS && this.#deps.chain.tree.get(owed.id) === undefined;
   }
 
   /** Nothing is being fetched, and nothing will be for now. */
@@ -106,21 +96,32 @@ export class BranchFetch {
     const entries = await this.#fetchHeaders(peer);
     const last = entries.at(-1);
     if (last === undefined) return false;
-    if (last.totalWork <= chain.tip.totalWork && !(await this.#provesAgreement(peer, status, entries))) {
+    if (last.totalWork <= chain.tip.totalWork && (await this.#agreedIn(peer, status, entries)) === undefined) {
       logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
       // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
       if (isHigher) await this.fetchVotes(peer);
       return false;
     }
     this.#remaining = entries.length;
-    if (last.totalWork > (this.#proved?.totalWork ?? 0n)) {
-      this.#proved = { totalWork: last.totalWork, blocks: entries.length };
-    }
     if (this.isBehind) {
       this.#wasBehind = true;
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
-    await downloadBodies({
+    try {
+      await this.#fetchBodies(peer, entries);
+    } catch (error) {
+      if (error instanceof PeerFault && error.kind !== 'invalid') await this.#noteOwed(peer, status, entries);
+      throw error;
+    }
+    await this.fetchVotes(peer);
+    this.end();
+    return true;
+  }
+
+  /** From everybody, this peer first. */
+  #fetchBodies(peer: PeerKey, entries: readonly ChainEntry[]): Promise<void> {
+    const { chain } = this.#deps;
+    return downloadBodies({
       ...this.#deps,
       entries,
       peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
@@ -129,9 +130,17 @@ export class BranchFetch {
       connect: (blocks) => this.#connect(blocks, peer),
       onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
     });
-    await this.fetchVotes(peer);
-    this.end();
-    return true;
+  }
+
+  /** Nobody gives the bodies: each may have pruned them. Where they are of agreed blocks, we are behind all the same. */
+  async #noteOwed(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<void> {
+    const agreed = await this.#agreedIn(peer, status, entries);
+    if (agreed === undefined) return;
+    this.#owed = { id: agreed.header.id, blocks: entries.indexOf(agreed) + 1 };
+    this.#deps.logger.warn(
+      { peer, height: agreed.header.height.toString() },
+      'no peer gives the blocks up to one that is agreed; each may have pruned them',
+    );
   }
 
   /** Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. */
@@ -178,19 +187,17 @@ export class BranchFetch {
     if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
   }
 
-  /** FORK-2 for a branch with less work: do the peer's votes agree one of its blocks, higher than what we know? */
-  async #provesAgreement(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<boolean> {
+  /** The highest of a branch's blocks that the peer's votes agree, above what we know to be agreed (FORK-2). */
+  async #agreedIn(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<ChainEntry | undefined> {
     const { agreement, checkVotes } = this.#deps;
     const rules = agreement.agreement;
-    if (status.agreed.height <= rules.bestAgreed.height) return false;
-    const ids = new Set(entries.map(({ header }) => header.id));
+    if (status.agreed.height <= rules.bestAgreed.height) return undefined;
     const encoded = await requestVotes(this.#deps, peer, rules.bestAgreed.height + 1n, this.#deps.signal);
     const votes = await checkVotes(encoded);
     if (typeof votes === 'string') throw new PeerFault('invalid', `votes: ${votes}`);
-    for (const link of groupByLink(votes)) {
-      if (rules.isQuorum(link) && ids.has(link[0]!.target.id)) return true;
-    }
-    return false;
+    const agreed = new Set<BlockId>();
+    for (const link of groupByLink(votes)) if (rules.isQuorum(link)) agreed.add(link[0]!.target.id);
+    return entries.findLast(({ header }) => agreed.has(header.id));
   }
 
   async #connect(blocks: readonly Block[], headerPeer: PeerKey): Promise<void> {

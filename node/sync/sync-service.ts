@@ -93,12 +93,12 @@ export class SyncService {
     });
   }
 
-  /** True while blocks that headers prove are missing, as `BranchFetch` has it. A peer's mere claim does not count. */
+  /** True while blocks that others prove are missing, as `BranchFetch` has it. A peer's mere claim does not count. */
   get isBehind(): boolean {
     return this.#branch.isBehind;
   }
 
-  /** True where it is behind and no peer has given the blocks so far: each may have pruned them. */
+  /** True where it is behind and no peer has given the blocks so far. */
   get isStuck(): boolean {
     return this.#branch.isStuck;
   }
@@ -127,7 +127,6 @@ export class SyncService {
 
   start(): void {
     this.#disposers.push(
-      this.#deps.events.on('tip', () => this.#branch.onTip()),
       this.#deps.events.on('entry', ({ entry }) => {
         for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
       }),

@@ -54,10 +54,12 @@ export interface LiarOptions {
   readonly status: () => PeerStatus;
   readonly headers: (locatorHeights: messages.HeadersRequest) => readonly Header[];
   readonly bodies: Answer;
+  /** Default: none. */
+  readonly votes?: Answer;
 }
 
 /** Answers as a node does, with what the test gives it to say. */
-export function liarAnswers({ status, headers, bodies }: LiarOptions): ReadonlyMap<StreamProtocol, Answer> {
+export function liarAnswers({ status, headers, bodies, votes }: LiarOptions): ReadonlyMap<StreamProtocol, Answer> {
   return new Map<StreamProtocol, Answer>([
     [
       STATUS,
@@ -76,7 +78,7 @@ export function liarAnswers({ status, headers, bodies }: LiarOptions): ReadonlyM
       },
     ],
     [BODIES, bodies],
-    [VOTES, async (_request, stream) => stream.close()],
+    [VOTES, votes ?? (async (_request, stream) => stream.close())],
   ]);
 }
 
