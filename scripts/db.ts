@@ -1,6 +1,6 @@
 /** `grapevine db`: looks after the store of a node that is stopped. */
 import { once } from 'node:events';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -196,6 +196,9 @@ Examples:
       refusing(async () => {
         const { place, genesis } = await open(options);
         const isFile = options.out !== '-';
+        if (isFile && existsSync(options.out) && !statSync(options.out).isFile()) {
+          throw new UsageError(`${options.out} is no regular file: the chain would be put in its place`);
+        }
         if (!isFile && options.json === true) throw new UsageError('--json needs --out: standard output is the chain');
         if (!isFile && process.stdout.isTTY) throw new UsageError('the chain is not text: use --out, or a pipe');
         const store = await openLevelStore(place, noteMigration);

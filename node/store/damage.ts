@@ -18,3 +18,6 @@ export function damaged(place: StorePlace, detail: string, options?: ErrorOption
     options,
   );
 }
+
+/** Errors of the file system for which the process or the mount is at fault, not the files. */
+export const NOT_DAMAGE: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EROFS', 'ENOMEM']);

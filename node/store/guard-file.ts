@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { type Address, formatAddress, parseAddress } from '../../crypto/address.ts';
+import { NOT_DAMAGE } from './damage.ts';
 import { replaceFile } from './replace-file.ts';
 import type { VoteGuard } from './store.ts';
 
@@ -21,14 +22,14 @@ export type GuardFile =
   | { readonly kind: 'none' }
   | { readonly kind: 'bad'; readonly detail: string };
 
-/** Reads the file in the store's directory. Throws what the file system throws, other than that it is not there. */
+/** Reads the file in the store's directory. Throws what the file system throws where the process is at fault. */
 export async function readGuardFile(location: string): Promise<GuardFile> {
   let text: string;
   try {
     text = await readFile(join(location, GUARD_FILE), 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { kind: 'none' };
-    throw error;
+    if (!(error instanceof Error) || !('code' in error) || NOT_DAMAGE.has(error.code)) throw error;
+    return error.code === 'ENOENT' ? { kind: 'none' } : { kind: 'bad', detail: error.message };
   }
   try {
     return { kind: 'good', guards: parse(text) };

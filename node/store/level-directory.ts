@@ -12,7 +12,7 @@
 import { cp, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { makeDirectory } from '../make-directory.ts';
-import { damaged, type StorePlace } from './damage.ts';
+import { damaged, NOT_DAMAGE, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
 import { replaceFile, syncDirectory } from './replace-file.ts';
 
@@ -140,9 +140,6 @@ async function sizeOf(path: string): Promise<number | undefined> {
     throw error;
   }
 }
-
-/** The process or the mount is at fault, not the files. */
-const NOT_DAMAGE: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EROFS', 'ENOMEM']);
 
 /** Turns a failed read into damage, unless it is the process that lacks something. */
 async function unlessUnreadable<T>(place: StorePlace, reading: Promise<T>): Promise<T> {

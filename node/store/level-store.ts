@@ -67,6 +67,8 @@ export interface StoreOptions {
   readonly afterClose: () => Promise<void>;
   /** The second copy of the guards (`guard-file.ts`); undefined where there is none. */
   readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
+  /** What is wrong with the database's tables, or undefined: looked for before the second copy is first made of it. */
+  readonly findTableDamage: () => Promise<string | undefined>;
   /** Writes the second copy; durable when it resolves. */
   readonly saveGuards: (guards: ReadonlyMap<Address, VoteGuard>) => Promise<void>;
   /** Called, with the database closed, before a store of an older schema and so many batches is brought to today's. */
@@ -83,6 +85,7 @@ const MEMORY: StoreOptions = {
   afterChainStored: async () => {},
   afterClose: async () => {},
   filedGuards: undefined,
+  findTableDamage: async () => undefined,
   saveGuards: async () => {},
   beforeMigration: async () => {},
   hasRoom: async () => true,
@@ -159,7 +162,9 @@ class LevelStore implements Store, VoteProtectionStore {
 
   /** What either copy says of a voter counts, and then stands in both. */
   async #takeUpGuards(): Promise<void> {
-    const { filedGuards, saveGuards } = this.#options;
+    const { filedGuards, saveGuards, findTableDamage } = this.#options;
+    const damage = filedGuards === undefined ? await findTableDamage() : undefined;
+    if (damage !== undefined) throw this.#damaged(damage);
     const stored = new Map<Address, VoteGuard>();
     for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.guard))) {
       stored.set(keys.addressOfKey(key), records.decodeGuard(records.unsealRecord(key, value)));

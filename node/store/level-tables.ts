@@ -2,6 +2,7 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeLog } from './log-format.ts';
+import { syncDirectory } from './replace-file.ts';
 import { findTableDamage, salvageEntries, type TableEntry } from './table-format.ts';
 
 const TABLE = /^(\d+)\.(?:ldb|sst)$/;
@@ -26,21 +27,32 @@ export async function findDamageInTables(location: string, listed: string): Prom
 
 /**
  * Before LevelDB's own repair, which would take damaged blocks for good ones: puts a log in the place of each table with a
- * bad sum, with every record of its good blocks. LevelDB's repair makes a table of it, in the order of the sequence numbers.
+ * bad sum, with every record of its good blocks. LevelDB's repair makes a table of it, with the records' old sequence numbers;
+ * as it looks for a key in the newest table first, all have to be merged by these numbers before anything is read.
+ *
+ * @param isRecord tells the store's records from other entries, where a table's index can't
  */
-export async function salvageTables(location: string): Promise<void> {
+export async function salvageTables(location: string, isRecord: (entry: TableEntry) => boolean): Promise<void> {
   for (const { name } of await tablesIn(location)) {
     const path = join(location, name);
     const file = await readFile(path);
     if (findTableDamage(file) === undefined) continue;
-    const records = [...salvageEntries(file)].map(encodeBatch);
+    const records = withoutTwins(salvageEntries(file, isRecord)).map(encodeBatch);
     if (records.length > 0) {
       const numbers = (await readdir(location)).map((each) => Number(NUMBERED.exec(each)?.[1] ?? 0));
       const log = `${String(Math.max(...numbers) + 1).padStart(6, '0')}.log`;
       await writeFile(join(location, log), encodeLog(records), { flush: true });
+      await syncDirectory(location);
     }
     await rm(path);
   }
+}
+
+/** LevelDB ends the process over a log that holds a key twice with one sequence number. */
+function withoutTwins(entries: Iterable<TableEntry>): readonly TableEntry[] {
+  const byName = new Map<string, TableEntry>();
+  for (const entry of entries) byName.set(`${entry.sequence} ${Buffer.from(entry.key).toString('latin1')}`, entry);
+  return [...byName.values()];
 }
 
 /** LevelDB's batch of one record: sequence u64 LE | count u32 LE | type u8 | key, and the value of a put, with lengths. */

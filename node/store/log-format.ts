@@ -105,9 +105,16 @@ export function mask(sum: number): number {
 
 /** CRC-32C (Castagnoli, RFC 3720 B.4); `node:zlib` has only the other polynomial. */
 export function crc32c(bytes: Uint8Array): number {
-  let sum = 0xffff_ffff;
-  for (let i = 0; i < bytes.length; i += 1) sum = CASTAGNOLI[(sum ^ bytes[i]!) & 0xff]! ^ (sum >>> 8);
-  return (sum ^ 0xffff_ffff) >>> 0;
+  let sum = CRC32C_START;
+  for (let i = 0; i < bytes.length; i += 1) sum = crc32cStep(sum, bytes[i]!);
+  return ~sum >>> 0;
+}
+
+/** Byte by byte from here; the sum of what came so far is the complement. */
+export const CRC32C_START = 0xffff_ffff;
+
+export function crc32cStep(sum: number, byte: number): number {
+  return CASTAGNOLI[(sum ^ byte) & 0xff]! ^ (sum >>> 8);
 }
 
 const CASTAGNOLI = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -4,6 +4,7 @@ import { damaged, type StorePlace } from './damage.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
+import { findDamageInTables } from './level-tables.ts';
 import type { Store, VoteProtectionStore } from './store.ts';
 
 /**
@@ -31,6 +32,7 @@ export async function openLevelStore(
     // The witness of the last clean stop stays true where a new one can't be written.
     afterClose: () => saveWitness(location).catch(() => {}),
     filedGuards: guardFile.kind === 'good' ? guardFile.guards : undefined,
+    findTableDamage: () => findDamageInTables(location, db.getProperty('leveldb.sstables')),
     saveGuards: (guards) => saveGuardFile(location, guards),
     beforeMigration: (schema, batches) => {
       backup = migrationBackup(location, schema, batches);

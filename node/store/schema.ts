@@ -6,13 +6,14 @@
  * |--------|---------------------------------------------------------------|
  * | 1      |                                                               |
  * | 2      | the meta record `pruned`: from which heights records are kept |
+ * | 3      | the guards stand a second time in `GRAPEVINE-GUARDS`          |
  */
 import { DURABLE, type LevelDatabase, type Operation } from './database.ts';
 import { put } from './derived-records.ts';
 import { META } from './keys.ts';
 import * as records from './records.ts';
 
-export const SCHEMA = 2;
+export const SCHEMA = 3;
 
 interface Migration {
   readonly from: number;
@@ -25,6 +26,8 @@ interface Migration {
 
 const MIGRATIONS: readonly Migration[] = [
   { from: 1, run: () => [[put(META.pruned, records.encodePruned(records.NOTHING_PRUNED))]] },
+  // The file is made when the store is next opened. An older program would leave it behind what it votes.
+  { from: 2, run: () => [] },
 ];
 
 /** Whether a store of that schema can be brought to today's. */

@@ -7,7 +7,7 @@
  * disappear, or end the process.
  */
 import { uncompress } from 'snappyjs';
-import { crc32c, mask } from './log-format.ts';
+import { CRC32C_START, crc32c, crc32cStep, mask } from './log-format.ts';
 
 const FOOTER_BYTES = 48;
 const MAGIC = 0xdb4775248b80fb57n;
@@ -35,21 +35,30 @@ export function findTableDamage(file: Uint8Array): string | undefined {
   return readTable(file).damage;
 }
 
-/** The records of the data blocks whose sums are good; none where the index can't be read. */
-export function* salvageEntries(file: Uint8Array): Generator<TableEntry> {
-  for (const handle of readTable(file).data) {
-    const block = tryRead(() => readBlock(file, handle));
+/**
+ * The records of the data blocks whose sums are good. Where the index can't be read, blocks are found by their sums, up to
+ * the first that is bad; the table's other blocks among them hold entries too.
+ *
+ * @param isRecord tells records from such entries
+ */
+export function* salvageEntries(file: Uint8Array, isRecord: (entry: TableEntry) => boolean): Generator<TableEntry> {
+  const { data } = readTable(file);
+  for (const handle of data ?? findBlocks(file)) {
+    const block = tryRead(() => readBlock(file, handle, file.length));
     if (block === undefined) continue;
     for (const [internalKey, value] of tryRead(() => [...entriesOf(block)]) ?? []) {
       const entry = toEntry(internalKey, value);
-      if (entry !== undefined) yield entry;
+      if (entry !== undefined && (data !== undefined || isRecord(entry))) yield entry;
     }
   }
 }
 
-/** Where the data blocks are, and the first thing that is wrong with the file. */
-function readTable(file: Uint8Array): { readonly data: readonly Handle[]; readonly damage: string | undefined } {
-  let data: readonly Handle[] = [];
+/** Where the data blocks are, if the index is good, and the first thing that is wrong with the file. */
+function readTable(file: Uint8Array): {
+  readonly data: readonly Handle[] | undefined;
+  readonly damage: string | undefined;
+} {
+  let data: readonly Handle[] | undefined;
   try {
     const { metaIndex, index } = readFooter(file);
     data = handlesIn(readBlock(file, index));
@@ -66,6 +75,20 @@ function readTable(file: Uint8Array): { readonly data: readonly Handle[]; readon
   } catch (error) {
     if (!(error instanceof TableError)) throw error;
     return { data, damage: error.message };
+  }
+}
+
+/** One block after the other, each ending where the sum of what came since the last fits the four bytes that follow. */
+function* findBlocks(file: Uint8Array): Generator<Handle> {
+  const view = viewOf(file);
+  let [start, sum] = [0, CRC32C_START];
+  for (let at = 0; at + TRAILER_BYTES <= file.length; at += 1) {
+    sum = crc32cStep(sum, file[at]!);
+    if (file[at]! > SNAPPY || view.getUint32(at + 1, true) !== mask(~sum >>> 0)) continue;
+    yield { offset: start, size: at - start };
+    start = at + TRAILER_BYTES;
+    at = start - 1;
+    sum = CRC32C_START;
   }
 }
 
@@ -92,9 +115,9 @@ function readFooter(file: Uint8Array): { readonly metaIndex: Handle; readonly in
 }
 
 /** A block's content, uncompressed. */
-function readBlock(file: Uint8Array, { offset, size }: Handle): Uint8Array {
+function readBlock(file: Uint8Array, { offset, size }: Handle, limit = file.length - FOOTER_BYTES): Uint8Array {
   const end = offset + size + TRAILER_BYTES;
-  if (end > file.length - FOOTER_BYTES) throw new TableError(`block beyond the end of the file at byte ${offset}`);
+  if (end > limit) throw new TableError(`block beyond the end of the file at byte ${offset}`);
   const sum = viewOf(file).getUint32(end - 4, true);
   if (sum !== mask(crc32c(file.subarray(offset, end - 4)))) throw new TableError(`bad checksum at byte ${offset}`);
   const content = file.subarray(offset, offset + size);
@@ -136,7 +159,7 @@ function toEntry(internalKey: Uint8Array, value: Uint8Array): TableEntry | undef
   const at = internalKey.length - 8;
   if (at < 0) return undefined;
   const tag = viewOf(internalKey).getBigUint64(at, true);
-  const isDeletion = (tag & 0xffn) === 0n;
+  const isDeletion = (tag & 0xffn) === 0n && value.length === 0;
   return { key: internalKey.subarray(0, at), value: isDeletion ? undefined : value, sequence: tag >> 8n };
 }
 

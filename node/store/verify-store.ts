@@ -3,19 +3,21 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import type { Address } from '../../crypto/address.ts';
+import { equalBytes } from '../../crypto/bytes.ts';
 import type { StorePlace } from './damage.ts';
-import { DURABLE, type LevelDatabase, type Operation, scanRecords } from './database.ts';
+import { DURABLE, ENCODING, type LevelDatabase, type Operation, scanRecords } from './database.ts';
 import { put } from './derived-records.ts';
 import { type ExamineOptions, examineStore, type StoreExamination } from './examine-store.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
-import { addressOfKey, KIND, META, rangeOf } from './keys.ts';
+import { addressOfKey, KEY_BYTES, KIND, META, rangeOf } from './keys.ts';
 import { backupDirectory, checkDirectory, isBeingRepaired, markRepair, unmarkRepair } from './level-directory.ts';
 import { salvageTables } from './level-tables.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
-import { decodeGuard, encodeU32, unsealRecord } from './records.ts';
+import { decodeGuard, encodeU32, RecordError, unsealRecord } from './records.ts';
 import { SCHEMA } from './schema.ts';
 import { StoreError, type VoteGuard } from './store.ts';
+import type { TableEntry } from './table-format.ts';
 
 export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful' | 'filedGuards'> {
   /** Hears where the copy is that was made before an older schema was brought to today's. */
@@ -44,6 +46,9 @@ export interface RepairReport {
   readonly examination: StoreExamination;
 }
 
+const KIND_NAMES = new Map<number | undefined, keyof typeof KIND>(
+  Object.entries(KIND).map(([name, kind]) => [kind, name as keyof typeof KIND]),
+);
 /** Writes per batch. */
 const BATCH = 5_000;
 
@@ -64,7 +69,13 @@ export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<
     }
     try {
       const examination = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: false });
-      if (examination.isEmpty && !hasChain) return { faults, examination: undefined, isEmpty: true };
+      if (examination.isEmpty && !hasChain) {
+        return {
+          faults: [...faults, ...examination.faults.filter(isGuardFault)],
+          examination: undefined,
+          isEmpty: true,
+        };
+      }
       return { faults: [...faults, ...examination.faults], examination, isEmpty: false };
     } finally {
       await closeDatabase(db, place, hasChain);
@@ -88,7 +99,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     let repairedFiles = await isBeingRepaired(place.location);
     const repairFiles = async (): Promise<void> => {
       await markRepair(place.location);
-      await salvageTables(place.location);
+      await salvageTables(place.location, isRecord);
       await repairLevel(place.location);
       repairedFiles = true;
     };
@@ -125,13 +136,16 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       faults.push(...found.faults);
       if (found.isEmpty && !hasChain) {
         isBegun = false; // a witness would make an empty store look like a lost one
+        const { raised } = found;
+        const summary = { ...summaryOf(found), raised, remaining: [], repairedFiles };
+        const isMended = repairedFiles || faults.some(isGuardFault);
+        if (isMended) {
+          await applyFixes(db, found.fixes.filter(isOfStoreWithoutChain)); // it may hold a guard that was imported
+          await fileGuards(db, place.location);
+        } else await rm(backup, { recursive: true, force: true });
         isDone = true;
-        const summary = { ...summaryOf(found), remaining: [], repairedFiles };
-        if (guardFaults.length > 0) await fileGuards(db, place.location);
-        // What files that cannot be read have lost is in the copy alone.
-        if (repairedFiles || guardFaults.length > 0) return { ...summary, faults, backup };
-        await rm(backup, { recursive: true, force: true });
-        return { ...summary, faults: [], backup: undefined };
+        // What else files that cannot be read have lost is in the copy alone.
+        return { ...summary, faults: isMended ? faults : [], backup: isMended ? backup : undefined };
       }
       if (found.isUnreadable && !repairedFiles) {
         await db.close();
@@ -162,12 +176,37 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
  * stands in the store until all is written.
  */
 export async function applyFixes(db: LevelDatabase, fixes: readonly Operation[]): Promise<void> {
-  const isGuard = ({ key }: Operation): boolean => key[0] === KIND.guard;
-  const guards = fixes.filter(isGuard);
-  const others = fixes.filter((operation) => !isGuard(operation));
+  const guards = fixes.filter(isOfGuard);
+  const others = fixes.filter((operation) => !isOfGuard(operation));
   await db.batch([...guards, put(META.repairing, encodeU32(SCHEMA))], DURABLE);
   for (let at = 0; at < others.length; at += BATCH) await db.batch(others.slice(at, at + BATCH), DURABLE);
   await db.batch([{ type: 'del', key: META.repairing }], DURABLE);
+}
+
+function isOfGuard({ key }: Operation): boolean {
+  return key[0] === KIND.guard;
+}
+
+function isOfStoreWithoutChain(fix: Operation): boolean {
+  return isOfGuard(fix) || [META.schema, META.batch, META.pruned].some((key) => equalBytes(key, fix.key));
+}
+
+function isGuardFault({ kind }: Fault): boolean {
+  return kind === 'guard-file' || kind === 'guard-unreadable' || kind === 'guard-behind';
+}
+
+/** Whether an entry of a table is a record of the store, or that one was deleted. */
+function isRecord({ key, value }: TableEntry): boolean {
+  const name = KIND_NAMES.get(key[0]);
+  if (name === undefined || key.length !== KEY_BYTES[name]) return false;
+  if (value === undefined) return true;
+  try {
+    unsealRecord(key, value);
+    return true;
+  } catch (error) {
+    if (error instanceof RecordError) return false;
+    throw error;
+  }
 }
 
 /** Reads the second copy of the guards. One that is not what was written is a fault, and counts as none. */
@@ -212,4 +251,9 @@ async function repairLevel(location: string): Promise<void> {
     if (!/no files/.test(text)) throw error; // nothing is left: it begins again
   }
   await rm(join(location, 'lost'), { recursive: true, force: true }); // the backup has it
+  // All tables are on the first level now, where LevelDB takes what the newest says of a key, be it the oldest record.
+  const db: OfflineDatabase = new ClassicLevel(location, ENCODING);
+  await db.open();
+  await db.compactRange(Uint8Array.of(0), Uint8Array.of(0xff), ENCODING);
+  await db.close();
 }

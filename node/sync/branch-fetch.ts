@@ -45,7 +45,7 @@ export class BranchFetch {
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
   #wasBehind = false;
   /** The highest block that votes have proved agreed whose branch no peer has given the bodies of. */
-  #owed: { readonly id: BlockId; readonly blocks: number } | undefined;
+  #owed: Header | undefined;
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
@@ -65,8 +65,7 @@ export class BranchFetch {
   }
 
   get #owesBodies(): boolean {
-    const owed = this.#owed;
-    return owed !== undefined && owed.blocks >= BEHIND_BLOCKS && this.#deps.chain.tree.get(owed.id) === undefined;
+    return this.#owed !== undefined && this.#deps.chain.tree.get(this.#owed.id) === undefined;
   }
 
   /** Nothing is being fetched, and nothing will be for now. */
@@ -135,10 +134,13 @@ export class BranchFetch {
   /** Nobody gives the bodies: each may have pruned them. Where they are of agreed blocks, we are behind all the same. */
   async #noteOwed(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<void> {
     const agreed = await this.#agreedIn(peer, status, entries);
-    if (agreed === undefined) return;
-    this.#owed = { id: agreed.header.id, blocks: entries.indexOf(agreed) + 1 };
+    if (agreed === undefined || entries.indexOf(agreed) + 1 < BEHIND_BLOCKS) return;
+    const { height } = agreed.header;
+    // Who proves less than another has does not make up for it.
+    if (this.#owed !== undefined && this.#owesBodies && height <= this.#owed.height) return;
+    this.#owed = agreed.header;
     this.#deps.logger.warn(
-      { peer, height: agreed.header.height.toString() },
+      { peer, height: height.toString() },
       'no peer gives the blocks up to one that is agreed; each may have pruned them',
     );
   }

@@ -151,6 +151,32 @@ test('a new node whose peers have pruned the bodies is not ready, nor mines or v
   await expectHealthy(world);
 });
 
+test('headers with more work whose miner keeps the blocks to himself silence no net, not even one that begins', async () => {
+  const world = openWorld({
+    nodes: namesOf(5).map((name) => ({ name, voter: name !== 'e', late: name !== 'e' })),
+  });
+  await world.start();
+  await world.until('a lead', () => world.node('e').height >= 30, 600_000);
+  world.hub.partition([['e'], ['a', 'b', 'c', 'd']]);
+  await startHostilePeer(world, {
+    name: 'miser',
+    links: ['a', 'b', 'c', 'd'],
+    answers: liarAnswers({
+      status: () => statusLike(world.node('e')),
+      headers: honestHeaders(world.node('e')),
+      bodies: async (request, stream) => {
+        for (const id of messages.decodeBodiesRequest(request)!) {
+          await stream.send(messages.encodeBodyReply({ id, block: undefined }));
+        }
+        await stream.close();
+      },
+    }),
+  });
+  for (const name of ['a', 'b', 'c', 'd']) await world.node(name).start();
+  await world.untilFinal(5, 300_000, ['a', 'b', 'c', 'd']);
+  for (const name of ['a', 'b', 'c', 'd']) expect(world.node(name).node.missing()).toEqual([]);
+});
+
 const wrongBody =
   (world: World, spoil: 'coinbase' | 'other-block' | 'other-id' | 'garbage'): Answer =>
   async (request, stream) => {

@@ -5,6 +5,7 @@ import { composeOffline } from '../../../node/offline-node.ts';
 import { saveWitness } from '../../../node/store/level-directory.ts';
 import { openDatabase } from '../../../node/store/offline-database.ts';
 import { type PruneReport, pruneStore } from '../../../node/store/prune-store.ts';
+import { SCHEMA } from '../../../node/store/schema.ts';
 import { readStats } from '../../../node/store/store-stats.ts';
 import { verifyStore } from '../../../node/store/verify-store.ts';
 import { openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
@@ -126,7 +127,11 @@ test('stats counts records and bytes by kind, and names tip and final block', ()
   withDirectory(async (location) => {
     await makeStore(location);
     const stats = await readStats(placeOf(location), () => {});
-    expect(stats).toMatchObject({ schema: 2, chainId: realGenesis.chainId, pruned: { bodiesFrom: 0n, undoFrom: 0n } });
+    expect(stats).toMatchObject({
+      schema: SCHEMA,
+      chainId: realGenesis.chainId,
+      pruned: { bodiesFrom: 0n, undoFrom: 0n },
+    });
     expect(stats.tip?.height).toBe(BigInt(LENGTH));
     expect(stats.final?.height).toBe(BigInt(FINAL));
     expect(stats.kinds.entry.count).toBe(LENGTH + 2);

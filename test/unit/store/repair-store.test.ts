@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -307,6 +307,58 @@ describe('the two copies of a guard', () => {
       const again = await openDiskStore(location);
       expect(await again.voteGuard(VOTER!)).toEqual({ ...voted, disabled: false, moves: 2 });
       await again.close();
+    }));
+
+  test('a guard record that is wrong in a store without a chain is made good from the file', () =>
+    withDirectory(async (location) => {
+      const guard = { ...voted, disabled: false, moves: 2 };
+      const store = (await openDiskStore(location)) as Store & VoteProtectionStore;
+      await store.saveVoteGuard(VOTER!, guard);
+      await store.close();
+      const db = await openDatabase(placeOf(location), () => {});
+      await db.put(keys.guardKey(VOTER!), new Uint8Array(25));
+      await db.close();
+      await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged' });
+      expect(await verifyStore(placeOf(location), VERIFY)).toMatchObject({
+        isEmpty: true,
+        faults: [{ kind: 'guard-unreadable' }],
+      });
+      expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ raised: [], remaining: [] });
+      const again = await openDiskStore(location);
+      expect(await again.voteGuard(VOTER!)).toEqual(guard);
+      await again.close();
+    }));
+
+  test('without a chain and without the file, a damaged table raises every guard that it may have held', () =>
+    withDirectory(async (location) => {
+      const store = (await openDiskStore(location)) as Store & VoteProtectionStore;
+      await store.saveVoteGuard(VOTER!, voted);
+      await store.close();
+      await (await openDiskStore(location)).close(); // its log becomes a table
+      await rm(join(location, GUARD_FILE));
+      await overwrite(await find(location, TABLE), 0, 8);
+      const { raised } = await repairStore(placeOf(location), VERIFY);
+      expect(raised.map(({ voter }) => voter)).toContain(VOTER);
+      const again = await openDiskStore(location);
+      expect((await again.voteGuard(VOTER!))!.targetHeight).toBeGreaterThan(1_000n);
+      await again.close();
+    }));
+
+  test('the file is not made of a database whose tables are damaged', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      await rm(join(location, GUARD_FILE));
+      await overwrite(await find(location, TABLE), 0.3, 1);
+      await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged' });
+      expect(await readGuardFile(location)).toEqual({ kind: 'none' });
+    }));
+
+  test('a directory in the place of the file is damage, and said to be', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, false);
+      await rm(join(location, GUARD_FILE));
+      await mkdir(join(location, GUARD_FILE));
+      await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged' });
     }));
 
   test('what the file says, with a bit flipped anywhere, is damage', () =>
