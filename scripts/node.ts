@@ -38,8 +38,8 @@ export interface NodeStartedMessage {
 }
 
 /**
- * V8 lets a heap grow to several times what lives in it before it collects: of 416 MB of a node under load 97 were
- * garbage. In percent of what lives; from the end of the start on, as collecting while modules load costs a half second.
+ * V8 lets a heap grow to several times what lives in it before it collects. In percent of what lives (ADR 0012); from the
+ * end of the start on, as what is loaded until then stays.
  */
 const HEAP_GROWING = '--heap-growing-percent=20';
 /** Graceful stop must be done by then (Docker's `stop_grace_period` is longer). */

@@ -276,8 +276,8 @@ export class SyncService {
   }
 
   /**
-   * Follows a plan, and others until there is nothing left to do. A peer that claims more than it gives is left alone for a while,
-   * longer each time, so that it cannot hold up what others have to offer.
+   * Follows a plan, and others until there is nothing left to do. A peer that claims more than it gives is left alone
+   * for a while, longer each time, so that it cannot hold up what others have to offer.
    */
   async #run(first: SyncPlan): Promise<void> {
     for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan()) {

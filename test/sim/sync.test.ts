@@ -105,6 +105,14 @@ test('a peer that stalls on bodies is replaced, and its penalty is small', async
   expect(penaltiesOf(world, 'liar').length).toBeGreaterThan(0);
 });
 
+/** Of a node that has pruned them, or keeps them to itself. */
+const noBodies: Answer = async (request, stream) => {
+  for (const id of messages.decodeBodiesRequest(request)!) {
+    await stream.send(messages.encodeBodyReply({ id, block: undefined }));
+  }
+  await stream.close();
+};
+
 test('a new node whose peers have pruned the bodies is not ready, nor mines or votes, until somebody has them', async () => {
   const world = openWorld({
     nodes: namesOf(4).map((name) => ({
@@ -118,12 +126,7 @@ test('a new node whose peers have pruned the bodies is not ready, nor mines or v
   const answers = liarAnswers({
     status: () => statusLike(world.node('a')),
     headers: honestHeaders(world.node('a')),
-    bodies: async (request, stream) => {
-      for (const id of messages.decodeBodiesRequest(request)!) {
-        await stream.send(messages.encodeBodyReply({ id, block: undefined }));
-      }
-      await stream.close();
-    },
+    bodies: noBodies,
     votes: async (request, stream) => {
       const { fromHeight } = messages.decodeVotesRequest(request)!;
       const votes = world.node('a').node.agreement.agreement.votesFrom(fromHeight);
@@ -164,12 +167,7 @@ test('headers with more work whose miner keeps the blocks to himself silence no 
     answers: liarAnswers({
       status: () => statusLike(world.node('e')),
       headers: honestHeaders(world.node('e')),
-      bodies: async (request, stream) => {
-        for (const id of messages.decodeBodiesRequest(request)!) {
-          await stream.send(messages.encodeBodyReply({ id, block: undefined }));
-        }
-        await stream.close();
-      },
+      bodies: noBodies,
     }),
   });
   for (const name of ['a', 'b', 'c', 'd']) await world.node(name).start();
