@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { encodeBlock, makeHeader } from '../../chain/codec.ts';
 import { meetsTarget } from '../../chain/target.ts';
-import type { BlockId } from '../../chain/types.ts';
+import type { BlockId, ChainEntry } from '../../chain/types.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { createWorldGenesis, type World } from '../../sim/world.ts';
 import { type Answer, honestHeaders, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
@@ -139,6 +139,31 @@ test('a new node whose peers have pruned the bodies is not ready, nor mines or v
   await world.node('d').start();
   const { node } = world.node('d');
   await world.until('d knows', () => node.sync.isStuck, 10_000);
+  // Who proves less, and has no more to give, does not make up for it.
+  const { tree } = world.node('a').node.chain;
+  const [first, second] = [1n, 2n].map((at) => tree.mainAt(at)!);
+  const ref = ({ header }: ChainEntry) => ({ height: header.height, id: header.id });
+  const low = liarAnswers({
+    status: () =>
+      statusLike(world.node('a'), {
+        tip: ref(second!),
+        totalWork: second!.totalWork,
+        agreed: ref(second!),
+        final: ref(first!),
+      }),
+    headers: (asked) => honestHeaders(world.node('a'))(asked).filter(({ height }) => height <= 2n),
+    bodies: noBodies,
+    votes: async (_request, stream) => {
+      for (const at of [1n, 2n]) {
+        const { votes } = (await world.node('a').store.certificate(at))!;
+        await stream.send(messages.encodeVotesChunk(votes.map(({ bytes }) => bytes)));
+      }
+      await stream.close();
+    },
+  });
+  await startHostilePeer(world, { name: 'low', links: ['d'], answers: low });
+  const asksLow = (): boolean => world.trace.lines().some((line) => line.endsWith(' d open low /grapevine/votes/1'));
+  await world.until('the second peer proves what it can', asksLow, 60_000);
   await world.run(60_000); // the block that it was mining may come yet
   const { height } = world.node('d');
   expect(height).toBeLessThanOrEqual(1);
