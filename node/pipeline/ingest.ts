@@ -22,7 +22,7 @@ import type { ObjectCodec } from '../object-codec.ts';
 import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
-import type { Answer, Item } from './lane-item.ts';
+import { Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
@@ -62,14 +62,12 @@ export class Ingest {
   readonly #blocks: BlockLane;
   readonly #txs: TxLane;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
-  readonly #handlers: Readonly<
-    Record<Lane, (items: readonly Item[], before: Promise<void>, answer: Answer) => Promise<void>>
-  > = {
-    tx: (items, before, answer) => this.#txs.serveBatches(items, before, answer),
-    api: (items, before, answer) => this.#txs.serveSubmitted(items, before, answer),
-    block: (items, _, answer) => this.#serveBlocks(items, answer),
-    vote: (items, before, answer) => this.#serveVotes(items, before, answer),
-    evidence: (items, _, answer) => this.#serveEvidence(items, answer),
+  readonly #handlers: Readonly<Record<Lane, (items: readonly Item[], before: Promise<void>) => Promise<void>>> = {
+    tx: (items, before) => this.#txs.serveBatches(items, before),
+    api: (items, before) => this.#txs.serveSubmitted(items, before),
+    block: (items) => this.#serveBlocks(items),
+    vote: (items, before) => this.#serveVotes(items, before),
+    evidence: (items) => this.#serveEvidence(items),
   };
   readonly #queue = new PriorityQueue<Item>();
   readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
@@ -85,6 +83,10 @@ export class Ingest {
     tx: Promise.resolve(),
   };
   #isScheduled = false;
+  readonly #onTurn = (): void => {
+    this.#isScheduled = false;
+    this.#serveNext();
+  };
   #stopped = false;
 
   constructor(deps: IngestDeps) {
@@ -103,11 +105,8 @@ export class Ingest {
       settleOutcome(this.#deps, message, reject('batch/malformed')); // BATCH-1: nothing that takes the lane's room
       return;
     }
-    this.#enqueue(message.kind, {
-      bytes: message.data,
-      from: message.from,
-      done: (verdict) => settleOutcome(this.#deps, message, verdict),
-    });
+    const done = (verdict: OutcomeVerdict): void => settleOutcome(this.#deps, message, verdict);
+    this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));
   }
 
   /** Takes an encoded transaction from the API and, when it is good, publishes it. */
@@ -115,14 +114,11 @@ export class Ingest {
     const decoded = this.#deps.codec.decodeTx(bytes);
     if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
     return new Promise((resolve) => {
-      this.#enqueue('api', {
-        bytes,
-        from: 'api',
-        done: (verdict, parked) => {
-          const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
-          resolve({ verdict: value, parked });
-        },
-      });
+      const done = (verdict: OutcomeVerdict, parked: boolean): void => {
+        const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
+        resolve({ verdict: value, parked });
+      };
+      this.#enqueue('api', new Item({ bytes, from: 'api', done }));
     });
   }
 
@@ -158,7 +154,8 @@ export class Ingest {
   async receiveTxs(txs: readonly Tx[], from: PeerKey): Promise<OutcomeVerdict> {
     const verdicts = await Promise.all(
       encodeTxBatches(txs).map(
-        (bytes) => new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', { bytes, from, isPulled: true, done })),
+        (bytes) =>
+          new Promise<OutcomeVerdict>((done) => this.#enqueue('tx', new Item({ bytes, from, isPulled: true, done }))),
       ),
     );
     const isUnseen = ({ reason }: { readonly reason: Reason }): boolean => UNSEEN_REASONS.has(reason);
@@ -208,7 +205,7 @@ export class Ingest {
   /** Waits for what is being checked, and publishes what that leaves to publish; takes nothing more from the queue. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const item of this.#queue.drain()) item.done(ignore('overloaded'), false); // somebody may wait for it
+    for (const item of this.#queue.drain()) item.answer(ignore('overloaded')); // somebody may wait for it
     await this.#blocks.stop();
     await Promise.all(Object.values(this.#tails));
     await this.#txs.stop();
@@ -217,7 +214,7 @@ export class Ingest {
   #enqueue(kind: Lane, item: Item): void {
     if (this.#stopped || !this.#queue.push(kind, item)) {
       this.#deps.metrics.queueDropped.inc({ kind });
-      item.done(ignore('overloaded'), false);
+      item.answer(ignore('overloaded'));
       return;
     }
     this.#schedule();
@@ -227,10 +224,7 @@ export class Ingest {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    this.#deps.clock.after(0, () => {
-      this.#isScheduled = false;
-      this.#serveNext();
-    });
+    this.#deps.clock.after(0, this.#onTurn);
   }
 
   #serveNext(): void {
@@ -259,52 +253,41 @@ export class Ingest {
   /** What a peer sent before it was refused is not worth checking. */
   #dropOfRefused(item: Item): boolean {
     if (item.from === 'api' || !this.#deps.network.isRefused(item.from)) return false;
-    item.done(ignore('overloaded'), false);
+    item.answer(ignore('overloaded'));
     return true;
   }
 
   /** Never rejects. `before`: settles when the batches before this one have taken effect. */
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
-    const answered = new Set<Item>();
-    const answerNow = (item: Item, verdict: OutcomeVerdict, parked = false): void => {
-      if (answered.has(item)) return;
-      answered.add(item);
-      item.done(verdict, parked);
-    };
-    const later: Answer['later'] = (item) => {
-      answered.add(item);
-      return (verdict) => item.done(verdict, false);
-    };
-    const answer: Answer = Object.assign(answerNow, { later });
     try {
-      await this.#handlers[kind](items, before, answer);
+      await this.#handlers[kind](items, before);
     } catch (error) {
       if (error instanceof VerifierBusyError) {
-        this.#deps.metrics.queueDropped.inc({ kind }, items.length - answered.size);
-        for (const item of items) answer(item, ignore('overloaded'));
+        this.#deps.metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
+        for (const item of items) item.answer(ignore('overloaded'));
       } else this.internalError(error, `ingest-${kind}`);
     } finally {
       await before;
-      for (const item of items) answer(item, ignore('internal-error'));
+      for (const item of items) item.answer(ignore('internal-error'));
     }
   }
 
-  async #serveVotes(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
+  async #serveVotes(items: readonly Item[], before: Promise<void>): Promise<void> {
     const verdicts = await this.#checkVotes(items, before);
-    for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
+    for (const [index, item] of items.entries()) item.answer(verdicts[index]!);
   }
 
-  async #serveEvidence(items: readonly Item[], answer: Answer): Promise<void> {
+  async #serveEvidence(items: readonly Item[]): Promise<void> {
     const verdicts = await this.#checkEvidence(
       items.map(({ bytes }) => bytes),
       'gossip',
     );
-    for (const [index, item] of items.entries()) answer(item, verdicts[index]!);
+    for (const [index, item] of items.entries()) item.answer(verdicts[index]!);
   }
 
-  async #serveBlocks(items: readonly Item[], answer: Answer): Promise<void> {
+  async #serveBlocks(items: readonly Item[]): Promise<void> {
     for (const item of items) {
-      await this.#blocks.serve(item.bytes, item.from as PeerKey, answer.later(item));
+      await this.#blocks.serve(item.bytes, item.from as PeerKey, item.answerLater());
     }
   }
 

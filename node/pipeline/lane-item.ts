@@ -1,18 +1,41 @@
-/** What waits in a lane, and how it is answered. */
+/** What waits in a lane. It is answered once, by whoever comes first. */
 import type { PeerKey } from '../ports.ts';
 import type { OutcomeVerdict } from './outcome.ts';
 
-export interface Item {
+export class Item {
   readonly bytes: Uint8Array;
   readonly from: PeerKey | 'api';
   /** Asked for, from a peer's mempool: nothing of it is published. */
-  readonly isPulled?: boolean;
-  readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
-}
+  readonly isPulled: boolean;
+  readonly #done: (verdict: OutcomeVerdict, parked: boolean) => void;
+  #isAnswered = false;
 
-/** Answers items; each once, the first answer counts. */
-export interface Answer {
-  (item: Item, verdict: OutcomeVerdict, parked?: boolean): void;
-  /** For an item whose answer may come after its batch has been served: who calls this answers it, once. */
-  later(item: Item): (verdict: OutcomeVerdict) => void;
+  constructor(of: {
+    readonly bytes: Uint8Array;
+    readonly from: PeerKey | 'api';
+    readonly isPulled?: boolean;
+    readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
+  }) {
+    this.bytes = of.bytes;
+    this.from = of.from;
+    this.isPulled = of.isPulled === true;
+    this.#done = of.done;
+  }
+
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** The first answer counts. */
+  answer(verdict: OutcomeVerdict, parked = false): void {
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
+    this.#done(verdict, parked);
+  }
+
+  /** For an answer that may come after the item's batch has been served: who calls what this returns gives it, once. */
+  answerLater(): (verdict: OutcomeVerdict) => void {
+    this.#isAnswered = true;
+    return (verdict) => this.#done(verdict, false);
+  }
 }

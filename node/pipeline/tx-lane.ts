@@ -18,7 +18,7 @@ import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ObjectCodec } from '../object-codec.ts';
 import type { Clock, Network, PeerKey, SignatureVerifier } from '../ports.ts';
-import type { Answer, Item } from './lane-item.ts';
+import type { Item } from './lane-item.ts';
 import { countVerdict, type OutcomeVerdict } from './outcome.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxBatcher } from './tx-batcher.ts';
@@ -87,44 +87,44 @@ export class TxLane {
   }
 
   /** Encoded transactions, one an item, from the API. What is accepted is published. */
-  async serveSubmitted(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
+  async serveSubmitted(items: readonly Item[], before: Promise<void>): Promise<void> {
     const waiting: { readonly item: Item; readonly candidate: Candidate }[] = [];
     for (const item of items) {
       const decoded = this.#deps.codec.decodeTx(item.bytes);
       const candidate = decoded.ok ? this.#screen(decoded.value) : undefined;
       if (candidate === undefined)
-        answer(item, reject('tx/malformed')); // TX-1
+        item.answer(reject('tx/malformed')); // TX-1
       else if (candidate.verdict === undefined) waiting.push({ item, candidate });
-      else answer(item, candidate.verdict);
+      else item.answer(candidate.verdict);
     }
     await this.#checkSignatures(waiting.map(({ candidate }) => candidate));
     await before;
     for (const { item, candidate } of waiting) {
       const { verdict, parked } = this.#add(candidate, item.from);
       if (verdict.kind === 'accept') this.#batcher.add(candidate.tx);
-      answer(item, verdict, parked);
+      item.answer(verdict, parked);
     }
   }
 
   /** Encoded batches, one an item, from peers. All signatures that are not known yet are checked in one request. */
-  async serveBatches(items: readonly Item[], before: Promise<void>, answer: Answer): Promise<void> {
+  async serveBatches(items: readonly Item[], before: Promise<void>): Promise<void> {
     const batches: Batch[] = [];
     for (const item of items) {
       const decoded = this.#deps.codec.decodeTxBatch(item.bytes);
       if (!decoded.ok) {
-        answer(item, reject('batch/malformed')); // BATCH-1, BATCH-2
+        item.answer(reject('batch/malformed')); // BATCH-1, BATCH-2
         continue;
       }
       const candidates = decoded.value.map((tx) => this.#screen(tx));
       // What breaks a rule as it stands spares the rest of its batch their signature checks.
-      if (candidates.some(isBad)) answer(item, this.#refuse({ item, candidates }));
+      if (candidates.some(isBad)) item.answer(this.#refuse({ item, candidates }));
       else batches.push({ item, candidates });
     }
     const open = batches.flatMap(({ candidates }) => candidates.filter(({ verdict }) => verdict === undefined));
     await this.#checkSignatures(open);
     await before;
     for (const batch of batches) {
-      answer(batch.item, batch.candidates.some(isBad) ? this.#refuse(batch) : this.#take(batch));
+      batch.item.answer(batch.candidates.some(isBad) ? this.#refuse(batch) : this.#take(batch));
     }
   }
 
@@ -184,7 +184,7 @@ export class TxLane {
     }
     const isMostlyNew = 2 * freshBytes >= allBytes; // BATCH-5
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
-    if (item.isPulled !== true) for (const tx of fresh) this.#batcher.add(tx);
+    if (!item.isPulled) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');
   }
 }
