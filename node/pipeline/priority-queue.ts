@@ -38,6 +38,7 @@ export interface Queued {
 export class PriorityQueue<T extends Queued> {
   readonly #lanes: Record<Lane, T[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
   readonly #heads: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
+  #waiting = 0;
   #txBytes = 0;
   /** Of those who have anything in the lane. */
   readonly #txBytesOf = new Map<string, number>();
@@ -47,7 +48,7 @@ export class PriorityQueue<T extends Queued> {
   }
 
   get isEmpty(): boolean {
-    return LANES.every((kind) => this.length(kind) === 0);
+    return this.#waiting === 0;
   }
 
   /** False, and nothing kept, when the lane is full, or a peer's share of it. */
@@ -65,6 +66,7 @@ export class PriorityQueue<T extends Queued> {
       this.#txBytes += bytes;
     }
     this.#lanes[kind].push(item);
+    this.#waiting += 1;
     return true;
   }
 
@@ -83,14 +85,9 @@ export class PriorityQueue<T extends Queued> {
         bytes += lane[end]!.bytes.length;
         if (bytes > TURN_BYTES && end > head) break;
       }
-      const items = lane.slice(head, end);
+      const items = this.#cut(kind, end);
+      this.#waiting -= items.length;
       if (kind === 'tx') for (const item of items) this.#release(item);
-      this.#heads[kind] = end;
-      // What was taken is let go of: at once where nothing else waits, or by the half, which costs O(1) each.
-      if (end === lane.length || end * 2 > lane.length) {
-        lane.splice(0, end);
-        this.#heads[kind] = 0;
-      }
       return { kind, items };
     }
     return undefined;
@@ -101,6 +98,24 @@ export class PriorityQueue<T extends Queued> {
     const items: T[] = [];
     for (let batch = this.take(LANE_LIMITS); batch !== undefined; batch = this.take(LANE_LIMITS)) {
       items.push(...batch.items);
+    }
+    return items;
+  }
+
+  /** Takes what is waiting in the lane before `end`. */
+  #cut(kind: Lane, end: number): T[] {
+    const lane = this.#lanes[kind];
+    const head = this.#heads[kind];
+    if (head === 0 && end === lane.length) {
+      this.#lanes[kind] = [];
+      return lane;
+    }
+    const items = lane.slice(head, end);
+    this.#heads[kind] = end;
+    // What was taken is let go of by the half, which costs O(1) each.
+    if (end * 2 > lane.length) {
+      lane.splice(0, end);
+      this.#heads[kind] = 0;
     }
     return items;
   }
