@@ -1,11 +1,14 @@
 /** The node's Prometheus metrics, in one place so that names and labels stay consistent. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { TOPIC_KINDS, type TopicKind } from './ports.ts';
+import { VerdictCounter } from './verdict-counter.ts';
 
 export interface Metrics {
   readonly registry: Registry;
   /** One per message whose verdict is known, by topic, verdict and reason (`''` for accept). */
   readonly verdicts: Counter<'kind' | 'verdict' | 'reason'>;
+  /** Where verdicts are counted; `verdicts` has them once it is read. */
+  readonly verdictCounter: VerdictCounter;
   /** Our own bugs: an exception where a verdict was due, a listener that threw. Must stay 0. */
   readonly internalErrors: Counter<'where'>;
   readonly queueDropped: Counter<'kind'>;
@@ -41,13 +44,18 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   if (options.processMetrics)
     collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLE_MS });
   const registers = [registry];
+  const verdictCounter = new VerdictCounter();
   const metrics: Metrics = {
     registry,
+    verdictCounter,
     verdicts: new Counter({
       name: 'grapevine_verdicts_total',
       help: 'Messages checked, by kind, verdict and reason',
       labelNames: ['kind', 'verdict', 'reason'],
       registers,
+      collect() {
+        verdictCounter.moveTo(this);
+      },
     }),
     internalErrors: new Counter({
       name: 'grapevine_internal_errors_total',

@@ -28,5 +28,5 @@ export function settleOutcome(deps: OutcomeDeps, message: GossipMessage, verdict
 
 /** One more of a kind whose verdict is known. */
 export function countVerdict(metrics: Metrics, kind: VerdictKind, verdict: OutcomeVerdict): void {
-  metrics.verdicts.inc({ kind, verdict: verdict.kind, reason: verdict.kind === 'accept' ? '' : verdict.reason });
+  metrics.verdictCounter.count(kind, verdict.kind, verdict.kind === 'accept' ? '' : verdict.reason);
 }
