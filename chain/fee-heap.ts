@@ -11,10 +11,6 @@ export class FeeHeap<T> {
     return this.#items.length;
   }
 
-  clear(): void {
-    this.#items.length = 0;
-  }
-
   push(item: T): void {
     const items = this.#items;
     let index = items.length;

@@ -35,6 +35,9 @@ export const DEFAULT_MEMPOOL_LIMITS: MempoolLimits = {
   replaceFeePercent: 10,
 };
 
+/** Share of its bound below which a pool forgets who is to go first: nobody empties and fills a tenth of it at will. */
+const TAILS_KEPT_ABOVE = 0.9;
+
 export interface RemovedTx<R extends string = TxReason> {
   readonly tx: Tx;
   readonly reason: R;
@@ -73,8 +76,11 @@ export class Mempool {
   /** In order of arrival, so that what expires is in front. */
   readonly #byId = new Map<TxId, PoolTx>();
   readonly #senders = new Map<Address, SenderQueue>();
-  /** Every sender's last transaction, cheapest first: what eviction takes, so that it never opens a gap. */
-  readonly #tails = new FeeHeap<PoolTx>((a, b) => a.feeRate < b.feeRate || (a.feeRate === b.feeRate && a.seq > b.seq));
+  /**
+   * Every sender's last transaction, cheapest first: what eviction takes, so that it never opens a gap. Kept from when
+   * something had to go until the pool is well below its bound; most pools never are full.
+   */
+  #tails: FeeHeap<PoolTx> | undefined;
   readonly #digest = new PoolDigest();
   #bytes = 0;
   #ready = 0;
@@ -276,15 +282,20 @@ export class Mempool {
    * that pays as much per byte as `tx`. Takes senders' last transactions only, and none that `tx` stands behind.
    */
   #planRoom(tx: Tx, replaced: PoolTx | undefined): PoolTx[] | undefined {
-    let excess = this.#bytes - (replaced?.tx.bytes.length ?? 0) + tx.bytes.length - this.#limits.maxBytes;
-    if (excess <= 0) return [];
+    const { maxBytes } = this.#limits;
+    let excess = this.#bytes - (replaced?.tx.bytes.length ?? 0) + tx.bytes.length - maxBytes;
+    if (excess <= 0) {
+      if (this.#bytes < TAILS_KEPT_ABOVE * maxBytes) this.#tails = undefined;
+      return [];
+    }
+    const tails = this.#tailsNow();
     const feeRate = feeRateOf(tx);
     const victims: PoolTx[] = [];
     /** How many of a sender's last ones are among the victims. */
     const taken = new Map<Address, number>();
     const aside: PoolTx[] = [];
     while (excess > 0) {
-      const tail = this.#tails.pop();
+      const tail = tails.pop();
       if (tail === undefined) break;
       const queue = this.#senders.get(tail.tx.from);
       const gone = taken.get(tail.tx.from) ?? 0;
@@ -296,9 +307,9 @@ export class Mempool {
       taken.set(tail.tx.from, gone + 1);
       excess -= tail.tx.bytes.length;
       const before = queue.fromEnd(gone + 1);
-      if (before !== undefined) this.#tails.push(before);
+      if (before !== undefined) tails.push(before);
     }
-    for (const tail of aside) this.#tails.push(tail); // victims too: stale as soon as they are removed
+    for (const tail of aside) tails.push(tail); // victims too: stale as soon as they are removed
     this.#boundTails();
     return excess > 0 ? undefined : victims;
   }
@@ -343,15 +354,23 @@ export class Mempool {
   }
 
   #pushTail(pooled: PoolTx): void {
-    this.#tails.push(pooled);
+    this.#tails?.push(pooled);
     this.#boundTails();
+  }
+
+  #tailsNow(): FeeHeap<PoolTx> {
+    if (this.#tails === undefined) {
+      this.#tails = new FeeHeap((a, b) => a.feeRate < b.feeRate || (a.feeRate === b.feeRate && a.seq > b.seq));
+      for (const queue of this.#senders.values()) this.#tails.push(queue.last!);
+    }
+    return this.#tails;
   }
 
   /** Stale tails stay in the heap until popped; past twice the senders it is built anew, O(1) amortised. */
   #boundTails(): void {
-    if (this.#tails.size <= 2 * this.#senders.size + 64) return;
-    this.#tails.clear();
-    for (const queue of this.#senders.values()) this.#tails.push(queue.last!);
+    if (this.#tails === undefined || this.#tails.size <= 2 * this.#senders.size + 64) return;
+    this.#tails = undefined;
+    this.#tailsNow();
   }
 
   /** As `add`, but a transaction that was in the chain goes before those of its sender that were not. */
