@@ -21,6 +21,8 @@ interface Timer {
 /** Two timers of one owner never fire in one round. */
 interface Owner {
   lastRound: number;
+  /** None of its timers fires any more. */
+  isDead: boolean;
 }
 
 /** Rounds of timers at one instant: more mean that something calls itself without time passing. */
@@ -38,7 +40,7 @@ export class VirtualClock implements Clock {
   /** Timers for this very instant, made in it: they come after those of the heap. In order, from `#nowHead`. */
   readonly #now: Timer[] = [];
   #nowHead = 0;
-  readonly #owner: Owner = { lastRound: 0 };
+  readonly #owner: Owner = { lastRound: 0, isDead: false };
   #elapsedMs = 0;
   #created = 0;
   #fired = 0;
@@ -94,22 +96,14 @@ export class VirtualClock implements Clock {
 
   /** The clock as one node sees it: its wall clock is off by that much, and it can die. */
   forNode(offsetMs: () => number): NodeClock {
-    let isDead = false;
-    const owner: Owner = { lastRound: 0 };
+    const owner: Owner = { lastRound: 0, isDead: false };
     const clock: NodeClock = {
       nowMs: () => this.nowMs() + offsetMs(),
       monotonicMs: () => this.monotonicMs(),
-      after: (delayMs, fn) =>
-        this.#after(
-          delayMs,
-          () => {
-            if (!isDead) fn();
-          },
-          owner,
-        ),
+      after: (delayMs, fn) => this.#after(delayMs, fn, owner),
       sleep: (delayMs, signal) => sleepOn(clock, delayMs, signal),
       kill: () => {
-        isDead = true;
+        owner.isDead = true;
       },
     };
     return clock;
@@ -182,7 +176,7 @@ export class VirtualClock implements Clock {
       this.#elapsedMs = instant;
       this.#fired += 1;
       if (owner !== undefined) {
-        fn();
+        if (!owner.isDead) fn();
         mayWait = true;
       } else if (fn() !== false) mayWait = true;
     }
