@@ -19,6 +19,7 @@ import type {
   Vote,
 } from '../chain/types.ts';
 import type { Address } from '../crypto/address.ts';
+import { wrongChain } from '../node/store/level-errors.ts';
 import {
   type ChainCommit,
   type HistoryItem,
@@ -31,6 +32,7 @@ import {
   type VoteGuard,
   type VoteProtectionStore,
 } from '../node/store/store.ts';
+import { assertGuardRises, strongerGuard } from '../node/store/vote-guards.ts';
 
 /** What is "on disk". */
 export class MapDatabase {
@@ -47,6 +49,8 @@ export class MapDatabase {
   peers: ReadonlyMap<string, number> = new Map();
 }
 
+/** For messages. */
+const PLACE = { location: 'memory', dataDir: 'memory' };
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
 export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
@@ -69,7 +73,7 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
       guard((): StoredChain | undefined => {
         const { tip, final } = db;
         if (db.chainId === undefined || tip === undefined || final === undefined) return undefined;
-        if (db.chainId !== chainId) throw wrongChain(db.chainId, chainId);
+        if (db.chainId !== chainId) throw wrongChain(PLACE, db.chainId, chainId);
         return {
           chainId,
           bodiesFrom: 0n,
@@ -136,17 +140,14 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
     certificate: (targetHeight) => guard(() => db.certificates.get(targetHeight)?.[0]),
     saveOwnVote: (vote, next) =>
       guard(() => {
-        const last = checkGuard(db, vote.voter, next);
-        if (last?.disabled === true || next.disabled === true) {
-          throw new RangeError(`VOTE-8: ${vote.voter} votes from another store`);
-        }
+        assertGuardRises(vote.voter, db.guards.get(vote.voter), next, true);
         db.votes.set(vote.id, vote);
-        db.guards.set(vote.voter, fullGuard(next));
+        db.guards.set(vote.voter, strongerGuard(next));
       }),
     saveVoteGuard: (voter, next) =>
       guard(() => {
-        checkGuard(db, voter, next);
-        db.guards.set(voter, fullGuard(next));
+        assertGuardRises(voter, db.guards.get(voter), next, false);
+        db.guards.set(voter, strongerGuard(next));
       }),
     voteGuards: () => guard(() => new Map(db.guards)),
     chainId: () => guard(() => db.chainId),
@@ -165,33 +166,6 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
       isClosed = true;
     },
   };
-}
-
-/** As the level store gives it back: what says that the voter has moved is there only once it has. */
-function fullGuard({ sourceHeight, targetHeight, disabled = false, moves = 0 }: VoteGuard): VoteGuard {
-  return disabled || moves > 0 ? { sourceHeight, targetHeight, disabled, moves } : { sourceHeight, targetHeight };
-}
-
-/** The guard there was. Throws where the new one would go back (VOTE-8). */
-function checkGuard(db: MapDatabase, voter: Address, next: VoteGuard): VoteGuard | undefined {
-  const last = db.guards.get(voter);
-  if (last === undefined) return undefined;
-  if (next.sourceHeight < last.sourceHeight || next.targetHeight < last.targetHeight) {
-    throw new RangeError(
-      `VOTE-8: the guard of ${voter} would go back from ${last.sourceHeight} -> ${last.targetHeight} ` +
-        `to ${next.sourceHeight} -> ${next.targetHeight}`,
-    );
-  }
-  if ((next.moves ?? 0) < (last.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
-  return last;
-}
-
-function wrongChain(found: ChainId, expected: ChainId): StoreError {
-  return new StoreError(
-    'wrong-chain',
-    `the store in memory belongs to chain ${found}, the genesis given makes chain ${expected}. ` +
-      'Give the genesis file of that chain, or another --data-dir.',
-  );
 }
 
 /** Parents before children: as they were added, since no block enters the tree before its parent. */

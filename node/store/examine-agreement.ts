@@ -9,10 +9,10 @@ import type { Address } from '../../crypto/address.ts';
 import { equalBytes } from '../../crypto/bytes.ts';
 import type { SignatureVerifier } from '../ports.ts';
 import { type Examination, textOf } from './examination.ts';
-import { isSameGuard, strongerGuard } from './guard-file.ts';
 import * as keys from './keys.ts';
 import * as records from './records.ts';
 import type { VoteGuard } from './store.ts';
+import { isSameGuard, strongerGuard } from './vote-guards.ts';
 
 export interface AgreementContext {
   readonly genesis: Genesis;

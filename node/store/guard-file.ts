@@ -13,7 +13,6 @@ import type { VoteGuard } from './store.ts';
 
 export const GUARD_FILE = 'GRAPEVINE-GUARDS';
 const FORMAT = 'grapevine-guards/1';
-const NOTHING: VoteGuard = { sourceHeight: 0n, targetHeight: 0n };
 const HEIGHT = /^(0|[1-9]\d{0,19})$/;
 
 /** `none`: the store is new, or of a version that kept no such file. */
@@ -50,25 +49,6 @@ export function saveGuardFile(location: string, guards: ReadonlyMap<Address, Vot
   }));
   const document = { format: FORMAT, guards: entries, crc32: sumOf(entries) };
   return replaceFile(location, GUARD_FILE, `${JSON.stringify(document)}\n`);
-}
-
-/** Of two guards of one voter the one that forbids all that either forbids; with fields of moves only where it has moved. */
-export function strongerGuard(a: VoteGuard, b: VoteGuard = NOTHING): VoteGuard {
-  const [movesA, movesB] = [a.moves ?? 0, b.moves ?? 0];
-  const disabled = (movesA >= movesB && a.disabled === true) || (movesB >= movesA && b.disabled === true);
-  const moves = Math.max(movesA, movesB);
-  const heights = {
-    sourceHeight: a.sourceHeight > b.sourceHeight ? a.sourceHeight : b.sourceHeight,
-    targetHeight: a.targetHeight > b.targetHeight ? a.targetHeight : b.targetHeight,
-  };
-  return disabled || moves > 0 ? { ...heights, disabled, moves } : heights;
-}
-
-/** Whether they say the same. */
-export function isSameGuard(a: VoteGuard, b: VoteGuard | undefined): boolean {
-  if (b === undefined) return false;
-  const isAsHigh = a.sourceHeight === b.sourceHeight && a.targetHeight === b.targetHeight;
-  return isAsHigh && (a.disabled ?? false) === (b.disabled ?? false) && (a.moves ?? 0) === (b.moves ?? 0);
 }
 
 /** Throws SyntaxError for whatever is wrong. */

@@ -39,9 +39,9 @@ import {
   type WriteOptions,
 } from './database.ts';
 import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
-import { isSameGuard, strongerGuard } from './guard-file.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
+import { full, storeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
 import * as records from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import {
@@ -56,6 +56,7 @@ import {
   type VoteGuard,
   type VoteProtectionStore,
 } from './store.ts';
+import { assertGuardRises, guardsMissingIn, mergeGuards, putGuard, readGuards, strongerGuard } from './vote-guards.ts';
 
 export interface StoreOptions {
   readonly place: StorePlace;
@@ -126,7 +127,7 @@ class LevelStore implements Store, VoteProtectionStore {
   #batches = 0n;
   #pruned = records.NOTHING_PRUNED;
   #hasSchema = false;
-  readonly #guards = new Map<Address, VoteGuard>();
+  #guards: ReadonlyMap<Address, VoteGuard> = new Map();
   #hasChain: boolean;
   #reopening: Promise<void> | undefined;
   #failed: FailedBatch | undefined;
@@ -148,7 +149,7 @@ class LevelStore implements Store, VoteProtectionStore {
         await this.#takeUpGuards();
         return;
       }
-      if (!canMigrate(schema)) throw this.#wrongSchema(schema);
+      if (!canMigrate(schema)) throw wrongSchema(this.#options.place, schema, SCHEMA);
       if (await this.#db.has(META.repairing, ENCODING)) throw this.#damaged('a repair of it was cut short');
       if (schema < SCHEMA) await this.#migrate(schema);
       this.#hasSchema = true;
@@ -165,18 +166,12 @@ class LevelStore implements Store, VoteProtectionStore {
     const { filedGuards, saveGuards, findTableDamage } = this.#options;
     const damage = filedGuards === undefined ? await findTableDamage() : undefined;
     if (damage !== undefined) throw this.#damaged(damage);
-    const stored = new Map<Address, VoteGuard>();
-    for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.guard))) {
-      stored.set(keys.addressOfKey(key), records.decodeGuard(records.unsealRecord(key, value)));
-    }
-    for (const copy of [stored, filedGuards ?? []]) {
-      for (const [voter, guard] of copy) this.#guards.set(voter, strongerGuard(guard, this.#guards.get(voter)));
-    }
-    const missingIn = (copy: ReadonlyMap<Address, VoteGuard>) =>
-      [...this.#guards].filter(([voter, guard]) => !isSameGuard(guard, copy.get(voter)));
-    const lost = missingIn(stored).map(([voter, guard]) => put(keys.guardKey(voter), records.encodeGuard(guard)));
+    const stored = await readGuards(this.#db);
+    this.#guards = mergeGuards(stored, filedGuards ?? new Map());
+    const lost = guardsMissingIn(stored, this.#guards).map(([voter, guard]) => putGuard(voter, guard));
     if (lost.length > 0) await this.#writeBatch(lost, DURABLE);
-    if (filedGuards === undefined || missingIn(filedGuards).length > 0) await saveGuards(this.#guards);
+    const isFiled = filedGuards !== undefined && guardsMissingIn(filedGuards, this.#guards).length === 0;
+    if (!isFiled) await saveGuards(this.#guards);
   }
 
   async #migrate(schema: number): Promise<void> {
@@ -197,7 +192,7 @@ class LevelStore implements Store, VoteProtectionStore {
         return undefined;
       }
       if (stored === undefined) throw this.#damaged('the record of its chain id is missing');
-      if (stored !== chainId) throw this.#wrongChain(stored, chainId);
+      if (stored !== chainId) throw wrongChain(this.#options.place, stored, chainId);
       if (tip === undefined) throw this.#damaged('the record of its tip is missing');
       if (final === undefined) throw this.#damaged('the record of its final block is missing');
 
@@ -335,7 +330,7 @@ class LevelStore implements Store, VoteProtectionStore {
 
   async voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>> {
     this.#assertOpen();
-    return new Map(this.#guards);
+    return this.#guards;
   }
 
   chainId(): Promise<ChainId | undefined> {
@@ -460,7 +455,7 @@ class LevelStore implements Store, VoteProtectionStore {
       return await run();
     } catch (error) {
       if (error instanceof records.RecordError) throw this.#damaged(error.message, { cause: error });
-      throw this.#storeErrorOf(error);
+      throw storeErrorOf(error, this.#options.place, this.#failed !== undefined);
     }
   }
 
@@ -494,16 +489,15 @@ class LevelStore implements Store, VoteProtectionStore {
 
   /** The second copy comes first: no vote is anywhere without its guard. */
   #writeGuard(voter: Address, guard: VoteGuard, vote?: Vote): Promise<void> {
-    const operations = [...(vote ? [putVote(vote)] : []), put(keys.guardKey(voter), records.encodeGuard(guard))];
+    const operations = [...(vote ? [putVote(vote)] : []), putGuard(voter, guard)];
+    const guards = (): ReadonlyMap<Address, VoteGuard> => new Map(this.#guards).set(voter, strongerGuard(guard));
     const file = async (): Promise<void> => {
-      const before = this.#guards.get(voter);
-      assertNotBack(voter, before, guard);
-      if (vote !== undefined && (before?.disabled === true || guard.disabled === true)) {
-        throw new RangeError(`VOTE-8: ${voter} votes from another store`);
-      }
-      await this.#options.saveGuards(new Map(this.#guards).set(voter, guard));
+      assertGuardRises(voter, this.#guards.get(voter), guard, vote !== undefined);
+      await this.#options.saveGuards(guards());
     };
-    return this.#write(operations, DURABLE, file, () => this.#guards.set(voter, strongerGuard(guard)));
+    return this.#write(operations, DURABLE, file, () => {
+      this.#guards = guards();
+    });
   }
 
   #gather(operations: Iterable<Operation>): Promise<readonly Operation[]> {
@@ -538,7 +532,7 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async #recover(failed: FailedBatch): Promise<void> {
-    if (!(await this.#options.hasRoom())) throw this.#full();
+    if (!(await this.#options.hasRoom())) throw full(this.#options.place);
     const reopening = this.#reopen();
     this.#reopening = reopening.catch(() => {});
     await reopening;
@@ -569,69 +563,4 @@ class LevelStore implements Store, VoteProtectionStore {
   #damaged(detail: string, options?: ErrorOptions): StoreError {
     return damaged(this.#options.place, detail, options);
   }
-
-  #full(options?: ErrorOptions): StoreError {
-    return new StoreError(
-      'full',
-      `the disk that holds ${this.#location} is full: nothing of this write was kept. ` +
-        'Free some space; writes go on by themselves then.',
-      options,
-    );
-  }
-
-  #wrongSchema(found: number): StoreError {
-    return new StoreError(
-      'wrong-schema',
-      `the store in ${this.#location} has schema ${found}, this version of grapevine reads schema ${SCHEMA}` +
-        `${found < SCHEMA ? ' and can bring none so old over' : ''}. Use the version that wrote it, or another --data-dir, or delete ${this.#location} to sync again from peers.`,
-    );
-  }
-
-  #wrongChain(found: ChainId, expected: ChainId): StoreError {
-    return new StoreError(
-      'wrong-chain',
-      `the store in ${this.#location} belongs to chain ${found}, the genesis given makes chain ${expected}. ` +
-        'Give the genesis file of that chain, or another --data-dir.',
-    );
-  }
-
-  /** classic-level's errors carry LevelDB's status as `code`, and may stand as `cause` in another. */
-  #storeErrorOf(error: unknown): unknown {
-    if (!(error instanceof Error) || error instanceof StoreError) return error;
-    const options = { cause: error };
-    for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
-      const code = 'code' in inner ? inner.code : undefined;
-      if (code === 'ENOSPC' || code === 'EDQUOT' || FULL.test(inner.message)) return this.#full(options);
-      if (code === 'LEVEL_LOCKED') return this.#locked(options);
-      if (code === 'LEVEL_CORRUPTION' || (code === 'LEVEL_IO_ERROR' && !NOT_DAMAGE.test(inner.message))) {
-        return this.#damaged(inner.message, options);
-      }
-    }
-    const isNotOpen = 'code' in error && NOT_OPEN.has(error.code);
-    if (isNotOpen && this.#failed !== undefined) return this.#full(options);
-    return isNotOpen ? new StoreError('closed', `the store in ${this.#location} is closed`, options) : error;
-  }
-
-  #locked(options: ErrorOptions): StoreError {
-    const message = `the store in ${this.#location} is in use by another process: stop that, or use another --data-dir`;
-    return new StoreError('locked', message, options);
-  }
 }
-
-/** VOTE-8. */
-function assertNotBack(voter: Address, before: VoteGuard | undefined, guard: VoteGuard): void {
-  if (before === undefined) return;
-  if (guard.sourceHeight < before.sourceHeight || guard.targetHeight < before.targetHeight) {
-    throw new RangeError(
-      `VOTE-8: the guard of ${voter} would go back from ${before.sourceHeight} -> ${before.targetHeight} ` +
-        `to ${guard.sourceHeight} -> ${guard.targetHeight}`,
-    );
-  }
-  if ((guard.moves ?? 0) < (before.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
-}
-
-/** LevelDB passes on the system's words, and no number. */
-const FULL = /No space left on device|Disk quota exceeded|not enough space on the disk/i;
-/** The process or the mount is at fault, not the files. */
-const NOT_DAMAGE = /Too many open files|Permission denied|Read-only file system|Cannot allocate memory/i;
-const NOT_OPEN: ReadonlySet<unknown> = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN']);

@@ -2,22 +2,22 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import type { Address } from '../../crypto/address.ts';
 import { equalBytes } from '../../crypto/bytes.ts';
 import type { StorePlace } from './damage.ts';
-import { DURABLE, ENCODING, type LevelDatabase, type Operation, scanRecords } from './database.ts';
+import { DURABLE, ENCODING, type LevelDatabase, type Operation } from './database.ts';
 import { put } from './derived-records.ts';
 import { type ExamineOptions, examineStore, type StoreExamination } from './examine-store.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
-import { addressOfKey, KEY_BYTES, KIND, META, rangeOf } from './keys.ts';
+import { KEY_BYTES, KIND, META } from './keys.ts';
 import { backupDirectory, checkDirectory, isBeingRepaired, markRepair, unmarkRepair } from './level-directory.ts';
 import { salvageTables } from './level-tables.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
-import { decodeGuard, encodeU32, RecordError, unsealRecord } from './records.ts';
+import { encodeU32, RecordError, unsealRecord } from './records.ts';
 import { SCHEMA } from './schema.ts';
-import { StoreError, type VoteGuard } from './store.ts';
+import { StoreError } from './store.ts';
 import type { TableEntry } from './table-format.ts';
+import { readGuards } from './vote-guards.ts';
 
 export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful' | 'filedGuards'> {
   /** Hears where the copy is that was made before an older schema was brought to today's. */
@@ -223,11 +223,7 @@ async function readFiledGuards(location: string): Promise<{
 
 /** Makes the second copy of the guards from the first. */
 async function fileGuards(db: LevelDatabase, location: string): Promise<void> {
-  const guards = new Map<Address, VoteGuard>();
-  for await (const [key, value] of scanRecords(db, rangeOf(KIND.guard))) {
-    guards.set(addressOfKey(key), decodeGuard(unsealRecord(key, value)));
-  }
-  await saveGuardFile(location, guards);
+  await saveGuardFile(location, await readGuards(db));
 }
 
 function summaryOf(examination: StoreExamination) {
