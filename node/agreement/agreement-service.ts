@@ -15,7 +15,7 @@ import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Logger } from '../ports.ts';
 import { Serial } from '../serial.ts';
-import type { Store, VoteGuard } from '../store/store.ts';
+import { type Store, StoreError, type VoteGuard } from '../store/store.ts';
 
 export interface VoterKey {
   readonly secretKey: Uint8Array;
@@ -52,6 +52,7 @@ export class AgreementService {
   #voting: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #voteAgain = false;
+  #voteFailure: StoreError | undefined;
 
   /**
    * @param stored what was read from the store, and taken up by `deps.agreement`
@@ -87,6 +88,11 @@ export class AgreementService {
   /** True where the vote protection was exported: the voter votes from another machine now. */
   get hasMovedAway(): boolean {
     return this.#guard?.disabled === true;
+  }
+
+  /** Why the last own vote could not be written, and so was not cast; undefined: it was. */
+  get voteFailure(): StoreError | undefined {
+    return this.#voteFailure;
   }
 
   async start(): Promise<void> {
@@ -170,7 +176,10 @@ export class AgreementService {
       return;
     }
     this.#voting = this.#vote()
-      .catch(this.#deps.onFailure)
+      .catch((error: unknown) => {
+        if (error instanceof StoreError) this.#voteFailure = error;
+        this.#deps.onFailure(error);
+      })
       .finally(() => {
         this.#voting = undefined;
         if (this.#voteAgain) {
@@ -206,6 +215,7 @@ export class AgreementService {
     const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
     const next = { ...this.#guard, ...guardOf(link) };
     await store.saveOwnVote(vote, next); // VOTE-8: on disk before anybody can hear it
+    this.#voteFailure = undefined;
     this.#guard = next;
     this.#settle(agreement.addVote(vote, chain.tree));
     publish(vote);

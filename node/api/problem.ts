@@ -71,6 +71,8 @@ export function problemFromError(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof StoreError) {
     if (error.code === 'full') return new Problem(503, 'disk-full', "the node's disk is full", retryAfter(30));
+    if (error.code === 'unwritable')
+      return new Problem(503, 'not-ready', "the node's store cannot be written", retryAfter(30));
     if (error.code === 'closed') return new Problem(503, 'stopping', 'the node is stopping', retryAfter(5));
   }
   if (!(error instanceof Error)) return internalError();

@@ -31,6 +31,22 @@ export function storeErrorOf(error: unknown, place: StorePlace, hasFailed: boole
   return isNotOpen ? new StoreError('closed', `the store in ${place.location} is closed`, options) : error;
 }
 
+/** What a write failed with, where it is not said yet: the system's own error becomes `unwritable`. */
+export function writeErrorOf(error: unknown, { location }: StorePlace): unknown {
+  if (error instanceof StoreError) return error;
+  for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
+    const isOfSystem = 'errno' in inner || ('code' in inner && inner.code === 'LEVEL_IO_ERROR');
+    if (!isOfSystem) continue;
+    return new StoreError(
+      'unwritable',
+      `the store in ${location} cannot be written: ${inner.message}. Nothing of this write was kept. ` +
+        'Mend that; writes go on by themselves then.',
+      { cause: error },
+    );
+  }
+  return error;
+}
+
 export function full({ location }: StorePlace, options?: ErrorOptions): StoreError {
   return new StoreError(
     'full',

@@ -41,7 +41,7 @@ import {
 import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
-import { full, storeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
+import { full, storeErrorOf, writeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
 import * as records from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import {
@@ -484,7 +484,11 @@ class LevelStore implements Store, VoteProtectionStore {
       }),
     );
     this.#lastWrite = write.catch(() => {});
-    return write;
+    try {
+      await write;
+    } catch (error) {
+      throw writeErrorOf(error, this.#options.place);
+    }
   }
 
   /** The second copy comes first: no vote is anywhere without its guard. */

@@ -134,9 +134,9 @@ export interface VoteProtectionStore {
   close(): Promise<void>;
 }
 
-/** The store can't be opened or read; `code` is stable, the message says what to do. */
+/** The store can't be opened, read or written; `code` is stable, the message says what to do. */
 export class StoreError extends Error {
-  readonly code: 'locked' | 'damaged' | 'wrong-schema' | 'wrong-chain' | 'full' | 'closed';
+  readonly code: 'locked' | 'damaged' | 'wrong-schema' | 'wrong-chain' | 'full' | 'unwritable' | 'closed';
 
   constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
     super(message, options);

@@ -182,6 +182,32 @@ test('a full store: the node stays at its tip, not ready, answers; with room aga
   for (const each of world.running) expect(await each.internalErrors(), each.name).toBe(0);
 });
 
+test('own votes that cannot be written: the node says so, is not ready, and votes again once they can', async () => {
+  let isBroken = false;
+  const world = openWorld({
+    nodes: 4,
+    wrapStore: (name, store) => ({
+      ...boundMethods(store),
+      saveOwnVote: (vote, guard) =>
+        isBroken && name === 'd'
+          ? Promise.reject(new StoreError('unwritable', 'read-only file system'))
+          : store.saveOwnVote(vote, guard),
+    }),
+  });
+  await world.start();
+  await world.untilFinal(3, 60_000);
+  const d = world.node('d');
+  await world.until('ready', () => d.node.missing().length === 0, 20_000);
+  isBroken = true;
+  const height = d.height;
+  await world.untilFinal(height + 3, 60_000); // three of four are enough
+  expect(d.node.missing()).toEqual(['vote: read-only file system']);
+  expect(await d.internalErrors()).toBe(0);
+  isBroken = false;
+  await world.until('ready again', () => d.node.missing().length === 0, 20_000);
+  expectOneFinalChain(world.running);
+});
+
 test('a full store while transactions come: the mempool is journalled when there is room', async () => {
   let isFull = false;
   const world = openWorld({

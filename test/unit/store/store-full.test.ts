@@ -131,3 +131,33 @@ test('a store closed after a failed write claims no clean stop', async () => {
   await again.close();
   expect(stops).toEqual(['chain', 'chain', 'stop']);
 });
+
+test.each([
+  ['EIO', 'i/o error, fsync'],
+  ['EROFS', "read-only file system, open 'GRAPEVINE-GUARDS.tmp'"],
+  ['EACCES', "permission denied, open 'GRAPEVINE-GUARDS.tmp'"],
+])(
+  'a file of guards that cannot be written (%s) is the store’s to say, and no vote is anywhere without it',
+  async (code, text) => {
+    let isBroken = true;
+    const saveGuards = async (): Promise<void> => {
+      if (isBroken) throw Object.assign(new Error(`${code}: ${text}`), { code, errno: -5, syscall: 'open' });
+    };
+    const db = new FaultyLevel();
+    // Nothing to file yet at the start: an empty copy is there.
+    const store = await openMemoryStore(db, { saveGuards, filedGuards: new Map() });
+    await store.initialize(genesis, genesis.accounts);
+    const before = await db.iterator().all();
+    const guard = { sourceHeight: 0n, targetHeight: 1n };
+    await expect(store.saveOwnVote(vote, guard)).rejects.toMatchObject({
+      name: 'StoreError',
+      code: 'unwritable',
+      message: expect.stringContaining(text),
+    });
+    expect(await db.iterator().all()).toEqual(before);
+    expect(await store.voteGuard(vote.voter)).toBeUndefined();
+    isBroken = false;
+    await store.saveOwnVote(vote, guard);
+    expect(await store.voteGuard(vote.voter)).toEqual(guard);
+  },
+);
