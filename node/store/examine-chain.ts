@@ -420,8 +420,10 @@ class ChainExaminer {
     const exam = this.#exam;
     const expected = new Map<string, readonly [Uint8Array, Uint8Array]>();
     for (let height = this.#tree.tip.header.height; height > 0n; height -= 1n) {
-      const executed = this.#executed.get(this.#tree.mainAt(height)!.header.id);
-      for (const item of executed?.index ?? []) expected.set(textOf(item[0]), item);
+      const { header } = this.#tree.mainAt(height)!;
+      const isPruned = height < this.#pruned.bodiesFrom;
+      const index = isPruned ? await this.#indexOfLeftBody(header) : this.#executed.get(header.id)?.index;
+      for (const item of index ?? []) expected.set(textOf(item[0]), item);
     }
     for (const [kind, fault] of [
       ['txLocation', 'tx-index'],
@@ -445,6 +447,13 @@ class ChainExaminer {
       exam.fault(isHistory ? 'history' : 'tx-index', `${isHistory ? 'history' : 'txLocation'} ${hex(key)} is missing`);
       exam.put(key, payload);
     }
+  }
+
+  /** Of a body that a pruning which was cut short has left: it goes with what names its transactions. */
+  async #indexOfLeftBody({ id }: Header): Promise<Executed['index'] | undefined> {
+    if (!this.#bodyIds.has(id)) return undefined;
+    const body = await this.#exam.get('block', keys.blockKey(id), records.decodeStoredBlock);
+    return body.kind === 'good' && body.value.header.id === id ? [...indexOf(body.value)] : undefined;
   }
 
   async #compareAccounts(accounts: Accounts): Promise<void> {

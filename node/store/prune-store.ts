@@ -19,6 +19,8 @@ export interface PruneOptions {
   /** Also bodies, and where their transactions stand. */
   readonly bodies: boolean;
   readonly onMigrated: (backup: string) => void;
+  /** Removals a batch, about; default 5,000. */
+  readonly batch?: number;
 }
 
 export interface PruneReport {
@@ -40,7 +42,10 @@ export interface PruneReport {
 export const MIN_KEEP = 128n;
 const BATCH = 5_000;
 
-/** @throws StoreError `locked`, `damaged`, `wrong-chain`, `wrong-schema`; nothing is changed then */
+/**
+ * Cut short, it leaves a sound store, of which the next pruning removes the rest.
+ * @throws StoreError `locked`, `damaged`, `wrong-chain`, `wrong-schema`; nothing is changed then
+ */
 export function pruneStore(place: StorePlace, options: PruneOptions): Promise<PruneReport> {
   return withLock(place, async () => {
     const { hasChain } = await checkDirectory(place);
@@ -110,15 +115,12 @@ class Pruner {
     for await (const [key, record] of scanRecords(this.#db, keys.rangeOf(KIND.block))) {
       const entry = this.#entryOf(key);
       if (entry === undefined || entry.header.height >= from || entry.header.height === 0n) continue;
+      const block = records.decodeStoredBlock(records.unsealRecord(key, record));
+      const index = this.#tree.isOnMain(entry.header.id) ? [...indexOf(block)].map(([indexKey]) => indexKey) : [];
       this.#removed.bodies += 1;
-      if (this.#tree.isOnMain(entry.header.id)) {
-        const block = records.decodeStoredBlock(records.unsealRecord(key, record));
-        for (const [indexKey] of indexOf(block)) {
-          this.#removed.index += 1;
-          await this.#remove(indexKey);
-        }
-      }
-      await this.#remove(key);
+      this.#removed.index += index.length;
+      // In one batch: what names a transaction of a block goes with the block, or it would name nothing.
+      await this.#remove(key, ...index);
     }
   }
 
@@ -160,9 +162,10 @@ class Pruner {
     return this.#tree.get(blockIdFromBytes(key.slice(1)));
   }
 
-  async #remove(key: Uint8Array): Promise<void> {
-    this.#batch.push({ type: 'del', key: Uint8Array.from(key) });
-    if (this.#batch.length >= BATCH) await this.#flush();
+  /** All of them, or none, at whatever moment the process dies. */
+  async #remove(...removed: readonly Uint8Array[]): Promise<void> {
+    for (const key of removed) this.#batch.push({ type: 'del', key: Uint8Array.from(key) });
+    if (this.#batch.length >= (this.#options.batch ?? BATCH)) await this.#flush();
   }
 
   async #flush(): Promise<void> {

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { ClassicLevel } from 'classic-level';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { createSystemRng } from '../../../node/adapters.ts';
 import { composeOffline } from '../../../node/offline-node.ts';
 import { saveWitness } from '../../../node/store/level-directory.ts';
@@ -30,9 +31,9 @@ async function makeStore(location: string): Promise<void> {
   await saveWitness(location);
 }
 
-function prune(location: string, keep: number, bodies: boolean): Promise<PruneReport> {
+function prune(location: string, keep: number, bodies: boolean, batch?: number): Promise<PruneReport> {
   const options = { chainId: realGenesis.chainId, keep: BigInt(keep), bodies, onMigrated: () => {} };
-  return pruneStore(placeOf(location), options);
+  return pruneStore(placeOf(location), batch === undefined ? options : { ...options, batch });
 }
 
 async function openNode(location: string) {
@@ -99,6 +100,31 @@ test('with bodies: they are gone without being damage, the state is still verifi
     await store.close();
     expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
   }));
+
+test.each([1, 2, 11, 27, 28, 29, 30, 60, 100])(
+  'cut short after %d writes, the store is sound, and pruned again it is as if it had not been',
+  (writes) =>
+    withDirectory(async (location) => {
+      await makeStore(location);
+      let left = writes;
+      const { batch } = ClassicLevel.prototype;
+      const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: never, ...args) {
+        left -= 1;
+        if (left < 0) throw new Error('killed');
+        return batch.apply(this, args as never) as never;
+      });
+      await expect(prune(location, 10, true, 1)).rejects.toThrow('killed');
+      spy.mockRestore();
+      expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+      await prune(location, 10, true);
+      const { kinds } = await readStats(placeOf(location), () => {});
+      await withDirectory(async (whole) => {
+        await makeStore(whole);
+        await prune(whole, 10, true);
+        expect(kinds).toEqual((await readStats(placeOf(whole), () => {})).kinds);
+      });
+    }),
+);
 
 test('pruned again without bodies, the deltas that lead down to the lowest body stay', () =>
   withDirectory(async (location) => {
