@@ -57,9 +57,11 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   logger.info({ backend: backend.name, threads, ...(passedOver.length > 0 && { passedOver }) }, 'signature backend');
   await makeDirectory(config.dataDir);
   const place = { location: join(config.dataDir, 'store'), dataDir: config.dataDir };
-  const store = await openLevelStore(place, (backup) =>
-    logger.warn({ backup }, 'the store had an older schema and was brought over; the backup is as it was'),
-  );
+  const store = await openLevelStore(place, {
+    chainId: genesis.chainId,
+    onMigrated: (backup) =>
+      logger.warn({ backup }, 'the store had an older schema and was brought over; the backup is as it was'),
+  });
   const network = createLibp2pNetwork({
     identitySeed: options.identitySeed,
     listen: config.listen,

@@ -201,7 +201,7 @@ Examples:
         }
         if (!isFile && options.json === true) throw new UsageError('--json needs --out: standard output is the chain');
         if (!isFile && process.stdout.isTTY) throw new UsageError('the chain is not text: use --out, or a pipe');
-        const store = await openLevelStore(place, noteMigration);
+        const store = await openLevelStore(place, { chainId: genesis.chainId, onMigrated: noteMigration });
         const progress = new Progress();
         const partial = `${options.out}.partial`;
         const out = isFile ? createWriteStream(partial) : process.stdout;
@@ -284,7 +284,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
     }
   }
   await makeDirectory(dataDir);
-  const store = await openLevelStore(placeOf(dataDir), noteMigration);
+  const store = await openLevelStore(placeOf(dataDir), { chainId: theirs.chainId, onMigrated: noteMigration });
   const progress = new Progress();
   try {
     const ports = {

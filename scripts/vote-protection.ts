@@ -139,7 +139,7 @@ async function runImport(file: string, options: ImportOptions): Promise<void> {
 }
 
 async function withStore<T>(dataDir: string, body: (store: VoteProtectionStore) => Promise<T>): Promise<T> {
-  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir }, noteMigration);
+  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir }, { onMigrated: noteMigration });
   try {
     return await body(store);
   } finally {

@@ -60,6 +60,8 @@ import { assertGuardRises, guardsMissingIn, mergeGuards, putGuard, readGuards, s
 
 export interface StoreOptions {
   readonly place: StorePlace;
+  /** As `OpenOptions` has it. */
+  readonly chainId: ChainId | undefined;
   /** A chain was stored here before: to find none is damage. */
   readonly hasChain: boolean;
   /** Called as soon as a chain is stored, when `hasChain` did not say so. */
@@ -82,6 +84,7 @@ export interface StoreOptions {
 
 const MEMORY: StoreOptions = {
   place: { location: 'memory', dataDir: 'memory' },
+  chainId: undefined,
   hasChain: false,
   afterChainStored: async () => {},
   afterClose: async () => {},
@@ -175,6 +178,9 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async #migrate(schema: number): Promise<void> {
+    const { chainId, place } = this.#options;
+    const stored = await this.#read(META.chain, chainIdFromBytes);
+    if (chainId !== undefined && stored !== undefined && stored !== chainId) throw wrongChain(place, stored, chainId);
     const batches = await this.#readBatchNumber();
     await this.#db.close(); // LevelDB's files stand still for the backup
     await this.#options.beforeMigration(schema, batches);

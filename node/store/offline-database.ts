@@ -3,12 +3,14 @@ import { mkdtemp, open, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ClassicLevel } from 'classic-level';
+import { chainIdFromBytes } from '../../chain/codec.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
 import { META } from './keys.ts';
 import { backupDirectory, saveWitness } from './level-directory.ts';
+import { wrongChain } from './level-errors.ts';
 import { findDamageInTables } from './level-tables.ts';
-import { migrationBackup } from './open-level-store.ts';
+import { migrationBackup, type OpenOptions } from './open-level-store.ts';
 import { decodeU32, decodeU64, RecordError, unsealRecord } from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import { StoreError } from './store.ts';
@@ -59,10 +61,13 @@ function hasCode(error: unknown, code: string): boolean {
 
 /**
  * Opens the database, looks whether its tables are what was written, and brings an older schema to today's, after a backup.
- * @param onMigrated hears where the backup is
- * @throws StoreError `damaged` where LevelDB can't open it or a table fails its sums, `locked`, `wrong-schema`
+ * @throws StoreError `damaged` where LevelDB can't open it or a table fails its sums, `locked`, `wrong-schema` and, before
+ * a migration, `wrong-chain`
  */
-export async function openDatabase(place: StorePlace, onMigrated: (backup: string) => void): Promise<OfflineDatabase> {
+export async function openDatabase(
+  place: StorePlace,
+  { chainId, onMigrated = () => {} }: OpenOptions = {},
+): Promise<OfflineDatabase> {
   const { location } = place;
   const db: OfflineDatabase = new ClassicLevel(location, ENCODING);
   try {
@@ -81,6 +86,8 @@ export async function openDatabase(place: StorePlace, onMigrated: (backup: strin
       const found = `the store in ${location} has schema ${schema}`;
       throw new StoreError('wrong-schema', `${found}, this version of grapevine reads schema ${SCHEMA}`);
     }
+    const stored = await readMeta(db, META.chain, chainIdFromBytes);
+    if (chainId !== undefined && stored !== undefined && stored !== chainId) throw wrongChain(place, stored, chainId);
     const backup = migrationBackup(location, schema, (await readMeta(db, META.batch, decodeU64)) ?? 0n);
     await db.close();
     await backupDirectory(location, backup);

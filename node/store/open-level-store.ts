@@ -1,4 +1,5 @@
 import { ClassicLevel } from 'classic-level';
+import type { ChainId } from '../../chain/types.ts';
 import { nextTurn } from '../adapters.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
@@ -7,17 +8,24 @@ import { openStoreOn } from './level-store.ts';
 import { findDamageInTables } from './level-tables.ts';
 import type { Store, VoteProtectionStore } from './store.ts';
 
+export interface OpenOptions {
+  /** The chain that the store is opened for: one of another chain is not brought over from an older schema. */
+  readonly chainId?: ChainId | undefined;
+  /** Hears where the copy of a store of an older schema is. */
+  readonly onMigrated?: (backup: string) => void;
+}
+
 /**
  * Opens the store in a directory of its own, or makes a new one there. A store of an older schema is copied beside itself
  * and brought to today's.
  *
  * @param place `location`: the directory, made where it is missing; `dataDir`: what messages tell the user to pass
- * @param onMigrated hears where the copy is
- * @throws StoreError `locked`, `damaged` or `wrong-schema`: the message says what to do, and nothing was changed
+ * @throws StoreError `locked`, `damaged`, `wrong-schema` or, before a migration, `wrong-chain`: the message says what to do,
+ * and nothing was changed
  */
 export async function openLevelStore(
   place: StorePlace,
-  onMigrated: (backup: string) => void = () => {},
+  { chainId, onMigrated = () => {} }: OpenOptions = {},
 ): Promise<Store & VoteProtectionStore> {
   const { location } = place;
   const { hasChain } = await checkDirectory(place);
@@ -27,6 +35,7 @@ export async function openLevelStore(
   let backup: string | undefined;
   const store = await openStoreOn(db, {
     place,
+    chainId,
     hasChain,
     afterChainStored: () => saveWitness(location),
     // The witness of the last clean stop stays true where a new one can't be written.

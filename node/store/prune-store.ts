@@ -49,7 +49,7 @@ const BATCH = 5_000;
 export function pruneStore(place: StorePlace, options: PruneOptions): Promise<PruneReport> {
   return withLock(place, async () => {
     const { hasChain } = await checkDirectory(place);
-    const db = await openDatabase(place, options.onMigrated);
+    const db = await openDatabase(place, options);
     try {
       // Loading checks what pruning goes by: headers, tip, final block, accounts.
       const store = await openStoreOn(db, { place, hasChain });

@@ -38,7 +38,7 @@ export interface StoreStats {
 export function readStats(place: StorePlace, onMigrated: (backup: string) => void): Promise<StoreStats> {
   return withLock(place, async () => {
     const { hasChain } = await checkDirectory(place);
-    const db = await openDatabase(place, onMigrated);
+    const db = await openDatabase(place, { onMigrated });
     try {
       const kinds = {} as Record<KindName, Amount>;
       for (const [name, kind] of Object.entries(KIND)) kinds[name as KindName] = await amountOf(db, kind);

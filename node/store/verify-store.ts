@@ -13,6 +13,7 @@ import { KEY_BYTES, KIND, META } from './keys.ts';
 import { backupDirectory, checkDirectory, isBeingRepaired, markRepair, unmarkRepair } from './level-directory.ts';
 import { salvageTables } from './level-tables.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
+import type { OpenOptions } from './open-level-store.ts';
 import { encodeU32, RecordError, unsealRecord } from './records.ts';
 import { SCHEMA } from './schema.ts';
 import { StoreError } from './store.ts';
@@ -63,7 +64,7 @@ export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<
     let db: OfflineDatabase;
     try {
       ({ hasChain } = await checkDirectory(place));
-      db = await openDatabase(place, options.onMigrated);
+      db = await openDatabase(place, opening(options));
     } catch (error) {
       return { faults: [...faults, filesFault(error)], examination: undefined, isEmpty: false };
     }
@@ -105,14 +106,17 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     };
 
     /** Another chain's store is left as it was, without a backup beside it. */
-    const examineOrUndo = async (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
+    const orUndo = async <T>(result: Promise<T>): Promise<T> => {
       try {
-        return await examineStore(database, { ...options, filedGuards, isGuardDoubtful });
+        return await result;
       } catch (error) {
-        if (error instanceof StoreError && !repairedFiles) await rm(backup, { recursive: true, force: true });
+        const isRefused = error instanceof StoreError && error.code !== 'damaged';
+        if (isRefused && !repairedFiles) await rm(backup, { recursive: true, force: true });
         throw error;
       }
     };
+    const examineOrUndo = (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> =>
+      orUndo(examineStore(database, { ...options, filedGuards, isGuardDoubtful }));
 
     let hasChain = true;
     try {
@@ -123,12 +127,12 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     }
     let db: OfflineDatabase;
     try {
-      db = await openDatabase(place, options.onMigrated);
+      db = await orUndo(openDatabase(place, opening(options)));
     } catch (error) {
       if (repairedFiles) throw error;
       faults.push(filesFault(error));
       await repairFiles();
-      db = await openDatabase(place, options.onMigrated);
+      db = await openDatabase(place, opening(options));
     }
     let [isBegun, isDone] = [true, false];
     try {
@@ -150,7 +154,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       if (found.isUnreadable && !repairedFiles) {
         await db.close();
         await repairFiles();
-        db = await openDatabase(place, options.onMigrated);
+        db = await openDatabase(place, opening(options));
         found = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: true });
         faults.push(...found.faults);
       }
@@ -207,6 +211,10 @@ function isRecord({ key, value }: TableEntry): boolean {
     if (error instanceof RecordError) return false;
     throw error;
   }
+}
+
+function opening({ genesis, onMigrated }: VerifyOptions): OpenOptions {
+  return { chainId: genesis.chainId, onMigrated };
 }
 
 /** Reads the second copy of the guards. One that is not what was written is a fault, and counts as none. */

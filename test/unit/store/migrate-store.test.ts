@@ -1,12 +1,14 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
+import type { ChainId } from '../../../chain/types.ts';
 import { META } from '../../../node/store/keys.ts';
 import { migrationBackup, openLevelStore } from '../../../node/store/open-level-store.ts';
+import { pruneStore } from '../../../node/store/prune-store.ts';
 import * as records from '../../../node/store/records.ts';
 import { canMigrate, SCHEMA } from '../../../node/store/schema.ts';
-import { verifyStore } from '../../../node/store/verify-store.ts';
+import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
 import { makeMemory, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 import { realGenesis } from './real-chain.ts';
 import { VERIFY } from './sound-store.ts';
@@ -84,7 +86,8 @@ test('a migration that a crash cut short is done again, and the first copy stays
 test('another store of an older schema in its place has a copy of its own, and both are said where they are', () =>
   withDirectory(async (location) => {
     const backups: string[] = [];
-    const open = () => openLevelStore({ location, dataDir: join(location, '..') }, (backup) => backups.push(backup));
+    const open = () =>
+      openLevelStore({ location, dataDir: join(location, '..') }, { onMigrated: (backup) => backups.push(backup) });
     await writeFixture(location);
     await (await open()).close();
     await rm(location, { recursive: true });
@@ -96,6 +99,21 @@ test('another store of an older schema in its place has a copy of its own, and b
     expect(backups).toEqual([BATCHES, BATCHES + 7n].map((batches) => migrationBackup(location, 1, batches)));
     const key = Buffer.from(META.batch).toString('hex');
     expect((await readAll(backups[1]!))[key]).not.toBe((await readAll(backups[0]!))[key]);
+  }));
+
+test('a store of another chain is refused before it is brought over', () =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    const place = { location, dataDir: join(location, '..') };
+    const other = { ...realGenesis, chainId: 'ab'.repeat(32) as ChainId };
+    const refused = { code: 'wrong-chain' };
+    await expect(openLevelStore(place, { chainId: other.chainId })).rejects.toMatchObject(refused);
+    await expect(verifyStore(place, { ...VERIFY, genesis: other })).rejects.toMatchObject(refused);
+    await expect(repairStore(place, { ...VERIFY, genesis: other })).rejects.toMatchObject(refused);
+    const options = { chainId: other.chainId, keep: 128n, bodies: false, onMigrated: () => {} };
+    await expect(pruneStore(place, options)).rejects.toMatchObject(refused);
+    expect(await readAll(location)).toEqual(fixture.records);
+    expect(await readdir(place.dataDir)).toEqual([basename(location)]);
   }));
 
 test('every schema from the first to this one can be brought over; one above or below is refused', async () => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
 const placeOf = (location: string) => ({ location, dataDir: dirname(location) });
 
 async function makeStore(location: string): Promise<void> {
-  const db = await openDatabase(placeOf(location), () => {});
+  const db = await openDatabase(placeOf(location));
   await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
   await db.close();
   await saveWitness(location);

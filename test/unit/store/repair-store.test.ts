@@ -31,7 +31,7 @@ const placeOf = (location: string) => ({ location, dataDir: dirname(location) })
 
 /** A sound store on disk: its records in a log, or in a table. */
 async function makeStore(location: string, inTable: boolean): Promise<void> {
-  const db = await openDatabase(placeOf(location), () => {});
+  const db = await openDatabase(placeOf(location));
   await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
   await db.close();
   await saveWitness(location);
@@ -168,7 +168,7 @@ describe('db repair', () => {
   test('cut short, no node opens the store until it is done again', () =>
     withDirectory(async (location) => {
       await makeStore(location, true);
-      const db = await openDatabase(placeOf(location), () => {});
+      const db = await openDatabase(placeOf(location));
       await db.put(META.repairing, records.sealRecord(META.repairing, records.encodeU32(2)));
       await db.del(keys.accountKey(VOTER!));
       await db.close();
@@ -202,7 +202,7 @@ describe('db repair', () => {
   test("another chain's store is refused, and nothing is left beside it", () =>
     withDirectory(async (location) => {
       await makeStore(location, true);
-      const db = await openDatabase(placeOf(location), () => {});
+      const db = await openDatabase(placeOf(location));
       await db.put(META.chain, records.sealRecord(META.chain, new Uint8Array(32).fill(7)));
       await db.close();
       await expect(repairStore(placeOf(location), VERIFY)).rejects.toMatchObject({ code: 'wrong-chain' });
@@ -284,7 +284,7 @@ describe('the two copies of a guard', () => {
       withDirectory(async (location) => {
         await makeStore(location, true);
         await saveGuardFile(location, new Map([[VOTER!, filed]]));
-        const db = await openDatabase(placeOf(location), () => {});
+        const db = await openDatabase(placeOf(location));
         await change(db);
         await db.close();
         const store = await openDiskStore(location);
@@ -315,7 +315,7 @@ describe('the two copies of a guard', () => {
       const store = (await openDiskStore(location)) as Store & VoteProtectionStore;
       await store.saveVoteGuard(VOTER!, guard);
       await store.close();
-      const db = await openDatabase(placeOf(location), () => {});
+      const db = await openDatabase(placeOf(location));
       await db.put(keys.guardKey(VOTER!), new Uint8Array(25));
       await db.close();
       await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged' });
