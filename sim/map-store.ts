@@ -138,6 +138,11 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
         db.evidence.set(evidenceKey(evidence), evidence);
       }),
     certificate: (targetHeight) => guard(() => db.certificates.get(targetHeight)?.[0]),
+    certificatesFrom: (targetHeight, limit) =>
+      guard(() => {
+        const heights = [...db.certificates.keys()].filter((height) => height >= targetHeight).sort(ascending);
+        return heights.slice(0, limit).map((height) => db.certificates.get(height)![0]!);
+      }),
     saveOwnVote: (vote, next) =>
       guard(() => {
         assertGuardRises(vote.voter, db.guards.get(vote.voter), next, true);

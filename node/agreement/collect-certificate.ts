@@ -10,7 +10,7 @@ import type { Store } from '../store/store.ts';
 import type { AgreementService } from './agreement-service.ts';
 
 export interface CollectCertificateDeps {
-  readonly store: Pick<Store, 'certificate'>;
+  readonly store: Pick<Store, 'certificate' | 'certificatesFrom'>;
   readonly chain: Pick<ChainService, 'tree' | 'genesis'>;
   readonly agreement: Pick<AgreementService, 'agreed' | 'final'>;
 }
@@ -23,8 +23,9 @@ export interface CertificateLimits {
 }
 
 export const CERTIFICATE_LIMITS: CertificateLimits = { maxLinks: 5_000, maxVotes: 20_000, maxHeaders: 50_000 };
-/** Checkpoints looked at above the block for the one that proves it. */
-const MAX_SEARCH = 1_024n;
+/** Certificates looked at above the block for the one that proves it, and so many at once. */
+const MAX_SEARCH = 1_024;
+const SEARCH_PAGE = 16;
 
 /**
  * The certificate of the main chain's block at a height: for the best state it has, or for `agreed` at least.
@@ -80,10 +81,9 @@ async function findFinal(height: bigint, deps: CollectCertificateDeps): Promise<
   const { final } = deps.agreement;
   const interval = BigInt(deps.chain.genesis.params.checkpointInterval);
   if (height === 0n) return []; // genesis needs none
-  for (let at = firstCheckpoint(height, interval), i = 0n; at <= final.height && i < MAX_SEARCH; at += interval, i++) {
-    const link = await certificateAt(at, deps);
-    const child = link && (await certificateAt(at + interval, deps));
-    if (link !== undefined && child?.source.id === link.target.id) return [link, child];
+  for await (const link of linksFrom(height, final.height, deps)) {
+    const child = await certificateAt(link.target.height + interval, deps);
+    if (child?.source.id === link.target.id) return [link, child];
   }
   return undefined;
 }
@@ -92,16 +92,23 @@ async function findFinal(height: bigint, deps: CollectCertificateDeps): Promise<
 async function findAgreed(height: bigint, deps: CollectCertificateDeps): Promise<Certificate[] | undefined> {
   const { agreed } = deps.agreement;
   if (height === 0n) return [];
-  const interval = BigInt(deps.chain.genesis.params.checkpointInterval);
-  for (let at = firstCheckpoint(height, interval), i = 0n; at <= agreed.height && i < MAX_SEARCH; at += interval, i++) {
-    const link = await certificateAt(at, deps);
-    if (link !== undefined) return [link];
-  }
+  for await (const link of linksFrom(height, agreed.height, deps)) return [link];
   return undefined;
 }
 
-function firstCheckpoint(height: bigint, interval: bigint): bigint {
-  return ((height + interval - 1n) / interval) * interval;
+/** Links to checkpoints of the main chain from one height to another, lowest first. */
+async function* linksFrom(from: bigint, to: bigint, deps: CollectCertificateDeps): AsyncGenerator<Certificate> {
+  let next = from;
+  for (let searched = 0; searched < MAX_SEARCH; searched += SEARCH_PAGE) {
+    const page = await deps.store.certificatesFrom(next, SEARCH_PAGE);
+    for (const certificate of page) {
+      const { height, id } = certificate.target;
+      if (height > to) return;
+      if (deps.chain.tree.mainAt(height)?.header.id === id) yield certificate;
+      next = height + 1n;
+    }
+    if (page.length < SEARCH_PAGE) return;
+  }
 }
 
 async function certificateAt(height: bigint, deps: CollectCertificateDeps): Promise<Certificate | undefined> {

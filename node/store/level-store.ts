@@ -322,6 +322,20 @@ class LevelStore implements Store, VoteProtectionStore {
     });
   }
 
+  certificatesFrom(targetHeight: bigint, limit: number): Promise<readonly Certificate[]> {
+    return this.#reading(async () => {
+      const certificates: Certificate[] = [];
+      if (limit <= 0) return certificates;
+      for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.certificate, targetHeight))) {
+        const certificate = records.decodeCertificate(records.unsealRecord(key, value));
+        if (certificate.target.height === certificates.at(-1)?.target.height) continue;
+        certificates.push(certificate);
+        if (certificates.length === limit) break;
+      }
+      return certificates;
+    });
+  }
+
   /**
    * Rejects with RangeError where the guard would go back (VOTE-8), or the voter has moved away: the last line of
    * defence against own faults.

@@ -30,8 +30,8 @@ export interface ServeDeps {
   readonly onStatus: (peer: PeerKey, status: PeerStatus) => void;
 }
 
-/** Heights looked through for certificates per request, at most. */
-const MAX_CERTIFICATE_HEIGHTS = 1024;
+/** Certificates read at once. */
+const CERTIFICATE_PAGE = 64;
 
 /** Registers all handlers. */
 export function serveSync(deps: ServeDeps): void {
@@ -97,10 +97,11 @@ export function serveSync(deps: ServeDeps): void {
       seen.add(vote.id);
       votes.push(vote.bytes);
     };
-    const agreed = deps.agreement.agreed.height;
-    const last = asked.fromHeight + BigInt(MAX_CERTIFICATE_HEIGHTS);
-    for (let height = asked.fromHeight; height <= agreed && height < last && votes.length < limit; height++) {
-      for (const vote of (await deps.store.certificate(height))?.votes ?? []) take(vote);
+    let page = await deps.store.certificatesFrom(asked.fromHeight, CERTIFICATE_PAGE);
+    for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
+      for (const certificate of page) for (const vote of certificate.votes) take(vote);
+      if (votes.length >= limit || page.length < CERTIFICATE_PAGE) break;
+      page = await deps.store.certificatesFrom(last.target.height + 1n, CERTIFICATE_PAGE);
     }
     for (const vote of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(vote);
     // Who was away when a voter lied must still learn of it (VOTE-9); two votes at most per elector.

@@ -155,3 +155,24 @@ test('FORK-2: a side branch with less work that three of four agreed is fetched 
   expect(victim.agreedHeight).toBe(10);
   await expectHealthy(world);
 });
+
+test('who joins after agreement stood still for more heights than a peer keeps votes of follows it all the same', async () => {
+  const gap = 1_100;
+  const world = openWorld({
+    nodes: [{ name: 'a' }, { name: 'b', mine: 'off' }, { name: 'late', voter: false, mine: 'off', late: true }],
+    params: { blockTimeMs: 100, halfLifeMs: 60_000, maxSolveTimeMs: 60_000, maxFutureMs: 10_000 },
+  });
+  const a = world.node('a');
+  await world.start();
+  await world.untilFinal(5, 120_000, ['a']);
+  await world.node('b').stop();
+  const { height } = a;
+  await world.until('agreement has stood still', () => a.height >= height + gap, 600_000);
+  await world.node('b').start();
+  // The votes across the gap are old enough to have left a's memory.
+  await world.untilFinal(height + gap + 150, 300_000, ['a']);
+  const target = a.finalHeight;
+  await world.node('late').start();
+  await world.untilFinal(target, 90_000, ['late']);
+  await expectHealthy(world);
+});

@@ -32,7 +32,13 @@ function collect(
   for (const each of dropped) certificates.delete(BigInt(each));
   const chain = { tree, genesis } as unknown as ChainService;
   const agreement = { agreed: checkpointOf(entries[8]!), final: checkpointOf(entries[5]!) };
-  const store = { certificate: async (at: bigint) => certificates.get(at) };
+  const store = {
+    certificate: async (at: bigint) => certificates.get(at),
+    certificatesFrom: async (from: bigint, limit: number) => {
+      const heights = [...certificates.keys()].sort((a, b) => Number(a - b)).filter((at) => at >= from);
+      return heights.slice(0, limit).map((at) => certificates.get(at)!);
+    },
+  };
   return collectCertificate(BigInt(height), wanted, { store, chain, agreement }, limits);
 }
 
