@@ -247,19 +247,47 @@ export function encodeBlock(block: Block): Uint8Array {
   return writer.bytes;
 }
 
+/** What stands in front of a block's transactions: all that a summary of it needs. */
+export interface BlockFront {
+  readonly header: Header;
+  readonly coinbase: bigint;
+  readonly txCount: number;
+}
+
+export function blockFrontOf({ header, coinbase, txs }: Block): BlockFront {
+  return { header, coinbase, txCount: txs.length };
+}
+
+/** Decodes what stands in front of the transactions; whether they are as many as it says is not looked at. */
+export function decodeBlockFront(bytes: Uint8Array): Decoded<BlockFront> {
+  const header = decodeBlockHeader(bytes);
+  if (!header.ok) return header;
+  if (bytes.length < BLOCK_FIXED_BYTES) return malformed('block cut short');
+  const reader = new ByteReader(bytes, HEADER_BYTES);
+  return { ok: true, value: { header: header.value, coinbase: reader.u64(), txCount: reader.u32() } };
+}
+
+/** Decodes one transaction of an encoded block, by its place: of those in front of it only the lengths are looked at. */
+export function decodeTxOfBlock(bytes: Uint8Array, index: number): Decoded<Tx> {
+  let offset = BLOCK_FIXED_BYTES;
+  for (let at = 0; ; at += 1) {
+    const length = txLengthAt(bytes, offset);
+    if (!length.ok) return length;
+    if (at === index) return { ok: true, value: txOf(bytes.slice(offset, offset + length.value)) };
+    offset += length.value;
+  }
+}
+
 /**
  * Decodes one block and nothing after it. Linear in the bytes given, whatever count they claim; the size itself
  * is rule BLK-2.
  */
 export function decodeBlock(bytes: Uint8Array): Decoded<Block> {
-  const header = decodeBlockHeader(bytes);
-  if (!header.ok) return header;
-  if (bytes.length < BLOCK_FIXED_BYTES) return malformed('block cut short');
-  const reader = new ByteReader(bytes, HEADER_BYTES);
-  const coinbase = reader.u64();
-  const txCount = reader.u32();
-  const txs = decodeTxsToEnd(bytes, reader.offset, txCount);
-  return txs.ok ? { ok: true, value: { header: header.value, coinbase, txs: txs.value } } : txs;
+  const front = decodeBlockFront(bytes);
+  if (!front.ok) return front;
+  const { header, coinbase, txCount } = front.value;
+  const txs = decodeTxsToEnd(bytes, BLOCK_FIXED_BYTES, txCount);
+  return txs.ok ? { ok: true, value: { header, coinbase, txs: txs.value } } : txs;
 }
 
 /**

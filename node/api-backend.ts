@@ -1,5 +1,5 @@
 /** What the API shows and does, over the node's services: reads, and requests passed to their owners. */
-import { blockBytes, decodeTx } from '../chain/codec.ts';
+import { blockBytes, blockFrontOf, decodeTx } from '../chain/codec.ts';
 import { isSupermajority } from '../chain/electorate.ts';
 import type { Block, BlockId, ChainEntry, Checkpoint, TxId, Vote } from '../chain/types.ts';
 import { type Address, formatAddress } from '../crypto/address.ts';
@@ -75,13 +75,10 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
   const standing = (entry: ChainEntry) =>
     blockStanding(entry.header.height, chain.tree.isOnMain(entry.header.id), heights());
 
-  const minedPlace = async (
-    id: TxId,
-  ): Promise<{ readonly entry: ChainEntry; readonly index: number; readonly block: Block } | undefined> => {
+  const minedPlace = async (id: TxId): Promise<{ readonly entry: ChainEntry; readonly index: number } | undefined> => {
     const location = await store.txLocation(id);
     const entry = location && chain.tree.get(location.block);
-    const block = entry && (await chain.block(entry.header.id));
-    return location && entry && block && { entry, index: location.index, block };
+    return location && entry && { entry, index: location.index };
   };
   const minedState = (entry: ChainEntry): TransactionState => {
     const { state } = standing(entry);
@@ -137,15 +134,16 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         return { id, state: 'pending', parked, confirmations: 0, transaction: transactionDto(pending) };
       }
       const place = await minedPlace(id);
-      if (place !== undefined) {
-        const { entry, index, block } = place;
+      const tx = place && (await chain.txOfBlock(place.entry.header.id, place.index));
+      if (place !== undefined && tx !== undefined) {
+        const { entry, index } = place;
         return {
           id,
           state: minedState(entry),
           parked: false,
           block: { ...entryRefDto(entry), index },
           confirmations: standing(entry).confirmations,
-          transaction: transactionDto(block.txs[index]!),
+          transaction: transactionDto(tx),
         };
       }
       const reason = mempool.droppedReason(id);
@@ -167,7 +165,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       const entries: HistoryEntry[] = [];
       for (const item of await store.history(address, limit + 1, before)) {
         const entry = chain.tree.get(item.block);
-        const tx = (await chain.block(item.block))?.txs[item.index];
+        const tx = await chain.txOfBlock(item.block, item.index);
         if (entry === undefined || tx === undefined) continue; // reorganised away while we read
         entries.push(
           historyEntryDto(tx, owner, {
@@ -196,7 +194,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       for (; height >= 0n && blocks.length < limit; height--) {
         const entry = chain.tree.mainAt(height);
         if (entry === undefined) break; // the tip moved down while we read
-        const block = await chain.block(entry.header.id);
+        const block = await chain.blockFront(entry.header.id);
         if (block === undefined) return { blocks }; // pruned, and so is all below
         blocks.push(blockSummaryDto(block, standing(entry)));
       }
@@ -421,7 +419,7 @@ function txEventFields(tx: Parameters<typeof transactionDto>[0]) {
 }
 
 function blockEvent(block: Block, from: BlockOrigin): ChainEvent {
-  const { id, height, parent, miner, timestampMs, txCount } = blockSummaryDto(block, {
+  const { id, height, parent, miner, timestampMs, txCount } = blockSummaryDto(blockFrontOf(block), {
     state: 'mined',
     confirmations: 1,
   });

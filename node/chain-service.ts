@@ -6,7 +6,14 @@
  * has been written. All changes run one at a time.
  */
 import { BlockTree } from '../chain/block-tree.ts';
-import { encodeBlock } from '../chain/codec.ts';
+import {
+  type BlockFront,
+  blockFrontOf,
+  type Decoded,
+  decodeBlockFront,
+  decodeTxOfBlock,
+  encodeBlock,
+} from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { recentTimestamps } from '../chain/median-time.ts';
@@ -145,9 +152,31 @@ export class ChainService {
 
   /** The block's content, from memory or from the store. */
   async block(id: BlockId): Promise<Block | undefined> {
-    return (
-      this.#blocks.get(id) ?? (id === this.genesis.entry.header.id ? this.genesis.block : this.#deps.store.block(id))
-    );
+    return this.#inMemory(id) ?? this.#deps.store.block(id);
+  }
+
+  /** What a summary of the block needs, without decoding its transactions. */
+  async blockFront(id: BlockId): Promise<BlockFront | undefined> {
+    const block = this.#inMemory(id);
+    return block === undefined ? this.#decodePart(id, decodeBlockFront) : blockFrontOf(block);
+  }
+
+  /** One transaction of the block, without decoding the others. Undefined where there is none at that place. */
+  async txOfBlock(id: BlockId, index: number): Promise<Tx | undefined> {
+    const block = this.#inMemory(id);
+    return block === undefined ? this.#decodePart(id, (bytes) => decodeTxOfBlock(bytes, index)) : block.txs[index];
+  }
+
+  #inMemory(id: BlockId): Block | undefined {
+    return this.#blocks.get(id) ?? (id === this.genesis.entry.header.id ? this.genesis.block : undefined);
+  }
+
+  async #decodePart<T>(id: BlockId, decode: (bytes: Uint8Array) => Decoded<T>): Promise<T | undefined> {
+    const bytes = await this.#deps.store.encodedBlock(id);
+    if (bytes === undefined) return undefined;
+    const decoded = decode(bytes);
+    if (!decoded.ok) throw new StoreError('damaged', `the body of block ${id}: ${decoded.detail}`);
+    return decoded.value;
   }
 
   /**

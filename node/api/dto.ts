@@ -1,5 +1,5 @@
 /** From the chain's types to the API's. */
-import { encodeEvidence } from '../../chain/codec.ts';
+import { type BlockFront, blockFrontOf, encodeEvidence } from '../../chain/codec.ts';
 import { type Electorate, quorumOf } from '../../chain/electorate.ts';
 import type { Block, ChainEntry, Checkpoint, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
@@ -76,7 +76,7 @@ export function blockStanding(
   return { state, confirmations: Number(heights.tip - height) + 1 };
 }
 
-export function blockSummaryDto(block: Block, standing: BlockStanding): BlockSummary {
+export function blockSummaryDto(block: BlockFront, standing: BlockStanding): BlockSummary {
   const { header } = block;
   return {
     id: header.id,
@@ -88,7 +88,7 @@ export function blockSummaryDto(block: Block, standing: BlockStanding): BlockSum
     miner: formatAddress(header.miner),
     nonce: header.nonce.toString(),
     coinbase: block.coinbase.toString(),
-    txCount: block.txs.length,
+    txCount: block.txCount,
     state: standing.state,
     confirmations: standing.confirmations,
   };
@@ -96,7 +96,7 @@ export function blockSummaryDto(block: Block, standing: BlockStanding): BlockSum
 
 /** @param sizeBytes of the encoded block */
 export function blockDto(block: Block, sizeBytes: number, standing: BlockStanding): BlockInfo {
-  return { ...blockSummaryDto(block, standing), sizeBytes, transactions: block.txs.map(transactionDto) };
+  return { ...blockSummaryDto(blockFrontOf(block), standing), sizeBytes, transactions: block.txs.map(transactionDto) };
 }
 
 /** @param owner whose history it is, bech32m; a transfer to oneself counts as `out` */

@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import {
+  blockFrontOf,
   blockIdFromBytes,
   chainIdFromBytes,
   type Decoded,
   decodeBlock,
+  decodeBlockFront,
   decodeBlockHeader,
   decodeHeader,
   decodeTx,
+  decodeTxOfBlock,
   decodeVote,
   encodeBlock,
   encodeHeader,
@@ -162,7 +165,12 @@ describe('decode(encode(x)) = x', () => {
   it('for blocks', () => {
     fc.assert(
       fc.property(block, (x) => {
-        expect(decodeBlock(encodeBlock(x))).toEqual({ ok: true, value: x });
+        const bytes = encodeBlock(x);
+        expect(decodeBlock(bytes)).toEqual({ ok: true, value: x });
+        expect(decodeBlockFront(bytes)).toEqual({ ok: true, value: blockFrontOf(x) });
+        for (const [index, tx] of x.txs.entries())
+          expect(decodeTxOfBlock(bytes, index)).toEqual({ ok: true, value: tx });
+        expect(decodeTxOfBlock(bytes, x.txs.length).ok).toBe(false);
       }),
     );
   });
