@@ -32,9 +32,15 @@ export class ClockWatch {
   readonly #samples = new Map<Address, Sample>();
   #blocks = 0;
   #saidAtMs = Number.NEGATIVE_INFINITY;
+  #isOff: string | undefined;
 
   constructor(deps: ClockWatchDeps) {
     this.#deps = deps;
+  }
+
+  /** How far the clock is off, in words, by the blocks heard lately; undefined: not by more than the rules leave room for. */
+  get isOff(): string | undefined {
+    return this.#isOff;
   }
 
   /** Takes a header that just came by gossip and whose work is good: it costs to lie here. */
@@ -48,19 +54,19 @@ export class ClockWatch {
       else break;
     }
     this.#blocks += 1;
-    if (this.#blocks < ENOUGH_BLOCKS || atMs - this.#saidAtMs < REPEAT_MS) return;
+    if (this.#blocks < ENOUGH_BLOCKS) return;
     const offsets = Array.from(this.#samples.values(), ({ offsetMs }) => offsetMs);
     const ahead = offsets.filter((offsetMs) => offsetMs > maxFutureMs + BLOCK_AGE_MS);
     const behind = offsets.filter((offsetMs) => offsetMs < -maxFutureMs);
     const most = [ahead, behind].find((group) => 2 * group.length > offsets.length);
+    this.#isOff = undefined;
     if (most === undefined) return;
-    this.#saidAtMs = atMs;
     const offsetMs = most.sort((a, b) => a - b)[most.length >> 1]!;
     const way = offsetMs > 0 ? 'ahead of' : 'behind';
     const seconds = Math.round(Math.abs(offsetMs) / 1000);
-    logger.warn(
-      { offsetMs },
-      `this node's clock is about ${seconds} s ${way} its peers': set it, or blocks will be refused`,
-    );
+    this.#isOff = `this node's clock is about ${seconds} s ${way} its peers': set it, or blocks will be refused`;
+    if (atMs - this.#saidAtMs < REPEAT_MS) return;
+    this.#saidAtMs = atMs;
+    logger.warn({ offsetMs }, this.#isOff);
   }
 }

@@ -171,6 +171,8 @@ export class BranchFetch {
       const last = headers.at(-1);
       const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
       if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
+      const good = verdict.value.at(-1)?.header.id ?? last.id;
+      if (good !== last.id) break; // the rest is ahead of our clock
       if (last.height <= reached) break; // the peer has moved to another branch, or goes in circles
       reached = last.height;
       locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end

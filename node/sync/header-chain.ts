@@ -9,7 +9,8 @@ import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 
 /**
  * Checks headers that follow one another from a known block.
- * @returns the entries not yet known, in order; `arrival` is 0, they have not arrived yet
+ * @returns the entries not yet known, in order, up to one that is ahead of our clock (BLK-7), which may be ours that is
+ * slow; `arrival` is 0, they have not arrived yet
  */
 export function checkHeaderChain(
   headers: readonly Header[],
@@ -45,6 +46,7 @@ export function checkHeaderChain(
       params: genesis.params,
       genesisEffectiveTimeMs: genesis.entry.effectiveTimeMs,
     });
+    if (verdict.kind === 'ignore' && fresh.length > 0) break;
     if (verdict.kind !== 'accept') return verdict;
     parent = { ...verdict.value, arrival: 0 };
     fresh.push(parent);

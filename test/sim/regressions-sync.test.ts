@@ -176,3 +176,26 @@ test('who joins after agreement stood still for more heights than a peer keeps v
   await world.untilFinal(target, 90_000, ['late']);
   await expectHealthy(world);
 });
+
+test('a node whose clock is slow follows as far as its clock lets it, and is not ready', async () => {
+  const world = openWorld({
+    nodes: [
+      { name: 'a' },
+      { name: 'b' },
+      { name: 'c' },
+      { name: 'late', voter: false, mine: 'off', late: true, clockOffsetMs: -25_000 },
+    ],
+  });
+  await world.start();
+  await world.run(60_000);
+  const late = world.node('late');
+  await late.start();
+  await world.run(60_000);
+  // Blocks of the last 15 s are beyond BLK-7's ten for it.
+  const ahead = BigInt(Math.floor(world.clock.nowMs() - 25_000 + world.genesis.params.maxFutureMs));
+  const { tree } = world.node('a').node.chain;
+  let height = tree.tip.header.height;
+  while (tree.mainAt(height)!.header.timestampMs > ahead) height -= 1n;
+  expect(late.height).toBeGreaterThanOrEqual(Number(height) - 3); // what came since it last swapped status
+  expect(late.node.missing().join()).toMatch(/^clock: .* 2\d s behind/);
+});

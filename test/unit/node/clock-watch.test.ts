@@ -10,7 +10,7 @@ function setUp() {
   const watch = new ClockWatch({ clock, logger, maxFutureMs: 10_000 });
   const observe = (offsetMs: number, index = 0): void =>
     watch.observe({ miner: addressAt(index), timestampMs: BigInt(clock.nowMs() - offsetMs) });
-  return { clock, lines, observe };
+  return { clock, lines, observe, watch };
 }
 
 test.each([
@@ -25,6 +25,14 @@ test.each([
   observe(offsetMs);
   expect(lines).toMatchObject([{ level: 'warn', fields: { offsetMs } }]);
   expect(lines[0]!.message).toMatch(message);
+});
+
+test('says so, to whoever asks, for as long as it is so', () => {
+  const { observe, watch } = setUp();
+  for (let at = 0; at < 5; at++) observe(-30_000);
+  expect(watch.isOff).toMatch(/about 30 s behind/);
+  observe(0);
+  expect(watch.isOff).toBeUndefined();
 });
 
 test('says nothing within what the rules leave room for', () => {
