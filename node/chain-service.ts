@@ -72,6 +72,11 @@ const RECENT_ACCOUNTS = 65_536;
 /** Blocks of a run are connected for so long before the event loop has its turn. */
 const SLICE_MS = 5;
 
+/** Blocks found bad that are remembered. */
+const CONDEMNED_KEPT = 1_024;
+/** Of a body that is not its header's: nothing is said about the block. */
+const OF_OTHER_BODY: ReadonlySet<BlockReason> = new Set<BlockReason>(['block/too-large', 'block/bad-merkle-root']);
+
 /** Blocks of our own branch in which a rival block's transactions are looked for. */
 const MAX_RIVAL_BLOCKS = 8;
 
@@ -100,6 +105,8 @@ export class ChainService {
   /** Found good, and being written. */
   #writing: Block | undefined;
   readonly #goodBodies = new WeakSet<Block>();
+  /** Ids that commit to a block which broke a rule, or stands on one. */
+  readonly #condemned = new Lru<BlockId, BlockReason>(CONDEMNED_KEPT);
   #arrivals: number;
   #storeFailure: StoreError | undefined;
   #storeFailedAtMs = 0;
@@ -147,6 +154,7 @@ export class ChainService {
     const { genesis, codec } = this.#deps;
     const verdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
     if (verdict.kind === 'accept') this.#goodBodies.add(block);
+    else if (!OF_OTHER_BODY.has(verdict.reason)) this.#condemned.set(block.header.id, verdict.reason);
     return verdict;
   }
 
@@ -206,10 +214,24 @@ export class ChainService {
     return this.#checkHeader(header, []);
   }
 
+  /**
+   * The rule that a block was found to break once, or that one below it did. What is condemned with it has its own work
+   * done, so nobody can have it forgotten for less.
+   */
+  whyCondemned(header: Header): BlockReason | undefined {
+    const own = this.#condemned.get(header.id);
+    if (own !== undefined || this.#condemned.get(header.parent) === undefined) return own;
+    const reason = 'block/invalid-ancestor';
+    if (checkHeaderWork(header, this.genesis.params).kind === 'accept') this.#condemned.set(header.id, reason);
+    return reason;
+  }
+
   /** @param run good blocks up to its parent that are not in the tree yet */
   #checkHeader(header: Header, run: readonly StoredBlock[]): Verdict<Omit<ChainEntry, 'arrival'>, BlockReason> {
     const { genesis, clock } = this.#deps;
     if (this.tree.get(header.id) !== undefined) return ignore('block/known');
+    const reason = this.whyCondemned(header);
+    if (reason !== undefined) return reject(reason);
     const parent = run.at(-1)?.entry ?? this.tree.get(header.parent);
     if (parent === undefined) {
       const work = checkHeaderWork(header, genesis.params);
@@ -384,9 +406,13 @@ export class ChainService {
     if (headerVerdict.kind !== 'accept' || parent === undefined) return ignore('block/unknown-parent'); // BLK-16
     const unverified = block.txs.filter((tx) => !isVerified(tx));
     const good = await verifier.verify(unverified.map(codec.txSignatureItem));
-    if (good.includes(false)) return reject('block/bad-signature'); // BLK-12
-    const connected = connectBlock(accounts ?? (await this.#viewAt(parent)), block, genesis.params);
-    if (!connected.ok) return reject(connected.reason);
+    const connected = good.includes(false)
+      ? ({ ok: false, reason: 'block/bad-signature' } as const) // BLK-12
+      : connectBlock(accounts ?? (await this.#viewAt(parent)), block, genesis.params);
+    if (!connected.ok) {
+      this.#condemned.set(header.id, connected.reason);
+      return reject(connected.reason);
+    }
     this.#arrivals += 1;
     return accept({ entry: { ...headerVerdict.value, arrival: this.#arrivals }, delta: connected.delta });
   }

@@ -155,6 +155,8 @@ export class BranchFetch {
     while (branch.size < MAX_PENDING_HEADERS) {
       const headers = await requestHeaders(this.#deps, peer, locator, this.#deps.signal);
       metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
+      const condemned = headers.map((header) => chain.whyCondemned(header)).find((reason) => reason !== undefined);
+      if (condemned !== undefined) throw new PeerFault('invalid', `header chain: ${condemned}`);
       const verdict = checkHeaderChain(headers, {
         view,
         continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.agreement.final.id, id),

@@ -1,6 +1,6 @@
 import { MemoryLevel } from 'memory-level';
 import { describe, expect, test } from 'vitest';
-import type { Block, ChainEntry } from '../../../chain/types.ts';
+import type { Block, BlockId, ChainEntry } from '../../../chain/types.ts';
 import type { GrapevineNode } from '../../../node/compose.ts';
 import type { LevelDatabase } from '../../../node/store/database.ts';
 import { openStoreOn } from '../../../node/store/level-store.ts';
@@ -170,4 +170,51 @@ test('a body that peers ask for has the bytes of its block, from memory and from
   const bytes = await node.chain.encodedBlock(block!.header.id);
   expect(bytes?.subarray(0, 113)).toEqual(block!.header.bytes);
   await node.stop();
+});
+
+describe('a block that broke a rule', () => {
+  const NO_WORK = 0n;
+
+  async function openWithBad() {
+    const { node } = await open();
+    const spent = mineBlock(node.chain.tip, [makeTx(0n), makeTx(0n, 101n)]); // one nonce twice
+    expect(await node.chain.receiveBlock(spent, 'mined')).toMatchObject({ reason: 'block/nonce-order' });
+    const entry = { header: spent.header, effectiveTimeMs: node.chain.tip.effectiveTimeMs + BigInt(BLOCK_MS) };
+    return { node, spent, child: mineBlock({ ...node.chain.tip, ...entry }, []) };
+  }
+
+  test('is refused by its header the next time, for the same reason', async () => {
+    const { node, spent } = await openWithBad();
+    expect(node.chain.checkHeader(spent.header)).toEqual({ kind: 'reject', reason: 'block/nonce-order' });
+    await node.stop();
+  });
+
+  test('has no children: they are refused by their headers, and theirs', async () => {
+    const { node, child } = await openWithBad();
+    const refused = { kind: 'reject', reason: 'block/invalid-ancestor' };
+    expect(node.chain.checkHeader(child.header)).toEqual(refused);
+    const grandchild = { ...child.header, id: 'ab'.repeat(32) as BlockId, parent: child.header.id };
+    expect(node.chain.checkHeader(grandchild)).toEqual(refused);
+    await node.stop();
+  });
+
+  test('is not forgotten for children that cost nothing', async () => {
+    const { node, spent, child } = await openWithBad();
+    for (let at = 0; at < 2_000; at += 1) {
+      const id = at.toString(16).padStart(64, 'f') as BlockId; // far above the target
+      node.chain.checkHeader({ ...child.header, id, nonce: NO_WORK });
+    }
+    expect(node.chain.checkHeader(spent.header)).toEqual({ kind: 'reject', reason: 'block/nonce-order' });
+    await node.stop();
+  });
+
+  test('is another than one whose header came with a body that is not its own', async () => {
+    const { node } = await open();
+    const good = mineBlock(node.chain.tip, [makeTx(0n)]);
+    const other = { ...good, txs: [] };
+    expect(await node.chain.receiveBlock(other, 'mined')).toMatchObject({ reason: 'block/bad-merkle-root' });
+    expect(node.chain.checkBody(other)).toMatchObject({ reason: 'block/bad-merkle-root' });
+    expect(await node.chain.receiveBlock(good, 'mined')).toMatchObject({ kind: 'accept' });
+    await node.stop();
+  });
 });
