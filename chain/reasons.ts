@@ -56,6 +56,7 @@ export const BLOCK_REASONS = [
   'block/compact-mismatch', // CMPCT-7: the message is not of the block whose header it carries
   'block/repeated', // CMPCT-6: the peer has sent another message about this block before
   'block/incomplete', // CMPCT-5: its transactions could not be had in time
+  'block/too-deep', // CMPCT-8: on an old block, and on a branch with no more work than ours
 ] as const;
 export type BlockReason = (typeof BLOCK_REASONS)[number];
 

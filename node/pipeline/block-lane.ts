@@ -1,5 +1,5 @@
 /**
- * Blocks from gossip: from a compact block's bytes to the verdict on the full block (CMPCT-1..CMPCT-7).
+ * Blocks from gossip: from a compact block's bytes to the verdict on the full block (CMPCT-1..CMPCT-8).
  *
  *   bytes → header → mempool → [transactions from the sender, from others, the full body] → chain service → verdict
  *
@@ -16,7 +16,7 @@
 import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from '../../chain/compact-block.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import { bitsToTarget, workOfTarget } from '../../chain/target.ts';
-import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import { sha256 } from '../../crypto/hash.ts';
@@ -64,6 +64,8 @@ const DEADLINE_MS = 8_000;
 
 /** An orphan is looked into where it has at least this part of the work of our tip. */
 const ORPHAN_WORK_DIVISOR = 4n;
+/** How far below our tip a block of no more work is looked at (CMPCT-8): more than branches of a net that is whole differ by. */
+const MAX_DEPTH = 128n;
 
 /** These verdicts are about the bytes, not the block whose header came with them. */
 const UNFIT_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/bad-merkle-root', 'block/too-large']);
@@ -151,8 +153,9 @@ export class BlockLane {
       await this.#serveUnusable(message, verdict);
       return;
     }
-    if (isOrphan && !this.#isWorthSearching(header)) {
-      message.done(verdict);
+    const isTooDeep = verdict.kind === 'accept' && this.#isTooDeep(verdict.value); // CMPCT-8
+    if (isTooDeep || (isOrphan && !this.#isWorthSearching(header))) {
+      message.done(isTooDeep ? ignore('block/too-deep') : verdict);
       this.#deps.onBlockMissed(message.from);
       return;
     }
@@ -171,6 +174,11 @@ export class BlockLane {
       known.messages.push(message);
       if (verdict.kind === 'accept') await this.#serveFromMempool(message, known);
     }
+  }
+
+  #isTooDeep({ header, totalWork }: Pick<ChainEntry, 'header' | 'totalWork'>): boolean {
+    const { tip } = this.#deps.chain;
+    return header.height + MAX_DEPTH < tip.header.height && totalWork <= tip.totalWork;
   }
 
   /**

@@ -1,9 +1,9 @@
-/** Blocks travel without their transactions, and arrive all the same. Rules CMPCT-1..CMPCT-7. */
+/** Blocks travel without their transactions, and arrive all the same. Rules CMPCT-1..CMPCT-8. */
 import { expect, test, vi } from 'vitest';
 import { encodeBlock, makeHeader } from '../../chain/codec.ts';
 import { encodeCompactBlock, makeCompactBlock } from '../../chain/compact-block.ts';
 import { bitsForHashes, meetsTarget } from '../../chain/target.ts';
-import type { Block, BlockId, Header, Tx } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import type { FrameStream, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES } from '../../node/sync/protocols.ts';
@@ -428,4 +428,28 @@ test('CMPCT-2: a header of next to no work whose parent is unknown costs no sear
   await world.run(500);
   expect(search).toHaveBeenCalled(); // one that cost about what ours cost may be good
   await expectHealthy(world);
+});
+
+test('CMPCT-8: a cheap block far below the tip is not looked at, one as deep as branches get is', async () => {
+  const lab = await openLab(0);
+  const { world, a } = lab;
+  await world.run(300_000);
+  const chain = branchOn(world.genesis, world.genesis.entry, 130, { miner: 'm' });
+  await feed(a, chain);
+  const peer = await peerOf(lab, 'peer');
+  const on = (parent: ChainEntry) => branchOn(world.genesis, parent, 1, { miner: 'cheap' })[0]!.block;
+  const [deep, shallow] = [on(world.genesis.entry), on(chain[0]!.entry)]; // at heights 1 and 2; the tip is at 130
+  let reads = 0;
+  const { delta } = a.store;
+  a.store.delta = (id) => {
+    reads += 1;
+    return delta(id);
+  };
+  await peer.publish('block', blockMessage(deep));
+  await world.run(1_000);
+  expect(await blockVerdicts(a)).toMatchObject({ 'ignore block/too-deep': 1 });
+  expect(a.node.chain.tree.get(deep.header.id)).toBeUndefined();
+  expect(reads).toBe(0);
+  await peer.publish('block', blockMessage(shallow));
+  await world.until('taken', () => a.node.chain.tree.get(shallow.header.id) !== undefined, 1_000);
 });
