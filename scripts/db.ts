@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Genesis, parseGenesis } from '../chain/genesis.ts';
 import { formatAddress } from '../crypto/address.ts';
@@ -14,6 +14,7 @@ import type { StorePlace } from '../node/store/damage.ts';
 import type { Fault } from '../node/store/faults.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
 import { MIN_KEEP, pruneStore } from '../node/store/prune-store.ts';
+import { syncDirectory } from '../node/store/replace-file.ts';
 import { StoreError } from '../node/store/store.ts';
 import { readStats } from '../node/store/store-stats.ts';
 import { repairStore, type VerifyOptions, verifyStore } from '../node/store/verify-store.ts';
@@ -204,7 +205,7 @@ Examples:
         const store = await openLevelStore(place, { chainId: genesis.chainId, onMigrated: noteMigration });
         const progress = new Progress();
         const partial = `${options.out}.partial`;
-        const out = isFile ? createWriteStream(partial) : process.stdout;
+        const out = isFile ? createWriteStream(partial, { flush: true }) : process.stdout;
         let failure: Error | undefined;
         out.on('error', (error) => {
           failure = error;
@@ -222,6 +223,7 @@ Examples:
             out.end();
             await once(out, 'close');
             await rename(partial, options.out);
+            await syncDirectory(dirname(resolve(options.out)));
           } else await new Promise<void>((done) => out.write('', () => done())); // what is left may fail yet
           if (failure !== undefined) throw failure;
           progress.end();

@@ -10,11 +10,11 @@
  * be told from a write in flight, and isn't.
  */
 import { cp, open, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { makeDirectory } from '../make-directory.ts';
 import { damaged, NOT_DAMAGE, type StorePlace } from './damage.ts';
 import { findLogDamage } from './log-format.ts';
-import { replaceFile, syncDirectory } from './replace-file.ts';
+import { replaceFile, syncDirectory, syncTree } from './replace-file.ts';
 
 const WITNESS = 'GRAPEVINE';
 /** There while the files are being repaired, and until what that may have lost is made good. LevelDB leaves it alone. */
@@ -75,7 +75,7 @@ export async function saveWitness(location: string): Promise<void> {
 }
 
 /**
- * Copies the directory to `target`, which is there whole or not at all; one that is there already stays. Nobody may
+ * Copies the directory to `target`, which is there whole or not at all, and on disk when this resolves; one that is there already stays. Nobody may
  * be writing to the store. LevelDB's lock is left out: to open and close it would give up our own.
  */
 export async function backupDirectory(location: string, target: string): Promise<void> {
@@ -84,7 +84,9 @@ export async function backupDirectory(location: string, target: string): Promise
   const partial = `${target}.partial`;
   await rm(partial, { recursive: true, force: true });
   await cp(location, partial, { recursive: true, filter: (source) => basename(source) !== 'LOCK' });
+  await syncTree(partial); // what is changed next relies on the copy
   await rename(partial, target);
+  await syncDirectory(dirname(target));
 }
 
 /** Whether a repair of the files was begun, and not ended. */

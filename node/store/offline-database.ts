@@ -101,10 +101,13 @@ export async function openDatabase(
   }
 }
 
-/** Closes after work that ended well: writes the witness of a clean stop. */
-export async function closeDatabase(db: OfflineDatabase, place: StorePlace, hasChain: boolean): Promise<void> {
+/**
+ * @param isClean work on a store with a chain ended well: the witness of a clean stop is written. After a write that failed,
+ * the log may end in half a record, which it would declare whole.
+ */
+export async function closeDatabase(db: OfflineDatabase, place: StorePlace, isClean: boolean): Promise<void> {
   await db.close();
-  if (hasChain) await saveWitness(place.location);
+  if (isClean) await saveWitness(place.location);
 }
 
 /** Undefined where it can't be read: whoever examines the store says so. */

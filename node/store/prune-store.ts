@@ -50,6 +50,7 @@ export function pruneStore(place: StorePlace, options: PruneOptions): Promise<Pr
   return withLock(place, async () => {
     const { hasChain } = await checkDirectory(place);
     const db = await openDatabase(place, options);
+    let isDone = false;
     try {
       // Loading checks what pruning goes by: headers, tip, final block, accounts.
       const store = await openStoreOn(db, { place, hasChain });
@@ -57,9 +58,11 @@ export function pruneStore(place: StorePlace, options: PruneOptions): Promise<Pr
       if (stored === undefined) throw new RangeError('the store is empty: there is nothing to prune');
       const tree = new BlockTree(stored.entries);
       tree.setTip(stored.tip);
-      return await new Pruner(db, tree, options).run(stored.final.height, stored.final.id);
+      const report = await new Pruner(db, tree, options).run(stored.final.height, stored.final.id);
+      isDone = true;
+      return report;
     } finally {
-      await closeDatabase(db, place, hasChain);
+      await closeDatabase(db, place, hasChain && isDone);
     }
   });
 }

@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { open, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Writes a file of a directory anew: whoever opens it sees the old or the new text whole. Durable when it resolves. */
@@ -15,9 +15,23 @@ export async function replaceFile(directory: string, name: string, text: string)
   await syncDirectory(directory);
 }
 
+/** Makes a directory with all that is in it durable. */
+export async function syncTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else await syncPath(path);
+  }
+  await syncPath(directory);
+}
+
 /** Makes names that were added to a directory, or taken from it, durable. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
+export function syncDirectory(directory: string): Promise<void> {
+  return syncPath(directory);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {

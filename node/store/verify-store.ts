@@ -169,7 +169,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       isDone = true;
       return { faults, remaining: after.faults, backup, repairedFiles, lost, raised, examination: after };
     } finally {
-      await closeDatabase(db, place, isBegun);
+      await closeDatabase(db, place, isBegun && isDone);
       if (isDone) await unmarkRepair(place.location);
     }
   });

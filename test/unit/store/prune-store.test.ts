@@ -1,4 +1,5 @@
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { createSystemRng } from '../../../node/adapters.ts';
@@ -173,3 +174,18 @@ test('a store that was never begun can not be pruned', async () => {
     await expect(prune(location, 10, false)).rejects.toThrow(/empty/);
   });
 });
+
+test('after a write that failed nothing says that the store was left clean', () =>
+  withDirectory(async (location) => {
+    await makeStore(location);
+    const witness = () => readFile(join(location, 'GRAPEVINE'), 'utf8');
+    const before = await witness();
+    const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(() => {
+      throw new Error('killed');
+    });
+    await expect(prune(location, 10, true)).rejects.toThrow('killed');
+    spy.mockRestore();
+    expect(await witness()).toBe(before);
+    await prune(location, 10, true);
+    expect(await witness()).not.toBe(before);
+  }));
