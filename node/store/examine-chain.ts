@@ -190,8 +190,8 @@ class ChainExaminer {
     const { onProgress } = this.#context;
     const tipHeight = headers.tip.header.height;
     const lowestFork = this.#lowestFork(headers);
+    const base = await this.#baseState(headers); // may find that the store has to be taken as never pruned
     await this.#checkGenesisBody();
-    const base = await this.#baseState(headers);
     const accounts = base.accounts;
     for (let height = 1n; height <= base.height; height += 1n) this.#tree.add(headers.mainAt(height)!);
     let good = headers.mainAt(base.height)!;

@@ -2,7 +2,7 @@
 import { BlockTree } from '../../chain/block-tree.ts';
 import { blockIdFromBytes } from '../../chain/codec.ts';
 import type { BlockId, ChainEntry, ChainId } from '../../chain/types.ts';
-import type { StorePlace } from './damage.ts';
+import { damaged, type StorePlace } from './damage.ts';
 import { DURABLE, ENCODING, type Operation, scanRecords } from './database.ts';
 import { indexOf, put } from './derived-records.ts';
 import * as keys from './keys.ts';
@@ -11,6 +11,7 @@ import { checkDirectory } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
 import { closeDatabase, type OfflineDatabase, openDatabase, withLock } from './offline-database.ts';
 import * as records from './records.ts';
+import { StoreError } from './store.ts';
 
 export interface PruneOptions {
   readonly chainId: ChainId;
@@ -44,7 +45,7 @@ const BATCH = 5_000;
 
 /**
  * Cut short, it leaves a sound store, of which the next pruning removes the rest.
- * @throws StoreError `locked`, `damaged`, `wrong-chain`, `wrong-schema`; nothing is changed then
+ * @throws StoreError `locked`, `damaged`, `empty`, `wrong-chain`, `wrong-schema`; nothing is changed then
  */
 export function pruneStore(place: StorePlace, options: PruneOptions): Promise<PruneReport> {
   return withLock(place, async () => {
@@ -55,12 +56,16 @@ export function pruneStore(place: StorePlace, options: PruneOptions): Promise<Pr
       // Loading checks what pruning goes by: headers, tip, final block, accounts.
       const store = await openStoreOn(db, { place, hasChain });
       const stored = await store.load(options.chainId);
-      if (stored === undefined) throw new RangeError('the store is empty: there is nothing to prune');
+      if (stored === undefined) {
+        throw new StoreError('empty', `the store in ${place.location} holds no chain: there is nothing to prune`);
+      }
       const tree = new BlockTree(stored.entries);
       tree.setTip(stored.tip);
       const report = await new Pruner(db, tree, options).run(stored.final.height, stored.final.id);
       isDone = true;
       return report;
+    } catch (error) {
+      throw error instanceof records.RecordError ? damaged(place, error.message, { cause: error }) : error;
     } finally {
       await closeDatabase(db, place, hasChain && isDone);
     }
@@ -88,6 +93,7 @@ class Pruner {
     // The state below the lowest body follows from the deltas above it: they stay, or nothing could be verified.
     const undoLine = bodiesFrom > 0n && bodiesFrom < line ? bodiesFrom : line;
     const undoFrom = undoLine > before.undoFrom ? undoLine : before.undoFrom;
+    await this.#assertReadable(bodies ? bodiesFrom : 0n);
     // First what is allowed to be missing: cut short, the rest is pruned the next time.
     await this.#db.batch([put(META.pruned, records.encodePruned({ bodiesFrom, undoFrom }))], DURABLE);
     if (bodies) await this.#pruneBodies(bodiesFrom);
@@ -97,6 +103,17 @@ class Pruner {
     await this.#flush();
     await this.#db.compactRange(Uint8Array.of(0), Uint8Array.of(0xff), ENCODING);
     return { final, keptFrom: line, bodiesFrom, undoFrom, removed: this.#removed };
+  }
+
+  /** What tells which records go is read before the first one goes. Throws RecordError. */
+  async #assertReadable(bodiesFrom: bigint): Promise<void> {
+    for await (const [key, record] of scanRecords(this.#db, keys.rangeOf(KIND.block))) {
+      const height = this.#entryOf(key)?.header.height;
+      if (height !== undefined && height < bodiesFrom) records.decodeStoredBlock(records.unsealRecord(key, record));
+    }
+    for await (const [key, record] of scanRecords(this.#db, keys.rangeOf(KIND.certificate))) {
+      records.decodeCertificate(records.unsealRecord(key, record));
+    }
   }
 
   async #readPruned(): Promise<records.PrunedRecord> {

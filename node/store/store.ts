@@ -138,7 +138,7 @@ export interface VoteProtectionStore {
 
 /** The store can't be opened, read or written; `code` is stable, the message says what to do. */
 export class StoreError extends Error {
-  readonly code: 'locked' | 'damaged' | 'wrong-schema' | 'wrong-chain' | 'full' | 'unwritable' | 'closed';
+  readonly code: 'locked' | 'damaged' | 'wrong-schema' | 'wrong-chain' | 'empty' | 'full' | 'unwritable' | 'closed';
 
   constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
     super(message, options);

@@ -2,14 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { beforeAll, expect, test, vi } from 'vitest';
+import { blockIdToBytes } from '../../../chain/codec.ts';
+import { equalBytes } from '../../../crypto/bytes.ts';
 import { createSystemRng } from '../../../node/adapters.ts';
 import { composeOffline } from '../../../node/offline-node.ts';
+import { KIND, rangeOf } from '../../../node/store/keys.ts';
 import { saveWitness } from '../../../node/store/level-directory.ts';
-import { openDatabase } from '../../../node/store/offline-database.ts';
+import { type OfflineDatabase, openDatabase } from '../../../node/store/offline-database.ts';
 import { type PruneReport, pruneStore } from '../../../node/store/prune-store.ts';
 import { SCHEMA } from '../../../node/store/schema.ts';
 import { readStats } from '../../../node/store/store-stats.ts';
-import { verifyStore } from '../../../node/store/verify-store.ts';
+import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
 import { openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 import { lateClock, mineBlock, realGenesis, receive, silentLogger, VOTERS } from './real-chain.ts';
 import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
@@ -30,6 +33,15 @@ async function makeStore(location: string): Promise<void> {
   await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
   await db.close();
   await saveWitness(location);
+}
+
+/** The first record of a kind but genesis' own, which sorts anywhere. */
+async function firstOf(db: OfflineDatabase, kind: number): Promise<[Uint8Array, Uint8Array]> {
+  const genesis = blockIdToBytes(realGenesis.entry.header.id);
+  for await (const [key, value] of db.iterator(rangeOf(kind))) {
+    if (!equalBytes(key.subarray(1), genesis)) return [Uint8Array.from(key), Uint8Array.from(value)];
+  }
+  throw new Error('no record of that kind');
 }
 
 function prune(location: string, keep: number, bodies: boolean, batch?: number): Promise<PruneReport> {
@@ -171,9 +183,43 @@ test('a store that was never begun can not be pruned', async () => {
   expect(await (await openMemoryStore()).load(realGenesis.chainId)).toBeUndefined();
   await withDirectory(async (location) => {
     await (await openDiskStore(location)).close();
-    await expect(prune(location, 10, false)).rejects.toThrow(/empty/);
+    await expect(prune(location, 10, false)).rejects.toMatchObject({ name: 'StoreError', code: 'empty' });
   });
 });
+
+test.each([
+  ['block', KIND.block],
+  ['certificate', KIND.certificate],
+])('a %s that fails its checksum is damage, and nothing is pruned', (_name, kind) =>
+  withDirectory(async (location) => {
+    await makeStore(location);
+    const db = await openDatabase(placeOf(location));
+    const [key, value] = await firstOf(db, kind);
+    value[value.length >> 1]! ^= 1;
+    await db.put(key, value);
+    await db.close();
+    await saveWitness(location);
+    const before = await readStats(placeOf(location), () => {});
+    await expect(prune(location, 10, true)).rejects.toMatchObject({ name: 'StoreError', code: 'damaged' });
+    const { kinds, pruned } = await readStats(placeOf(location), () => {});
+    expect({ kinds, pruned }).toEqual({ kinds: before.kinds, pruned: before.pruned });
+  }),
+);
+
+test('a delta above the line that is lost with the pruned bodies costs the chain, in one repair', () =>
+  withDirectory(async (location) => {
+    await makeStore(location);
+    await prune(location, 10, true);
+    const db = await openDatabase(placeOf(location));
+    const [key] = await firstOf(db, KIND.delta);
+    await db.del(key);
+    await db.close();
+    await saveWitness(location);
+    const report = await repairStore(placeOf(location), VERIFY);
+    expect(report.faults.map(({ kind }) => kind)).toContain('base-state');
+    expect(report.remaining).toEqual([]);
+    expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+  }));
 
 test('after a write that failed nothing says that the store was left clean', () =>
   withDirectory(async (location) => {

@@ -199,6 +199,17 @@ describe('db repair', () => {
       await expectDoubtUntilRepaired(location);
     }));
 
+  test('a store of a later schema is refused, and nothing is left beside it', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, false);
+      const db = await openDatabase(placeOf(location));
+      await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(99)));
+      await db.close();
+      await saveWitness(location);
+      await expect(repairStore(placeOf(location), VERIFY)).rejects.toMatchObject({ code: 'wrong-schema' });
+      expect(await readdir(dirname(location))).toEqual(['db']);
+    }));
+
   test("another chain's store is refused, and nothing is left beside it", () =>
     withDirectory(async (location) => {
       await makeStore(location, true);
