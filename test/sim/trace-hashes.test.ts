@@ -86,3 +86,10 @@ test(
   },
   TIMEOUT_MS,
 );
+
+test("the README's example is what a reader gets", async () => {
+  const readme = await readFile(join(repository, 'README.md'), 'utf8');
+  const [, name, shown] = /^scenario +(\S+), seed 7,.*\n.*\ntrace +([0-9a-f]{64})$/m.exec(readme)!;
+  expect(seed).toBe('7');
+  expect(shown).toBe(hashes[name!]);
+});
