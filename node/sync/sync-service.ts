@@ -234,6 +234,7 @@ export class SyncService {
 
   #onStatus(peer: PeerKey, status: PeerStatus): void {
     const { chain, network, clock, logger } = this.#deps;
+    if (!this.#isConnected(peer)) return; // gone meanwhile: what is kept of it would never be cleaned up
     if (status.chainId !== chain.genesis.chainId) {
       if (this.#foreign.has(peer) || this.#stopping.signal.aborted) return;
       const hangUp = (): void => network.penalize(peer, POINTS.wrongNetwork, 'wrong network');
@@ -245,7 +246,6 @@ export class SyncService {
       return;
     }
     this.#metPeer = true;
-    if (!network.peers().some((view) => view.peer === peer)) return; // gone meanwhile: would never be cleaned up
     this.#statuses.set(peer, status);
     const own = this.#ownStatus();
     if (status.offenders !== own.offenders) this.#fetchEvidence(peer);
@@ -308,7 +308,12 @@ export class SyncService {
     return new Map([...this.#statuses].filter(([peer]) => (this.#backOff.get(peer)?.untilMs ?? 0) <= nowMs));
   }
 
+  #isConnected(peer: PeerKey): boolean {
+    return this.#deps.network.peers().some((view) => view.peer === peer);
+  }
+
   #leaveAlone(peer: PeerKey): void {
+    if (!this.#isConnected(peer)) return;
     const waitMs = Math.min(MAX_BACK_OFF_MS, 2 * (this.#backOff.get(peer)?.waitMs ?? MIN_BACK_OFF_MS / 2));
     this.#backOff.set(peer, { waitMs, untilMs: this.#deps.clock.monotonicMs() + waitMs });
   }
