@@ -281,7 +281,7 @@ export class Agreement {
   }
 
   /**
-   * What VOTE-3, VOTE-6, VOTE-7 and VOTE-9 say of a vote whose signature is not checked yet, so that replayed and
+   * What VOTE-3, VOTE-6, VOTE-9 and the first half of VOTE-7 say of a vote whose signature is not checked yet, so that replayed and
    * foreign votes cost no check. Accepts what has to be looked at; changes nothing.
    */
   screen(vote: Vote): Verdict<Vote, VoteReason> {

@@ -69,7 +69,6 @@ export const VOTE_REASONS = [
   'vote/known', // VOTE-6
   'vote/too-old', // VOTE-7: target at or below the last final height
   'vote/too-new', // VOTE-7: target further above our tip than the window
-  'vote/equivocation', // VOTE-8: evidence; the second vote travels once
   'vote/offender', // VOTE-9: a voter with evidence against it counts for nothing
   'vote/not-on-chain', // VOTE-10: source is not an ancestor of target
 ] as const;

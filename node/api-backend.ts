@@ -357,7 +357,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       const disposers = [
         events.on('tx', ({ tx, from, parked }) => {
           if (!wantsTx(tx.id)) return;
-          const source = from === 'api' || from === 'reorg' || from === 'store' ? from : 'peer';
+          const source = from === 'api' || from === 'reorg' ? from : 'peer';
           listener({ type: 'tx', state: 'pending', parked, source, ...txEventFields(tx) });
         }),
         events.on('tx-dropped', ({ tx, reason }) => {

@@ -9,7 +9,7 @@ export type BlockOrigin = PeerKey | 'mined' | 'sync' | 'store';
 
 export interface NodeEvents {
   /** A transaction entered the mempool: first heard now, or back from an abandoned block. */
-  tx: { readonly tx: Tx; readonly from: PeerKey | 'api' | 'reorg' | 'store'; readonly parked: boolean };
+  tx: { readonly tx: Tx; readonly from: PeerKey | 'api' | 'reorg'; readonly parked: boolean };
   /** A transaction left the mempool without being mined. */
   'tx-dropped': { readonly tx: Tx; readonly reason: TxReason };
   /** A block joined the main chain. */

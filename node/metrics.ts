@@ -71,7 +71,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     }),
     stageSeconds: new Histogram({
       name: 'grapevine_stage_seconds',
-      help: 'Time spent in each stage of the spine',
+      help: 'From when a batch of messages is taken from its lane to its verdicts',
       labelNames: ['kind', 'stage'],
       buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
       registers,

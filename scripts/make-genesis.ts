@@ -46,7 +46,7 @@ export function addMakeGenesisCommand(program: Command): void {
     .command('make-genesis')
     .description('make the genesis document of a new network')
     .option('--name <name>', "'devnet' funds the ten published accounts unless --alloc is given", DEV_NETWORK)
-    .option('--block-time <seconds>', 'time between blocks', readNumber(0.01, 3600))
+    .option('--block-time <seconds>', 'time between blocks', readNumber(0.05, 3600))
     .requiredOption('--voters <list>', 'addresses, separated by commas; on a devnet a number of published ones')
     .option(
       '--miners-window <blocks>',

@@ -532,7 +532,7 @@ export const TxEvent = Type.Object(
     state: Type.Enum(['pending', 'dropped']),
     parked: Type.Boolean(),
     reason: Type.Optional(Reason),
-    source: Type.Optional(Type.Enum(['api', 'peer', 'reorg', 'store'], { description: 'Where it came from' })),
+    source: Type.Optional(Type.Enum(['api', 'peer', 'reorg'], { description: 'Where it came from' })),
     from: AddressText,
     to: AddressText,
     nonce: UInt64,

@@ -19,7 +19,7 @@ import { POOL_DIGEST_BYTES, POOL_FINGERPRINT_BYTES, SHORT_TX_ID_BYTES } from '..
 import * as generated from './wire.generated.js';
 
 export const MAX_LOCATOR_IDS = 64;
-export const MAX_BODY_IDS = 128;
+export const MAX_BODY_IDS = 16;
 export const MAX_HEADERS_PER_CHUNK = 512;
 export const MAX_VOTES_PER_CHUNK = 1024;
 export const MAX_EVIDENCE_PER_CHUNK = 256;

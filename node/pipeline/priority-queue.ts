@@ -10,7 +10,7 @@ import type { TopicKind } from '../ports.ts';
 export type Lane = TopicKind | 'api';
 
 /**
- * Messages at most, by lane, in order of service. A block is up to 1 MB, evidence 421 bytes, a vote 210, a
+ * Messages at most, by lane, in order of service. A compact block is up to 34 KB, evidence 421 bytes, a vote 210, a
  * transaction of the API 432 at most, a batch of them up to 64 KiB: see `TX_LANE_BYTES`.
  */
 export const LANE_LIMITS: Readonly<Record<Lane, number>> = {

@@ -24,7 +24,7 @@ export class SeenCache<Id extends string> {
     this.#young.add(id);
   }
 
-  /** For what may be heard again with another verdict: a dropped transaction, a block that failed to be stored. */
+  /** For what may be heard again with another verdict: a dropped transaction. */
   delete(id: Id): void {
     this.#young.delete(id);
     this.#old.delete(id);

@@ -64,6 +64,9 @@ export function assertGuardRises(
     }
     if ((next.moves ?? 0) < (before.moves ?? 0)) throw new RangeError(`VOTE-8: ${voter} has moved on since`);
   }
+  if (isForVote && before !== undefined && next.targetHeight === before.targetHeight) {
+    throw new RangeError(`VOTE-8: ${voter} has voted for height ${next.targetHeight}`);
+  }
   if (isForVote && (before?.disabled === true || next.disabled === true)) {
     throw new RangeError(`VOTE-8: ${voter} votes from another store`);
   }

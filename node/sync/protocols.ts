@@ -3,7 +3,7 @@ import * as wire from '../net/wire.ts';
 import type { StreamProtocol } from '../ports.ts';
 
 export const MAX_HEADERS_PER_REQUEST = 2000;
-export const MAX_BODIES_PER_REQUEST = 16;
+export const MAX_BODIES_PER_REQUEST = wire.MAX_BODY_IDS;
 export const MAX_VOTES_PER_REQUEST = 2048;
 /** One chunk. */
 export const MAX_EVIDENCE_PER_REQUEST = wire.MAX_EVIDENCE_PER_CHUNK;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { makeEvidence } from '../../../chain/evidence.ts';
-import type { Certificate, Header, TxId } from '../../../chain/types.ts';
+import type { BlockId, Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import type { Store, StoredBlock, VoteProtectionStore } from '../../../node/store/store.ts';
 import { MapDatabase, openMapStore } from '../../../sim/map-store.ts';
@@ -240,11 +240,35 @@ onBoth('VOTE-8: own vote and guard come back, and a guard that goes back is refu
     /VOTE-8.*1 -> 3 to 1 -> 2/,
   );
   await expect(store.saveOwnVote(back, { sourceHeight: 0n, targetHeight: 4n })).rejects.toThrow(RangeError);
+  // A second vote for one height is a double vote, or says nothing new.
+  await expect(store.saveOwnVote(vote, { sourceHeight: 2n, targetHeight: 3n })).rejects.toThrow(/VOTE-8.*for height 3/);
   expect(await store.voteGuard(vote.voter)).toEqual({ sourceHeight: 1n, targetHeight: 3n });
   expect((await store.load(chainId))?.votes).toEqual([vote]);
   await store.saveOwnVote(makeTestVote(chainId, 2, headers[1]!, headers[4]!), { sourceHeight: 1n, targetHeight: 4n });
   expect(await store.voteGuard(vote.voter)).toEqual({ sourceHeight: 1n, targetHeight: 4n });
 });
+
+onBoth(
+  'certificates come as a range: from a height, lowest first, one a height, as many as asked for',
+  async (store, reopen) => {
+    await saveChain(store);
+    const at = (height: bigint, id: string): Certificate => ({
+      source: { height: 0n, id: blocks[0]!.entry.header.id },
+      target: { height, id: id.repeat(32) as BlockId },
+      votes: [],
+    });
+    const [low, twin, other, high] = [at(2n, 'aa'), at(700n, 'bb'), at(700n, 'cc'), at(90_000n, 'dd')];
+    await store.saveAgreement([high, other, low, twin], undefined);
+    store = await reopen();
+    const targets = async (from: bigint, limit: number) =>
+      (await store.certificatesFrom(from, limit)).map(({ target }) => target.id.slice(0, 2));
+    expect(await targets(0n, 10)).toEqual(['aa', 'bb', 'dd']);
+    expect(await targets(3n, 10)).toEqual(['bb', 'dd']);
+    expect(await targets(0n, 2)).toEqual(['aa', 'bb']);
+    expect(await targets(90_001n, 2)).toEqual([]);
+    expect(await targets(0n, 0)).toEqual([]);
+  },
+);
 
 onBoth('the mempool comes back, each sender in nonce order', async (store, reopen) => {
   await saveChain(store);
