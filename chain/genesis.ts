@@ -13,8 +13,11 @@ import type { Account, Block, ChainEntry, ChainId } from './types.ts';
 const TAG = 'grapevine/genesis/1';
 const MAX_ALLOC = 10_000;
 const MAX_VOTERS = 1_000;
-/** Blocks in the window of an electorate of miners: drawing it takes a step for each. */
-export const MAX_WINDOW = 10_000;
+/**
+ * Blocks in the window of an electorate of miners. A link needs the votes of two such electorates, and peers give what
+ * proves it in one answer of 2,048 votes.
+ */
+export const MAX_WINDOW = 1_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 const HOUR_MS = 3_600_000;

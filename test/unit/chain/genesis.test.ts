@@ -147,7 +147,7 @@ describe('genesis documents', () => {
     ['electorate', 'miners'],
     ['electorate.kind', 'stakers'],
     ['electorate.window', 0],
-    ['electorate.window', 10_001],
+    ['electorate.window', 1_001],
   ])('are refused with %s = %j', (path, value) => {
     expect(faultOf(withField(path.split('.'), value)).replaceAll(/\[(\d+)\]/g, '.$1')).toBe(path);
   });
