@@ -1,7 +1,7 @@
 import { addressToBytes } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
-import { Problem } from './problem.ts';
+import { Problem, retryAfter } from './problem.ts';
 import {
   CertificateInfo,
   CertificateParams,
@@ -11,7 +11,12 @@ import {
   MAX_PAGE,
 } from './schemas.ts';
 
+/** Certificates collected at once: each may be some 20 MB of JSON, and as many votes and headers to look up. */
+const MAX_CERTIFICATES_AT_ONCE = 2;
+
 export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
+  let collecting = 0;
+
   app.get(
     '/v1/agreement/evidence',
     {
@@ -44,7 +49,14 @@ export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
     },
     async (request) => {
       const { state } = request.query;
-      const certificate = await backend.certificate(requireUInt64(request.params.height, 'height'), state);
+      const height = requireUInt64(request.params.height, 'height');
+      if (collecting >= MAX_CERTIFICATES_AT_ONCE) {
+        throw new Problem(429, 'overloaded', 'other certificates are being collected; try again', retryAfter(1));
+      }
+      collecting += 1;
+      const certificate = await backend.certificate(height, state).finally(() => {
+        collecting -= 1;
+      });
       if (certificate !== undefined) return certificate as CertificateInfo;
       throw new Problem(404, 'not-found', `no votes here prove the block at that height ${state ?? 'agreed'}`);
     },

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAX_TX_BYTES } from '../../../chain/params.ts';
 import { TX_REASONS } from '../../../chain/reasons.ts';
 import { encodeTxBatch } from '../../../chain/tx-batch.ts';
@@ -331,6 +331,24 @@ describe('reading', () => {
       ['evidence', 1, '07'.repeat(20)],
     ]);
     expectProblem(await get('/v1/agreement/evidence?after=nobody'), 400, 'bad-address');
+  });
+
+  it('collects two certificates at a time; who asks for a third hears when to ask again', async () => {
+    const { certificate } = api.backend;
+    const waiting: (() => void)[] = [];
+    api.backend.certificate = async (height, state) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return certificate.call(api.backend, height, state);
+    };
+    const two = [get('/v1/agreement/certificate/5'), get('/v1/agreement/certificate/7')];
+    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    const third = await get('/v1/agreement/certificate/5');
+    expectProblem(third, 429, 'overloaded');
+    expect(third.headers['retry-after']).toBe('1');
+    for (const go of waiting) go();
+    expect((await Promise.all(two)).map(({ statusCode }) => statusCode)).toEqual([200, 404]);
+    api.backend.certificate = certificate;
+    expect((await get('/v1/agreement/certificate/5')).statusCode).toBe(200);
   });
 
   it('gives certificates by height', async () => {
