@@ -5,7 +5,7 @@
  */
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
 import { decodeHeader, decodeVote, parseBlockId } from './codec.ts';
-import { MAX_U64 } from './params.ts';
+import { HEADER_BYTES, MAX_U64, VOTE_BYTES } from './params.ts';
 import type { BlockId, Certificate, Checkpoint, Header, Vote } from './types.ts';
 
 export const CERTIFICATE_FORMAT = 'grapevine-certificate/1';
@@ -130,19 +130,23 @@ function checkpointAt(json: unknown, place: string): Checkpoint {
   return { height: value, id: idAt(fields.id, `${place}.id`) };
 }
 
-function bytesAt(json: unknown, place: string): Uint8Array {
-  if (typeof json !== 'string' || !/^([0-9a-f]{2})*$/.test(json)) throw fault(place, 'must be lower-case hex');
+/** The length comes first: a regular expression over a text of millions of characters can overflow the stack. */
+function bytesAt(json: unknown, place: string, lengthBytes: number): Uint8Array {
+  if (typeof json !== 'string') throw fault(place, 'must be lower-case hex');
+  const digits = 2 * lengthBytes;
+  if (json.length !== digits) throw fault(place, `must be ${digits} hex digits, not ${json.length}`);
+  if (!/^[0-9a-f]*$/.test(json)) throw fault(place, 'must be lower-case hex');
   return hexToBytes(json);
 }
 
 function headerAt(json: unknown, place: string): Header {
-  const decoded = decodeHeader(bytesAt(json, place));
+  const decoded = decodeHeader(bytesAt(json, place, HEADER_BYTES));
   if (!decoded.ok) throw fault(place, `is no header: ${decoded.detail}`);
   return decoded.value;
 }
 
 function voteAt(json: unknown, place: string): Vote {
-  const decoded = decodeVote(bytesAt(json, place));
+  const decoded = decodeVote(bytesAt(json, place, VOTE_BYTES));
   if (!decoded.ok) throw fault(place, `is no vote: ${decoded.detail}`);
   return decoded.value;
 }

@@ -29,6 +29,7 @@ export const CERTIFICATE_FAULTS = [
   'certificate/unagreed-source',
   'certificate/wrong-target',
   'certificate/bad-span',
+  'certificate/bad-order',
   'certificate/vote-wrong-chain',
   'certificate/vote-other-link',
   'certificate/not-elector',
@@ -137,7 +138,8 @@ function proofOf(
   const finals: Checkpoint[] = [root];
   const tallies: (readonly Tally[])[] = [];
   for (const [i, link] of parts.links.entries()) {
-    tallies.push(checkLink(link, i, { genesis, tree, agreed, electorates, backend }));
+    const below = parts.links[i - 1];
+    tallies.push(checkLink(link, i, { genesis, tree, below, agreed, electorates, backend }));
     const dynasty = agreed.get(link.source.id)!;
     if (!agreed.has(link.target.id)) agreed.set(link.target.id, dynastyAfter(dynasty, link, interval));
     if (link.target.height === link.source.height + interval) finals.push(link.source);
@@ -206,6 +208,8 @@ function treeOf(parts: CertificateParts, genesis: Genesis): BlockTree {
 interface LinkContext {
   readonly genesis: Genesis;
   readonly tree: BlockTree;
+  /** The link before it. */
+  readonly below: Certificate | undefined;
   readonly agreed: ReadonlyMap<BlockId, Dynasty>;
   readonly electorates: Electorates;
   readonly backend: Pick<SignatureBackend, 'verify'>;
@@ -213,12 +217,17 @@ interface LinkContext {
 
 /** Gives what the votes weigh in each electorate that the link needs. */
 function checkLink(link: Certificate, index: number, context: LinkContext): readonly Tally[] {
-  const { genesis, tree, agreed, electorates, backend } = context;
+  const { genesis, tree, below, agreed, electorates, backend } = context;
   const { source, target, votes } = link;
   const name = `links[${index}], ${source.height} → ${target.height}`;
   const interval = BigInt(genesis.params.checkpointInterval);
   if (target.height <= source.height || source.height % interval !== 0n || target.height % interval !== 0n) {
     throw new Refusal('certificate/bad-span', `${name}: does not rise, or is off the grid of checkpoints`);
+  }
+  // So a link is there once: a document can not make us check the same votes again and again.
+  if (below !== undefined && target.height <= below.target.height) {
+    const detail = `${name}: its target is not above ${below.target.height}, that of the link before it`;
+    throw new Refusal('certificate/bad-order', detail);
   }
   const dynasty = agreed.get(source.id);
   if (dynasty === undefined || tree.mainAt(source.height)?.header.id !== source.id) {

@@ -15,9 +15,12 @@ export function printNote(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Text from elsewhere, without the control characters that would move a terminal's cursor. */
+/**
+ * Text from elsewhere, without the control characters that would move a terminal's cursor, and the format characters
+ * that would turn its text around or hide some of it (U+202E, U+200B).
+ */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, '?');
 }
 
 /** Units, as the API gives them, to coins. */

@@ -23,7 +23,9 @@ Examples:
   $ grapevine verify-certificate block20.json --genesis genesis.json`,
     )
     .action(async (file: string, options: { readonly genesis: string; readonly json?: boolean }) => {
-      const genesis = parseGenesis(parseJson(await read(options.genesis)) ?? {});
+      const genesisJson = parseJson(await read(options.genesis));
+      if (genesisJson === undefined) throw new UsageError(`${options.genesis} is not JSON`);
+      const genesis = parseGenesis(genesisJson);
       const json = parseJson(await read(file));
       if (json === undefined) throw new RefusedError('certificate/malformed', `${file} is not JSON`);
       const verdict = verifyCertificate(json, genesis, nobleBackend);

@@ -32,6 +32,8 @@ const GOOD: CertificateParts = {
   links: [link(0, 1), link(1, 2), link(2, 4), link(4, 5, VOTERS.slice(1))],
 };
 
+const GOOD_DOCUMENT = certificateDocument(GOOD);
+
 const verify = (changes: Partial<CertificateParts>, by = genesis) =>
   verifyCertificate(JSON.parse(JSON.stringify(certificateDocument({ ...GOOD, ...changes }))), by, nobleBackend);
 /** The good one with one link replaced. */
@@ -86,11 +88,37 @@ describe('a certificate with a fault is refused, naming it', () => {
       'certificate/malformed',
       'a header cut short',
       () => {
-        const document = certificateDocument(GOOD);
-        const headers = [document.headers[0]!.slice(2), ...document.headers.slice(1)];
-        return verifyCertificate({ ...document, headers }, genesis, nobleBackend);
+        const headers = [GOOD_DOCUMENT.headers[0]!.slice(2), ...GOOD_DOCUMENT.headers.slice(1)];
+        return verifyCertificate({ ...GOOD_DOCUMENT, headers }, genesis, nobleBackend);
       },
-      /headers\[0\] is no header: header cut short/,
+      /headers\[0\] must be 226 hex digits, not 224/,
+    ],
+    [
+      'certificate/malformed',
+      'a header of millions of digits',
+      () => {
+        const headers = [...GOOD_DOCUMENT.headers, 'ab'.repeat(8_000_000)];
+        return verifyCertificate({ ...GOOD_DOCUMENT, headers }, genesis, nobleBackend);
+      },
+      /headers\[5\] must be 226 hex digits, not 16000000/,
+    ],
+    [
+      'certificate/malformed',
+      'a vote of millions of digits',
+      () => {
+        const first = { ...GOOD_DOCUMENT.links[0]!, votes: ['ab'.repeat(8_000_000)] };
+        return verifyCertificate({ ...GOOD_DOCUMENT, links: [first] }, genesis, nobleBackend);
+      },
+      /links\[0\]\.votes\[0\] must be 420 hex digits, not 16000000/,
+    ],
+    [
+      'certificate/malformed',
+      'a vote that is not hex',
+      () => {
+        const first = { ...GOOD_DOCUMENT.links[0]!, votes: ['g'.repeat(420)] };
+        return verifyCertificate({ ...GOOD_DOCUMENT, links: [first] }, genesis, nobleBackend);
+      },
+      /links\[0\]\.votes\[0\] must be lower-case hex/,
     ],
     ['certificate/wrong-chain', 'another genesis', () => verify({}, elsewhere), /it is of chain .*, the genesis makes/],
     [
@@ -148,6 +176,24 @@ describe('a certificate with a fault is refused, naming it', () => {
       /its target 5 .* is not among the headers/,
     ],
     ['certificate/bad-span', 'a link that falls', () => withLink(1, signedLink(genesis, chain[1]!, chain[1]!)), /rise/],
+    [
+      'certificate/bad-order',
+      'a link twice',
+      () => verify({ links: GOOD.links.toSpliced(2, 0, GOOD.links[1]!) }),
+      /links\[2\], 1 → 2: its target is not above 2, that of the link before it/,
+    ],
+    [
+      'certificate/bad-order',
+      'links out of order',
+      () => verify({ links: [...GOOD.links.slice(0, 2), link(2, 5), link(2, 4)] }),
+      /links\[3\], 2 → 4: its target is not above 5, that of the link before it/,
+    ],
+    [
+      'certificate/bad-order',
+      'two links to one target',
+      () => verify({ links: [...GOOD.links.slice(0, 2), link(0, 2), ...GOOD.links.slice(2)] }),
+      /links\[2\], 0 → 2: its target is not above 2/,
+    ],
     [
       'certificate/vote-wrong-chain',
       'a vote of another chain',

@@ -462,6 +462,30 @@ describe('certificates', () => {
     expect(missing).toMatchObject({ status: 2, stderr: expect.stringContaining('cannot read') });
   });
 
+  it('are refused with what is wrong where a text in them has millions of digits', async () => {
+    const run = await grapevine([
+      'verify-certificate',
+      ...(await files({ ...good, headers: ['ab'.repeat(8_000_000)] })),
+    ]);
+    expect(run).toMatchObject({ status: 1, stdout: '' });
+    expect(run.stderr).toContain('refused: certificate/malformed: headers[0] must be 226 hex digits, not 16000000');
+  });
+
+  it('can not turn the text of a terminal around, nor hide some of it', async () => {
+    const key = '\u202e\u2066\u200b\ufeff\u001bkey';
+    const run = await grapevine(['verify-certificate', ...(await files({ ...good, [key]: 1 }))]);
+    expect(run).toMatchObject({ status: 1, stdout: '' });
+    expect(run.stderr).toBe("refused: certificate/malformed: document has an unknown key '?????key'\n");
+  });
+
+  it('a genesis that is not JSON is called that', async () => {
+    const [file] = await files(good);
+    const broken = join(folder, 'broken-genesis.json');
+    await writeFile(broken, '{');
+    const run = await grapevine(['verify-certificate', file!, '--genesis', broken]);
+    expect(run).toMatchObject({ status: 2, stdout: '', stderr: `error: ${broken} is not JSON\n` });
+  });
+
   it('are fetched into a new file', async () => {
     const file = join(folder, 'fetched.json');
     expect(await grapevine(['certificate', '5', '-o', file])).toMatchObject({ status: 0 });
