@@ -14,6 +14,7 @@ import { MAX_U64 } from './params.ts';
 
 const FORMAT = 'grapevine-vote-protection/1';
 const TAG = 'grapevine/vote-protection/1';
+/** The store keeps a u32. A document has to leave room for one move more: else its voter could never leave again. */
 const MAX_MOVES = 0xffff_ffff;
 
 /** The guard of one voter. */
@@ -54,6 +55,7 @@ export const PROTECTION_FAULTS = [
   'protection/wrong-voter',
   'protection/moved-on',
   'protection/still-voting',
+  'protection/no-move-left',
 ] as const;
 export type ProtectionFault = (typeof PROTECTION_FAULTS)[number];
 
@@ -68,8 +70,17 @@ export class VoteProtectionError extends Error {
   }
 }
 
-/** The guard that an export leaves behind and writes down: disabled, one move further; a second export changes nothing. */
+/**
+ * The guard that an export leaves behind and writes down: disabled, one move further; a second export changes nothing.
+ * @throws VoteProtectionError `no-move-left`
+ */
 export function planExport(current: VoteProtection): VoteProtection {
+  if (!current.disabled && current.moves >= MAX_MOVES) {
+    throw new VoteProtectionError(
+      'protection/no-move-left',
+      `the voter has moved ${current.moves} times: no more count`,
+    );
+  }
   return current.disabled ? current : { ...current, disabled: true, moves: current.moves + 1 };
 }
 
@@ -142,8 +153,8 @@ export function parseVoteProtection(json: unknown): ProtectedVoter {
   if (typeof chainId !== 'string' || !/^[0-9a-f]{64}$/.test(chainId)) throw malformed('chainId: must be 64 hex digits');
   const voter = typeof given.voter === 'string' ? parseAddress(given.voter) : undefined;
   if (voter?.ok !== true) throw malformed(`voter: ${voter?.error ?? 'must be an address'}`);
-  if (typeof moves !== 'number' || !Number.isInteger(moves) || moves < 0 || moves > MAX_MOVES) {
-    throw malformed('moves: must be a whole number');
+  if (typeof moves !== 'number' || !Number.isInteger(moves) || moves < 0 || moves >= MAX_MOVES) {
+    throw malformed(`moves: must be a whole number below ${MAX_MOVES}`);
   }
   if (typeof disabled !== 'boolean') throw malformed('disabled: must be true or false');
   const parsed: ProtectedVoter = {

@@ -1,21 +1,23 @@
 /** `grapevine vote-protection`: moves a voter to another machine without a chance to contradict itself. */
-import { open, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parseGenesis } from '../chain/genesis.ts';
 import {
   parseVoteProtection,
   planExport,
   planImport,
+  type VoteProtectionDocument,
   VoteProtectionError,
   voteProtectionDocument,
 } from '../chain/vote-protection.ts';
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
+import { syncDirectory } from '../node/store/replace-file.ts';
 import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
 import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
-import { RefusedError, UsageError } from './exit.ts';
+import { isPathFault, RefusedError, UsageError } from './exit.ts';
 import { printJson, printLine, printNote } from './output.ts';
 
 interface StoreOptions {
@@ -83,38 +85,43 @@ function addStoreOptions(command: Command): Command {
 async function runExport(options: ExportOptions): Promise<void> {
   const { dataDir, out } = options;
   if (!(await exists(join(dataDir, 'store')))) throw new UsageError(`no store in ${dataDir}`);
-  if (out !== undefined && (await exists(out))) throw new UsageError(`${out} exists`);
-  const wanted = readVoter(options.voter);
-  const document = await withStore(dataDir, async (store) => {
-    const guards = await store.voteGuards();
-    const voter = wanted ?? onlyOf(guards, dataDir);
-    const current = { sourceHeight: 0n, targetHeight: 0n, disabled: false, moves: 0, ...guards.get(voter) };
-    const chainId = await chainIdOf(store, options);
-    if (options.disable === false) return voteProtectionDocument({ chainId, voter, protection: current });
-    const protection = planExport(current);
-    await store.saveVoteGuard(voter, protection); // durable before there is a document that another may vote on
-    return voteProtectionDocument({ chainId, voter, protection });
-  });
-  if (out !== undefined) await writeOut(out, document, dataDir);
+  const document = await withStore(dataDir, (store) => exportGuard(store, options));
   if (out === undefined || options.json === true) printJson(document);
   else printLine(`${out}: ${document.voter}, source ${document.sourceHeight}, target ${document.targetHeight}`);
   if (document.disabled) printNote(`The store in ${dataDir} casts no votes of ${document.voter} any more.`);
   else printNote(`The store in ${dataDir} goes on voting: this copy is no ground to vote elsewhere.`);
 }
 
-async function writeOut(
-  out: string,
-  document: ReturnType<typeof voteProtectionDocument>,
-  dataDir: string,
-): Promise<void> {
+/**
+ * Writes the guard to `out`, where that is given, and disables the voter in the store, unless `disable` is false. The
+ * file is created first: a voter is not silenced for a document that has nowhere to go. A failure leaves no file.
+ *
+ * @returns the document, durable where it went to a file
+ * @throws UsageError where `out` is no place for a new file, or where it is not clear whose guard, or of which chain
+ * @throws RefusedError `export/unwritable` where the file system fails otherwise
+ */
+export async function exportGuard(store: VoteProtectionStore, options: ExportOptions): Promise<VoteProtectionDocument> {
+  const { dataDir, out } = options;
+  const wanted = readVoter(options.voter);
+  const guards = await store.voteGuards();
+  const voter = wanted ?? onlyOf(guards, dataDir);
+  const current = { sourceHeight: 0n, targetHeight: 0n, disabled: false, moves: 0, ...guards.get(voter) };
+  const chainId = await chainIdOf(store, options);
+  const isMove = options.disable !== false;
+  const protection = isMove ? planExport(current) : current;
+  const document = voteProtectionDocument({ chainId, voter, protection });
+  const file = out === undefined ? undefined : await NewFile.create(out);
   try {
-    await writeDurably(out, `${JSON.stringify(document, null, 2)}\n`);
+    if (isMove) await store.saveVoteGuard(voter, protection); // durable before there is a document to vote on elsewhere
   } catch (error) {
-    const silenced = document.disabled
-      ? ` The store in ${dataDir} casts no votes of ${document.voter} any more: export again, to another place, for the same document.`
-      : '';
-    throw new Error(`cannot write ${out}: ${error instanceof Error ? error.message : String(error)}.${silenced}`);
+    await file?.discard();
+    throw error;
   }
+  const silenced = document.disabled
+    ? `. The store in ${dataDir} casts no votes of ${document.voter} any more: export again, to another place, for the same document`
+    : '';
+  await file?.complete(`${JSON.stringify(document, null, 2)}\n`, silenced);
+  return document;
 }
 
 async function runImport(file: string, options: ImportOptions): Promise<void> {
@@ -153,7 +160,9 @@ async function chainIdOf(store: VoteProtectionStore, options: StoreOptions): Pro
   if (stored !== undefined) return stored;
   const path = options.genesis ?? join(options.dataDir, 'genesis.json');
   if (!(await exists(path))) throw new UsageError(`the store in ${options.dataDir} has no chain yet: give --genesis`);
-  return parseGenesis(await readJson(path)).chainId;
+  const json = await readJson(path);
+  if (json === undefined) throw new UsageError(`${path} is not JSON`);
+  return parseGenesis(json).chainId;
 }
 
 function readVoter(text: string | undefined): Address | undefined {
@@ -192,7 +201,7 @@ async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // no object: its reader says so
+    return undefined; // which no JSON text is
   }
 }
 
@@ -203,12 +212,51 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function writeDurably(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
+/** A file that did not exist before, and does not stay unless it is completed. */
+class NewFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
   }
+
+  /** Empty, its name durable. */
+  static async create(path: string): Promise<NewFile> {
+    let file: NewFile | undefined;
+    try {
+      file = new NewFile(path, await open(path, 'wx', 0o600));
+      await syncDirectory(dirname(resolve(path)));
+      return file;
+    } catch (error) {
+      await file?.discard();
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new UsageError(`${path} exists`);
+      if (isPathFault(error)) throw new UsageError(`cannot write ${path}: ${error.message}`);
+      throw unwritable(path, error);
+    }
+  }
+
+  /** Durable when it resolves. @param remark what else there is to say where it fails */
+  async complete(text: string, remark: string): Promise<void> {
+    try {
+      await this.#handle.writeFile(text);
+      await this.#handle.sync();
+      await this.#handle.close();
+    } catch (error) {
+      await this.discard();
+      throw unwritable(this.#path, error, remark);
+    }
+  }
+
+  /** Never fails: it is for when something else has, which is what there is to tell. */
+  async discard(): Promise<void> {
+    await this.#handle.close().catch(() => undefined);
+    await rm(this.#path, { force: true }).catch(() => undefined);
+  }
+}
+
+function unwritable(path: string, error: unknown, remark = ''): RefusedError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new RefusedError('export/unwritable', `cannot write ${path}: ${why}${remark}`);
 }

@@ -62,6 +62,15 @@ describe('the document', () => {
     expect(codeOf(() => read({ ...document, targetHeight: '5' }))).toBe('protection/bad-checksum');
     expect(codeOf(() => parseVoteProtection(undefined))).toBe('protection/malformed');
   });
+
+  test('leaves room for one move more, so that the voter it is imported for can leave again', () => {
+    const documentOf = (moves: number) => voteProtectionDocument(exported(guard(6n, 7n, { disabled: true, moves })));
+    const highest = planImport(read(documentOf(0xffff_fffe)), context());
+    expect(planExport(highest)).toMatchObject({ disabled: true, moves: 0xffff_ffff });
+    for (const moves of [0xffff_ffff, 2 ** 32, 1.5, -1]) {
+      expect(() => read(documentOf(moves)), `${moves}`).toThrow('moves: must be a whole number below 4294967295');
+    }
+  });
 });
 
 describe('export', () => {
@@ -69,6 +78,12 @@ describe('export', () => {
     const after = planExport(guard(6n, 7n));
     expect(after).toEqual(guard(6n, 7n, { disabled: true, moves: 1 }));
     expect(planExport(after)).toEqual(after);
+  });
+
+  test('of a voter whose moves no longer count is refused, not written wrongly', () => {
+    const spent = guard(6n, 7n, { moves: 0xffff_ffff });
+    expect(codeOf(() => planExport(spent))).toBe('protection/no-move-left');
+    expect(planExport({ ...spent, disabled: true })).toEqual({ ...spent, disabled: true });
   });
 });
 

@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { signVote } from '../../../chain/sign.ts';
+import { voteProtectionDocument } from '../../../chain/vote-protection.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { openLevelStore } from '../../../node/store/open-level-store.ts';
-import type { Store, VoteGuard } from '../../../node/store/store.ts';
+import { type Store, StoreError, type VoteGuard, type VoteProtectionStore } from '../../../node/store/store.ts';
+import { exportGuard } from '../../../scripts/vote-protection.ts';
 import { certifiedGenesis } from '../chain/certified-chain.ts';
 import { alice, bob, genesis } from '../chain/chain-fixtures.ts';
 
@@ -155,13 +157,56 @@ test('a store that a node has open is left alone', async () => {
   });
 }, 30_000);
 
-test('a document that can not be written: the answer says that the store votes no more, and how to have it', async () => {
-  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+test('a document that has nowhere to go: the store votes on, and the answer says why, without a stack', async () => {
+  const guard = { sourceHeight: 6n, targetHeight: 7n };
+  await makeVoterStore('old', guard);
   const nowhere = join(folder, 'no', 'such', 'folder.json');
-  const failed = await grapevine('export', '--data-dir', dirOf('old'), '-o', nowhere);
-  expect(failed.status).not.toBe(0);
-  expect(failed.stderr).toMatch(/cannot write .*folder\.json: ENOENT.*casts no votes of gv1.* any more: export again/s);
-  const file = join(folder, 'protection.json');
-  expect(await grapevine('export', '--data-dir', dirOf('old'), '-o', file)).toMatchObject({ status: 0 });
-  expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ sourceHeight: '6', targetHeight: '7', moves: 1 });
+  for (const out of [nowhere, join(folder, 'genesis.json', 'below-a-file.json'), folder]) {
+    const failed = await grapevine('export', '--data-dir', dirOf('old'), '-o', out);
+    expect(failed, out).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error: .*\n$/) });
+  }
+  await onStore('old', async (store) => {
+    expect(await store.voteGuard(alice.address)).toEqual(guard);
+    await vote(store, { sourceHeight: 7n, targetHeight: 8n });
+  });
+}, 60_000);
+
+test('a store that refuses: what it said is passed on, and no file stays', async () => {
+  const out = join(folder, 'protection.json');
+  const refused = new StoreError('full', 'no space left');
+  let whileSaving: string | undefined;
+  const store: VoteProtectionStore = {
+    chainId: async () => genesis.chainId,
+    voteGuards: async () => new Map([[alice.address, { sourceHeight: 6n, targetHeight: 7n }]]),
+    saveVoteGuard: async () => {
+      whileSaving = await readFile(out, 'utf8');
+      throw refused;
+    },
+    close: async () => undefined,
+  };
+  await expect(exportGuard(store, { dataDir: dirOf('old'), out })).rejects.toBe(refused);
+  expect(whileSaving).toBe(''); // it was there before the store was touched
+  await expect(readFile(out)).rejects.toThrow('ENOENT');
 });
+
+test('a document that leaves no move is refused at import', async () => {
+  await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
+  const protection = { sourceHeight: 6n, targetHeight: 7n, disabled: true, moves: 0xffff_ffff };
+  const file = join(folder, 'spent.json');
+  const document = voteProtectionDocument({ chainId: genesis.chainId, voter: alice.address, protection });
+  await writeFile(file, JSON.stringify(document));
+  const run = await grapevine('import', file, '--data-dir', dirOf('old'));
+  expect(run).toMatchObject({ status: 1, stderr: expect.stringContaining('refused: protection/malformed: moves: ') });
+  expect(await grapevine('export', '--data-dir', dirOf('old'))).toMatchObject({ status: 0 });
+}, 30_000);
+
+test('a genesis that is not JSON is called that', async () => {
+  const file = join(folder, 'copy.json');
+  const protection = { sourceHeight: 6n, targetHeight: 7n, disabled: true, moves: 1 };
+  const document = voteProtectionDocument({ chainId: genesis.chainId, voter: alice.address, protection });
+  await writeFile(file, JSON.stringify(document));
+  const broken = join(folder, 'broken.json');
+  await writeFile(broken, '{');
+  const run = await grapevine('import', file, '--data-dir', dirOf('new'), '--genesis', broken);
+  expect(run).toMatchObject({ status: 2, stderr: `error: ${broken} is not JSON\n` });
+}, 30_000);
