@@ -3,7 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import type { Clock, Logger, PeerKey, Rng } from '../ports.ts';
 
 export interface AddressBookOptions {
-  /** Addresses kept; the one connected longest ago makes room. */
+  /** Addresses kept; those never connected make room first, then the one connected longest ago. */
   readonly maxAddresses: number;
   /** Addresses kept of one peer: what a peer may make us dial. */
   readonly maxAddressesPerPeer: number;
@@ -121,13 +121,16 @@ export class AddressBook {
     this.#saveSoon();
   }
 
-  /** What the peer says it listens on; recorded under its own id, so it can't make us dial others by name. */
+  /**
+   * What the peer says it listens on; recorded under its own id, so it can't make us dial others by name. No more than a
+   * claim until a dial shows it: it takes no room from addresses that were connected.
+   */
   onIdentified(peer: PeerKey, addresses: readonly string[]): void {
     for (const address of addresses) {
       const parsed = tryParse(address);
       if (parsed === undefined || (parsed.peer !== undefined && parsed.peer !== peer)) continue;
       const full = parsed.peer === undefined ? tryParse(`${address}/p2p/${peer}`) : parsed;
-      if (full !== undefined) this.#add(full, this.#deps.clock.nowMs(), false);
+      if (full !== undefined) this.#add(full, 0, false);
     }
     this.#saveSoon();
   }
@@ -162,9 +165,10 @@ export class AddressBook {
   #add(parsed: ParsedAddress, lastMs: number, pinned: boolean): Entry | undefined {
     if (parsed.peer === this.#deps.self) return undefined;
     const key = parsed.peer ?? parsed.text;
+    const isClaim = lastMs === 0 && !pinned;
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      if (!this.#makeRoom()) return undefined;
+      if (!this.#makeRoom(isClaim)) return undefined;
       entry = {
         key,
         peer: parsed.peer,
@@ -175,7 +179,7 @@ export class AddressBook {
         dialing: undefined,
       };
       this.#entries.set(key, entry);
-    } else if (!entry.addresses.has(parsed.text) && !this.#makeRoom(entry)) {
+    } else if (!entry.addresses.has(parsed.text) && !this.#makeRoom(isClaim, entry)) {
       return undefined;
     }
     if (pinned) entry.pinned.add(parsed.text);
@@ -187,17 +191,21 @@ export class AddressBook {
     return entry;
   }
 
-  /** Below the bound, or a peer was dropped: the one that is neither pinned nor connected and was seen longest ago. */
-  #makeRoom(keep?: Entry): boolean {
+  /**
+   * Below the bound, or a peer was dropped: the one that is neither pinned nor connected and was reached longest ago,
+   * those never reached before all others. For a claim none other than such a one is: else whoever comes under ever new
+   * names would fill the book with addresses where nobody is.
+   */
+  #makeRoom(isClaim: boolean, keep?: Entry): boolean {
     let count = 0;
     let victim: Entry | undefined;
     for (const entry of this.#entries.values()) {
       count += entry.addresses.size;
       if (entry === keep || entry.pinned.size > 0 || entry.dialing !== undefined || this.#isConnected(entry)) continue;
-      if (victim === undefined || lastSeenMs(entry) < lastSeenMs(victim)) victim = entry;
+      if (victim === undefined || lastReachedMs(entry) < lastReachedMs(victim)) victim = entry;
     }
     if (count < this.#deps.options.maxAddresses) return true;
-    if (victim === undefined) return false;
+    if (victim === undefined || (isClaim && lastReachedMs(victim) > 0)) return false;
     this.#entries.delete(victim.key);
     return true;
   }
@@ -206,7 +214,7 @@ export class AddressBook {
     return entry.peer !== undefined && this.#connected.has(entry.peer);
   }
 
-  /** Dials what is due and arms the timer for what comes next. Bootstrap peers first, then the most recently seen. */
+  /** Dials what is due and arms the timer for what comes next. Bootstrap peers first, then the most recently reached. */
   #pump(): void {
     if (!this.#running) return;
     this.#cancelTimer?.();
@@ -218,7 +226,7 @@ export class AddressBook {
     const dialing = new Set(entries.flatMap((entry) => (entry.dialing === undefined ? [] : [entry.peer ?? entry.key])));
     const idle = entries
       .filter((entry) => !dialing.has(entry.peer ?? entry.key) && !this.#isConnected(entry))
-      .sort((a, b) => b.pinned.size - a.pinned.size || lastSeenMs(b) - lastSeenMs(a));
+      .sort((a, b) => b.pinned.size - a.pinned.size || lastReachedMs(b) - lastReachedMs(a));
     let nextMs = Number.POSITIVE_INFINITY;
     for (const entry of idle) {
       const wanted = entry.pinned.size > 0 || this.#connected.size + this.#dials < targetConnections;
@@ -298,7 +306,8 @@ function tryParse(address: string): ParsedAddress | undefined {
   }
 }
 
-function lastSeenMs(entry: Entry): number {
+/** 0 for never. */
+function lastReachedMs(entry: Entry): number {
   return Math.max(...entry.addresses.values());
 }
 

@@ -236,6 +236,10 @@ export class Gossip {
   #enqueue(item: Queued): void {
     this.#outbox.push(item);
     this.#outboxBytes += item.data.byteLength;
+    this.#trimOutbox();
+  }
+
+  #trimOutbox(): void {
     const { maxQueued, maxQueuedBytes } = this.#deps.options;
     while (this.#outbox.length > maxQueued || this.#outboxBytes > maxQueuedBytes) {
       this.#outboxBytes -= this.#outbox.shift()!.data.byteLength;
@@ -251,13 +255,28 @@ export class Gossip {
     this.#outbox = [];
     this.#outboxBytes = 0;
     void (async () => {
-      for (const { kind, data } of items) await this.publish(kind, data);
-    })()
-      .catch((error: unknown) => this.#deps.logger.error({ err: error }, 'queued gossip not sent'))
-      .finally(() => {
-        this.#flushing = false;
-      });
+      for (const [i, { kind, data }] of items.entries()) {
+        try {
+          await this.publish(kind, data);
+        } catch (error) {
+          // Not this one again: it could fail for ever, and hold up all behind it. Those wait for the next flush.
+          this.#dropped += 1;
+          this.#putBack(items.slice(i + 1));
+          this.#deps.logger.error({ err: error, kind }, 'queued gossip not sent');
+          return;
+        }
+      }
+    })().finally(() => {
+      this.#flushing = false;
+    });
   };
+
+  /** In front: these have waited longer than what came meanwhile. */
+  #putBack(items: readonly Queued[]): void {
+    this.#outbox = [...items, ...this.#outbox];
+    this.#outboxBytes += items.reduce((sum, { data }) => sum + data.byteLength, 0);
+    this.#trimOutbox();
+  }
 }
 
 /** A view of a small part of an RPC would keep all of the RPC in memory for as long as the mempool keeps it. */

@@ -190,6 +190,62 @@ describe('AddressBook', () => {
     expect([...book.addresses().keys()].every((address) => address.endsWith(peerOf(1)))).toBe(true);
   });
 
+  it('takes what a peer says about itself for a claim, never connected, until a dial shows it', async () => {
+    const { book, clock, dials, up, saves } = setUp({ options: { targetConnections: 1 } });
+    await book.start();
+    book.onConnected(peerOf(1), undefined); // inbound: its port is nobody's
+    book.onIdentified(peerOf(1), [addressOf(1)]);
+    await clock.advance(1_000);
+    expect(saves.map((peers) => [...peers])).toEqual([[[addressOf(1), 0]]]);
+
+    up.add(peerOf(1)); // and it is where it says
+    book.onDisconnected(peerOf(1), false);
+    await clock.advance(1_000);
+    expect(dials.map(({ addresses }) => addresses)).toEqual([[addressOf(1)]]);
+    expect(book.addresses().get(addressOf(1))).toBe(1_700_000_001_250);
+    book.onIdentified(peerOf(1), [addressOf(1)]); // that it says so again changes nothing
+    expect(book.addresses().get(addressOf(1))).toBe(1_700_000_001_250);
+  });
+
+  it('gives no room of what was connected to claims, however many names somebody makes', async () => {
+    const reached = new Map([10, 11, 12].map((n) => [addressOf(n), n]));
+    const { book } = setUp({
+      store: { loadPeers: async () => reached, savePeers: async () => undefined },
+      options: { maxAddresses: 5, targetConnections: 0 },
+    });
+    await book.start();
+    const claim = (n: number): void => {
+      book.onConnected(peerOf(n), undefined);
+      book.onIdentified(peerOf(n), [addressOf(n)]);
+      book.onDisconnected(peerOf(n), false);
+    };
+    for (let n = 20; n < 60; n += 1) claim(n);
+    // The claims push out each other, the oldest first.
+    expect([...book.addresses().keys()]).toEqual([...reached.keys(), addressOf(58), addressOf(59)]);
+    for (const n of [70, 71, 72]) {
+      book.onConnected(peerOf(n), addressOf(n));
+      book.onDisconnected(peerOf(n), false);
+    }
+    // What is connected takes the room of claims, then of what was connected longest ago; then claims find none.
+    claim(80);
+    expect([...book.addresses().keys()]).toEqual([11, 12, 70, 71, 72].map(addressOf));
+    await book.add(addressOf(81)); // an operator's address does
+    expect([...book.addresses().keys()]).toEqual([12, 70, 71, 72, 81].map(addressOf));
+  });
+
+  it('dials what was connected before what is only claimed, and that too while there are too few', async () => {
+    const known = new Map([[addressOf(4), 0] as const, [addressOf(5), 5] as const]);
+    const { book, up, dials } = setUp({
+      store: { loadPeers: async () => known, savePeers: async () => undefined },
+      options: { maxParallelDials: 1 },
+    });
+    for (const n of [4, 5]) up.add(peerOf(n));
+    await book.start();
+    await settled();
+    expect(dials.map(({ addresses }) => addresses)).toEqual([[addressOf(5)], [addressOf(4)]]);
+    expect(book.addresses().get(addressOf(4))).toBe(1_700_000_000_000);
+  });
+
   it('does not dial itself, and says so where it is told to', async () => {
     const { book, clock, dials } = setUp({ bootstrap: [addressOf(0)] });
     await book.start();

@@ -1,0 +1,96 @@
+import { Registry } from 'prom-client';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { chainIdFromBytes } from '../../../chain/codec.ts';
+import { createSystemClock } from '../../../node/adapters.ts';
+import { Gossip } from '../../../node/net/gossip.ts';
+import type { GossipOptions } from '../../../node/net/gossip-settings.ts';
+import type { GossipSubComponents } from '../../../node/net/gossipsub.ts';
+import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
+import type { Logger } from '../../../node/ports.ts';
+
+/** Gossipsub as far as sending what waited goes: it has a subscriber when the test says so, and fails at some data. */
+class FakeRouter extends EventTarget {
+  hasSubscriber = false;
+  readonly failing = new Set<string>();
+  readonly sent: string[] = [];
+  readonly streamsOutbound = new Map([['peer', {}]]);
+  isStarted = () => true;
+  subscribe = () => undefined;
+  getSubscribers = () => (this.hasSubscriber ? ['peer'] : []);
+  async publish(_topic: string, data: Uint8Array): Promise<{ readonly recipients: readonly string[] }> {
+    const text = new TextDecoder().decode(data);
+    if (this.failing.has(text)) throw new Error('stream broke');
+    this.sent.push(text);
+    return { recipients: ['peer'] };
+  }
+  flush(): void {
+    this.dispatchEvent(new Event('gossipsub:graft'));
+  }
+}
+
+let router: FakeRouter;
+vi.mock('../../../node/net/gossipsub.ts', async (original) => ({
+  ...(await original<typeof import('../../../node/net/gossipsub.ts')>()),
+  createGossipsub: () => router,
+}));
+
+const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function setUp(options: Partial<GossipOptions> = {}) {
+  const registry = new Registry();
+  const gossip = new Gossip({
+    chainId: chainIdFromBytes(new Uint8Array(32)),
+    options: { ...PUBLIC_NETWORK.gossip, ...options },
+    clock: createSystemClock(),
+    logger,
+    metricsRegistry: registry,
+    penaltyPoints: () => 0,
+    isRefused: () => false,
+    onMessage: () => undefined,
+    onReject: () => undefined,
+    onStreamLost: () => undefined,
+    onGraylisted: () => undefined,
+  });
+  gossip.service({} as GossipSubComponents);
+  gossip.start();
+  const metric = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values[0]?.value;
+  const counts = async () => ({
+    queued: await metric('grapevine_gossip_queued'),
+    dropped: await metric('grapevine_gossip_dropped_total'),
+  });
+  return { gossip, counts };
+}
+
+describe('own messages that wait for a peer', () => {
+  beforeEach(() => {
+    router = new FakeRouter();
+  });
+
+  it('are not lost with one that cannot be sent: that one is counted, the others go with the next flush', async () => {
+    const { gossip, counts } = setUp();
+    for (const text of ['a', 'b', 'c', 'd']) await gossip.publish('tx', bytesOf(text));
+    router.hasSubscriber = true;
+    router.failing.add('b');
+    router.flush();
+    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 2, dropped: 1 }));
+    expect(router.sent).toEqual(['a']);
+    router.flush();
+    await vi.waitFor(() => expect(router.sent).toEqual(['a', 'c', 'd']));
+    expect(await counts()).toEqual({ queued: 0, dropped: 1 });
+  });
+
+  it('are kept within the bounds with what came while they were sent', async () => {
+    const { gossip, counts } = setUp({ maxQueued: 3 });
+    for (const text of ['a', 'b', 'c']) await gossip.publish('tx', bytesOf(text));
+    router.hasSubscriber = true;
+    router.failing.add('a');
+    router.flush();
+    router.hasSubscriber = false;
+    for (const text of ['d', 'e']) await gossip.publish('tx', bytesOf(text));
+    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 3, dropped: 2 })); // a failed, b was oldest
+    router.hasSubscriber = true;
+    router.flush();
+    await vi.waitFor(() => expect(router.sent).toEqual(['c', 'd', 'e']));
+  });
+});
