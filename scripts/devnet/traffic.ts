@@ -146,12 +146,15 @@ export class Traffic {
   /**
    * Sends `rate` transactions a second until the signal aborts; then waits for the answers still due. Several that are
    * due at once travel in one request, those of an account always to one node and in order of their nonces.
+   *
+   * @throws what a request failed with, other than that the node refused or did not answer: the run ends with it
    */
   async run(rate: number, signal: AbortSignal): Promise<void> {
     const inFlight = new Set<Promise<void>>();
     const begin = this.#clock.monotonicMs();
     let sent = 0;
-    while (!signal.aborted) {
+    const failures: unknown[] = [];
+    while (!signal.aborted && failures.length === 0) {
       const due = Math.floor(((this.#clock.monotonicMs() - begin) / 1000) * rate) + 1 - sent;
       if (due <= 0) {
         const waitMs = begin + (sent * 1000) / rate - this.#clock.monotonicMs();
@@ -159,7 +162,12 @@ export class Traffic {
         continue;
       }
       for (const request of this.#requestsFor(due)) {
-        const answered = this.#send(request).finally(() => inFlight.delete(answered));
+        const answered = this.#send(request)
+          // Thrown below: nobody would handle it before, and an unhandled rejection ends the process.
+          .catch((error: unknown) => {
+            failures.push(error);
+          })
+          .finally(() => inFlight.delete(answered));
         inFlight.add(answered);
       }
       sent += due;
@@ -167,7 +175,8 @@ export class Traffic {
       while (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
       await this.#clock.sleep(MIN_INTERVAL_MS, signal).catch(() => undefined);
     }
-    await Promise.allSettled(inFlight);
+    await Promise.all(inFlight);
+    if (failures.length > 0) throw failures[0];
   }
 
   /** One transaction in so many is timed; the events of the others are not needed. */

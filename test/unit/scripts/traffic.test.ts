@@ -1,8 +1,9 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { chainIdFromBytes } from '../../../chain/codec.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
-import type { ChainEvent } from '../../../scripts/client.ts';
+import { type ChainEvent, type GrapevineClient, GrapevineError } from '../../../scripts/client.ts';
+import { devAccounts } from '../../../scripts/dev-accounts.ts';
 import { Traffic } from '../../../scripts/devnet/traffic.ts';
 import { createSeededRng } from '../../../sim/seeded-rng.ts';
 
@@ -35,4 +36,47 @@ it('the rate on the screen counts what anybody sent, each block once, however ma
   traffic.onEvent('node1', blockEvent('b', ['z']));
   expect(traffic.txsInBlocks).toBe(3);
   expect(traffic.counts).toEqual({ submitted: 0, mined: 0, rejected: 0 }); // of its own load
+});
+
+/** Load on one node, that answers the question for a nonce so. */
+function trafficOn(account: () => Promise<never>): Traffic {
+  return new Traffic({
+    nodes: () => [{ name: 'node1', client: { account } as unknown as GrapevineClient, isRunning: true }],
+    accounts: devAccounts().slice(0, 2),
+    chainId: chainIdFromBytes(new Uint8Array(32)),
+    minFee: 1n,
+    clock: createSystemClock(),
+    rng: createSeededRng('traffic'),
+    backend: nobleBackend,
+    rate: 100,
+  });
+}
+
+it('a request that fails in a way nobody foresaw ends the run with that, and nothing before is left unhandled', async () => {
+  const unhandled: unknown[] = [];
+  const onUnhandled = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', onUnhandled);
+  onTestFinished(() => void process.off('unhandledRejection', onUnhandled));
+  const ending = new AbortController();
+  const cancel = createSystemClock().after(2_000, () => ending.abort());
+  onTestFinished(cancel);
+  const traffic = trafficOn(async () => {
+    throw new TypeError('no such field');
+  });
+  await expect(traffic.run(100, ending.signal)).rejects.toThrow('no such field');
+  expect(ending.signal.aborted).toBe(false); // it ended by itself
+  expect(unhandled).toEqual([]);
+});
+
+it('a node that refuses is counted, and the run goes on', async () => {
+  const ending = new AbortController();
+  let asked = 0;
+  const traffic = trafficOn(async () => {
+    asked += 1;
+    if (asked === 4) ending.abort();
+    throw new GrapevineError('overloaded', 'the queue is full', { status: 429 });
+  });
+  await traffic.run(1_000, ending.signal);
+  expect(asked).toBeGreaterThanOrEqual(4);
+  expect(traffic.counts.rejected).toBeGreaterThan(0);
 });
