@@ -92,7 +92,7 @@ export interface GossipStats {
   readonly dropped: number;
   /** Others' messages waiting for their verdict. */
   readonly unsettled: number;
-  /** Others' messages not handed in: too many waited, or sending failed, or their peer was banned. */
+  /** Others' messages not handed in: too many waited, or their peer was banned. */
   readonly refused: number;
   /** Transactions in all copies of batches that arrived, as the batches claim. */
   readonly txCopies: number;
@@ -111,9 +111,13 @@ export function registerGossipStats(registry: Registry, stats: () => GossipStats
     });
   };
   show('grapevine_gossip_queued', 'Own messages waiting for a peer', ({ queued }) => queued);
-  show('grapevine_gossip_dropped_total', 'Own messages dropped, too many waited, or sending failed', ({ dropped }) => dropped);
+  show(
+    'grapevine_gossip_dropped_total',
+    'Own messages dropped, too many waited, or sending failed',
+    ({ dropped }) => dropped,
+  );
   show('grapevine_gossip_unsettled', 'Messages waiting for their verdict', ({ unsettled }) => unsettled);
-  show('grapevine_gossip_refused_total', 'Messages not handed in, too many waited, or sending failed', ({ refused }) => refused);
+  show('grapevine_gossip_refused_total', 'Messages not handed in, too many waited', ({ refused }) => refused);
   show(TX_COPIES, 'Transactions in all copies of batches that arrived', ({ txCopies }) => txCopies);
 }
 
