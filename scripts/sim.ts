@@ -6,7 +6,8 @@ import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import { plotReport } from '../sim/plot-report.ts';
 import { runScenario, type ScenarioReport } from '../sim/run-scenario.ts';
-import { formatScenario, parseScenario, type Scenario } from '../sim/scenario.ts';
+import { parseScenario } from '../sim/scenario.ts';
+import { formatScenario, type Scenario } from '../sim/scenario-schema.ts';
 import { shrinkTimeline } from '../sim/shrink.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { printJson, printLine, printNote, printTable } from './output.ts';
@@ -83,7 +84,7 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
   if (seeds.length > 1 && options.json !== true) {
     printLine(`${seeds.length} seeds, ${failures} failed; shown is the worst, seed ${worst.seed}`);
   }
-  if (!worst.passed) await shrinkAndShow(scenario, worst, run, options);
+  if (!worst.passed) await shrinkAndShow(scenario, worst, { run, nodes }, options);
   return failures === 0;
 }
 
@@ -167,7 +168,10 @@ function bar(share: number): string {
 async function shrinkAndShow(
   scenario: Scenario,
   failed: ScenarioReport,
-  run: (what: Scenario, seed: string) => Promise<ScenarioReport>,
+  {
+    run,
+    nodes,
+  }: { readonly run: (what: Scenario, seed: string) => Promise<ScenarioReport>; readonly nodes: number | undefined },
   options: SimOptions,
 ): Promise<void> {
   const print = options.json === true ? printNote : printLine;
@@ -175,9 +179,12 @@ async function shrinkAndShow(
   if (!options.shrink || (scenario.timeline ?? []).length === 0) return;
   const wanted = new Set(failedNames(failed));
   let runs = 0;
-  const shrunk = await shrinkTimeline(scenario, async (smaller) => {
-    runs += 1;
-    return failedNames(await run(smaller, failed.seed)).some((name) => wanted.has(name));
+  const shrunk = await shrinkTimeline(scenario, {
+    fails: async (smaller) => {
+      runs += 1;
+      return failedNames(await run(smaller, failed.seed)).some((name) => wanted.has(name));
+    },
+    ...(nodes !== undefined && { nodes }),
   });
   const before = scenario.timeline?.length ?? 0;
   print(`fewest events that still fail: ${shrunk.timeline?.length ?? 0} of ${before}, found in ${runs} runs`);

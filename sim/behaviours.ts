@@ -13,7 +13,7 @@ import type { GrapevineNode } from '../node/compose.ts';
 import type { FrameStream, Network, StreamProtocol } from '../node/ports.ts';
 import * as messages from '../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES, HEADERS, STATUS } from '../node/sync/protocols.ts';
-import type { Behaviour } from './scenario.ts';
+import type { Behaviour } from './scenario-schema.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 import type { SimNode, World } from './world.ts';

@@ -1,9 +1,9 @@
 /** What a scenario expects at its end, checked against what happened. */
 import type { Header } from '../chain/types.ts';
 import type { HeightSample, RunLog } from './run-log.ts';
-import { type Expectations, parseDuration, type Scenario } from './scenario.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
-import type { World } from './world.ts';
+import { type Expectations, parseDuration, type Scenario } from './scenario-schema.ts';
+import type { SimNode, World } from './world.ts';
 
 export interface ExpectationResult {
   readonly name: string;
@@ -41,9 +41,27 @@ type Check<K extends keyof Expectations> = (
   facts: RunFacts,
 ) => readonly (Omit<ExpectationResult, 'name'> & { readonly name?: string })[];
 
-const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
-  sameFinal: (_wanted, facts) => {
+/**
+ * A check of how the honest nodes are at the end. Of none everything would hold: that fails.
+ * `false` switches it off.
+ */
+function atTheEnd<K extends keyof Expectations>(
+  check: (
+    wanted: Exclude<NonNullable<Expectations[K]>, false>,
+    nodes: readonly SimNode[],
+    facts: RunFacts,
+  ) => ReturnType<Check<K>>,
+): Check<K> {
+  return (wanted, facts) => {
+    if (wanted === false) return [];
     const nodes = honestRunning(facts);
+    if (nodes.length === 0) return one(false, 'no honest node is running');
+    return check(wanted as Exclude<typeof wanted, false>, nodes, facts);
+  };
+}
+
+const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
+  sameFinal: atTheEnd((_wanted, nodes) => {
     const heights = nodes.map((each) => each.finalHeight);
     const highest = nodes.toSorted((a, b) => b.finalHeight - a.finalHeight)[0];
     const isOneChain = nodes.every((each) => {
@@ -52,10 +70,9 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       return top.chain.tree.ancestorAt(top.agreement.final.id, final.height)?.header.id === final.id;
     });
     const isClose = Math.max(...heights) - Math.min(...heights) <= FINAL_LAG;
-    return one(isOneChain && isClose && nodes.length > 0, `final heights ${[...new Set(heights)].join(', ')}`);
-  },
-  sameTip: (_wanted, facts) => {
-    const nodes = honestRunning(facts);
+    return one(isOneChain && isClose, `final heights ${[...new Set(heights)].join(', ')}`);
+  }),
+  sameTip: atTheEnd((_wanted, nodes) => {
     const highest = nodes.toSorted((a, b) => b.height - a.height)[0];
     // Blocks may be under way, or rivals of one height, at the end.
     const apart = nodes.filter((each) => {
@@ -65,7 +82,7 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       return theirs?.header.id !== ours?.header.id || highest!.height - each.height > TIP_LAG;
     });
     return one(apart.length === 0, apart.length === 0 ? `height ${highest?.height}` : `not at ${apart[0]!.name}`);
-  },
+  }),
   noConflictingFinal: (wanted, { log }) =>
     wanted ? one(log.conflicts.length === 0, log.conflicts.join('; ') || 'none') : [],
   conflictReported: (wanted, { log }) => {
@@ -83,11 +100,11 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
         detail: found === undefined ? 'stalled' : `${found.node} agreed ${found.height} at ${found.atMs.toFixed(0)} ms`,
       };
     }),
-  resumesWithin: (wanted, facts) => checkResumes(wanted, facts),
-  finalHeightAtLeast: (wanted, facts) => {
-    const lowest = Math.min(...honestRunning(facts).map((each) => each.finalHeight));
+  resumesWithin: atTheEnd((wanted, nodes, facts) => checkResumes(wanted, nodes, facts)),
+  finalHeightAtLeast: atTheEnd((wanted, nodes) => {
+    const lowest = Math.min(...nodes.map((each) => each.finalHeight));
     return one(lowest >= wanted, `lowest is ${lowest}`);
-  },
+  }),
   growsBetween: (wanted, { log, nodes }) =>
     wanted.map(({ between, nodes: selector, by }) => {
       const [from, to] = between.map(parseDuration) as [number, number];
@@ -107,10 +124,10 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
         .map((name) => new Set(found.filter(({ node }) => node === name).map(({ height }) => height)).size);
       return { passed: Math.min(...counts) >= heights, detail: `${Math.min(...counts)} heights at least` };
     }),
-  electorateShare: (wanted, facts) =>
+  electorateShare: atTheEnd((wanted, nodes, facts) =>
     wanted.map(({ of, atLeast = 0, atMost = 1 }) => {
       const keys = facts.nodes.select(of).map((name) => facts.world.node(name).key.address);
-      const shares = honestRunning(facts)
+      const shares = nodes
         .flatMap((each) => each.node.agreement.agreement.inForce)
         .map(({ weights, total }) => keys.reduce((sum, key) => sum + (weights.get(key) ?? 0), 0) / total);
       const [least, most] = [Math.min(...shares), Math.max(...shares)];
@@ -119,6 +136,7 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
         detail: `${[of].flat().join(', ')}: ${(100 * least).toFixed(1)} to ${(100 * most).toFixed(1)} %`,
       };
     }),
+  ),
   delivered: (wanted, { coverage }) => one(coverage >= wanted, `${(100 * coverage).toFixed(2)} %`),
   txsFinal: (wanted, { txs }) =>
     one(txs.accepted > 0 && txs.final >= wanted * txs.accepted, `${txs.final} of ${txs.accepted}`),
@@ -127,10 +145,10 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       log.deepestReorg <= (atMost ?? Number.POSITIVE_INFINITY) && log.deepestReorg >= (atLeast ?? 0),
       `deepest ${log.deepestReorg} of ${log.reorgs}`,
     ),
-  evidenceAtLeast: (wanted, facts) => {
-    const counts = honestRunning(facts).map((each) => each.node.agreement.agreement.evidence.length);
+  evidenceAtLeast: atTheEnd((wanted, nodes) => {
+    const counts = nodes.map((each) => each.node.agreement.agreement.evidence.length);
     return one(Math.min(...counts) >= wanted, `against ${counts.join(', ')} voters at the honest nodes`);
-  },
+  }),
   evidenceAtMost: (wanted, { log }) => {
     const most = Math.max(0, ...[...log.offenders.values()].map((voters) => voters.size));
     return one(most <= wanted, `against ${most} voters`);
@@ -148,15 +166,14 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
     const faults = log.penalties.filter((line) => !/no answer in time|stalled/.test(line));
     return one(faults.length === 0, faults.slice(0, 3).join('; ') || 'none');
   },
-  supplyConserved: (wanted, facts) => {
-    if (!wanted) return [];
+  supplyConserved: atTheEnd((_wanted, nodes, facts) => {
     const { genesis } = facts.world;
     const start = [...genesis.accounts.values()].reduce((sum, { balance }) => sum + balance, 0n);
-    const wrong = honestRunning(facts).filter(
+    const wrong = nodes.filter(
       (each) => each.node.chain.accounts.totalSupply() !== start + genesis.params.blockReward * BigInt(each.height),
     );
     return one(wrong.length === 0, wrong.length === 0 ? 'yes' : `not at ${wrong.map(({ name }) => name).join(', ')}`);
-  },
+  }),
   nothingForgotten: (wanted, { log }) =>
     wanted ? one(log.forgotten.length === 0, log.forgotten.join('; ') || 'nothing') : [],
   refused: (wanted, { log, nodes }) => {
@@ -172,9 +189,9 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       const detail = found === undefined ? 'nobody' : `said by ${found.node}`;
       return { name: `says "${line}"`, passed: found !== undefined, detail };
     }),
-  blockInterval: (wanted, facts) => checkInterval(wanted, facts),
-  invalidStaysAtFirstHop: (_wanted, { log }) =>
-    one(log.spreadInvalid.length === 0, log.spreadInvalid.slice(0, 3).join('; ') || 'yes'),
+  blockInterval: atTheEnd((wanted, _nodes, facts) => checkInterval(wanted, facts)),
+  invalidStaysAtFirstHop: (wanted, { log }) =>
+    wanted ? one(log.spreadInvalid.length === 0, log.spreadInvalid.slice(0, 3).join('; ') || 'yes') : [],
 };
 
 /** Checks all that the scenario expects, and what always holds. */
@@ -209,9 +226,9 @@ const REPORTS_MS = 2_000;
  */
 function checkResumes(
   { after, heights, time, nodes: selector }: NonNullable<Expectations['resumesWithin']>,
-  facts: RunFacts,
+  running: readonly SimNode[],
+  { log, nodes, scenario }: RunFacts,
 ) {
-  const { log, nodes, scenario } = facts;
   const afterMs = parseDuration(after);
   const limitMs = afterMs + parseDuration(time ?? scenario.duration);
   const names = new Set(selector === undefined ? nodes.honest.map(({ name }) => name) : nodes.select(selector));
@@ -225,7 +242,7 @@ function checkResumes(
   if (healed === undefined || healed.atMs > afterMs + MEET_MS) return one(false, 'the chains did not meet');
   const met = Math.max(...tipsOf(healed).map(({ height }) => Number(height)));
   if (earliest === undefined) return one(false, 'nothing was agreed');
-  const silent = honestRunning(facts).filter(({ name }) => names.has(name) && !fresh.some(({ node }) => node === name));
+  const silent = running.filter(({ name }) => names.has(name) && !fresh.some(({ node }) => node === name));
   if (silent.length > 0) return one(false, `${silent.map(({ name }) => name).join(', ')} agreed nothing new`);
   const [first = earliest] = fresh
     .filter(({ atMs }) => atMs <= earliest.atMs + REPORTS_MS)
@@ -247,10 +264,9 @@ function areOneBranch(tips: readonly Header[]): boolean {
 
 function checkInterval({ within, after }: NonNullable<Expectations['blockInterval']>, facts: RunFacts) {
   const { genesis } = facts.world;
-  const best = honestRunning(facts).toSorted((a, b) => b.height - a.height)[0];
   const samples = facts.log.samples.filter(({ atMs }) => atMs >= parseDuration(after));
   const [first, last] = [samples[0], samples.at(-1)];
-  if (best === undefined || first === undefined || last === undefined) return one(false, 'no blocks');
+  if (first === undefined || last === undefined) return one(false, 'no blocks');
   const highest = ({ tip }: HeightSample): number => Math.max(...[...tip.values()].map(({ height }) => Number(height)));
   const blocks = highest(last) - highest(first);
   const intervalMs = (last.atMs - first.atMs) / blocks;

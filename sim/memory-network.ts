@@ -85,7 +85,8 @@ interface Link {
   readonly ends: readonly [dialler: PeerKey, other: PeerKey];
   profile: LinkProfile;
   latencyMs: number;
-  isCut: boolean;
+  /** Who holds it cut; it stays so until all have let go. */
+  readonly cutBy: Set<object>;
   /** Nodes from which nothing gets through. */
   readonly mutedFrom: Set<PeerKey>;
   connection: Connection | undefined;
@@ -198,7 +199,7 @@ export class MemoryHub {
       ends: [a, b],
       profile,
       latencyMs: this.#drawLatency(a, b, profile),
-      isCut: false,
+      cutBy: new Set(),
       mutedFrom: new Set(),
       connection: undefined,
       isDialling: false,
@@ -225,12 +226,16 @@ export class MemoryHub {
     return [...this.#links.values()].map(({ ends }) => ends);
   }
 
-  /** Cuts the link: the connection is gone at once, and none comes until it is healed. */
-  cut(a: PeerKey, b: PeerKey): void {
+  /**
+   * Cuts the link: the connection is gone at once, and none comes until it is healed.
+   * @param by who holds it cut, for {@link healCutsBy}
+   */
+  cut(a: PeerKey, b: PeerKey, by: object = this): void {
     const link = this.#links.get(linkKey(a, b));
-    if (link === undefined || link.isCut) return;
-    link.isCut = true;
-    this.#hangUp(link, 'link cut');
+    if (link === undefined) return;
+    const wasCut = link.cutBy.size > 0;
+    link.cutBy.add(by);
+    if (!wasCut) this.#hangUp(link, 'link cut');
   }
 
   /**
@@ -252,8 +257,8 @@ export class MemoryHub {
   /** Mends the link, both ways. */
   heal(a: PeerKey, b: PeerKey): void {
     const link = this.#links.get(linkKey(a, b));
-    if (link === undefined || (!link.isCut && link.mutedFrom.size === 0)) return;
-    link.isCut = false;
+    if (link === undefined || (link.cutBy.size === 0 && link.mutedFrom.size === 0)) return;
+    link.cutBy.clear();
     link.mutedFrom.clear();
     if (link.connection === undefined) {
       this.#dial(link);
@@ -266,17 +271,24 @@ export class MemoryHub {
     }
   }
 
-  /** Cuts every link between two of the groups. Nodes in no group keep their links. */
-  partition(groups: readonly (readonly PeerKey[])[]): void {
+  /** Cuts every link between two of the groups. Nodes in no group keep their links. `by` as in {@link cut}. */
+  partition(groups: readonly (readonly PeerKey[])[], by: object = this): void {
     const groupOf = new Map(groups.flatMap((group, index) => group.map((peer) => [peer, index] as const)));
     for (const { ends } of this.#links.values()) {
       const [a, b] = [groupOf.get(ends[0]), groupOf.get(ends[1])];
-      if (a !== undefined && b !== undefined && a !== b) this.cut(...ends);
+      if (a !== undefined && b !== undefined && a !== b) this.cut(...ends, by);
     }
   }
 
   healAll(): void {
     for (const { ends } of this.#links.values()) this.heal(...ends);
+  }
+
+  /** Mends what this one cut; what somebody else cut too, before or since, or cut one way, stays as it is. */
+  healCutsBy(by: object): void {
+    for (const link of this.#links.values()) {
+      if (link.cutBy.delete(by)) this.#dial(link);
+    }
   }
 
   portOf(peer: PeerKey): MemoryNetwork | undefined {
@@ -391,7 +403,7 @@ export class MemoryHub {
     const [a, b] = link.ends;
     const portA = this.#ports.get(a);
     const portB = this.#ports.get(b);
-    if (link.connection !== undefined || link.isCut || link.mutedFrom.size > 0) return;
+    if (link.connection !== undefined || link.cutBy.size > 0 || link.mutedFrom.size > 0) return;
     if (portA?.isRunning !== true || portB?.isRunning !== true) return;
     if (portA.isRefused(b) || portB.isRefused(a)) {
       this.clock.after(PEER_SCORE.banMs / 10, () => this.#dial(link));

@@ -1,7 +1,7 @@
 /** A report as a picture: how messages spread by time and by hop, and heights over the run with its faults. */
 import { type Chart, drawCharts, type Line, type Point } from './chart.ts';
 import type { ScenarioReport } from './run-scenario.ts';
-import { faultOf, parseDuration, type Scenario } from './scenario.ts';
+import { faultOf, parseDuration, type Scenario } from './scenario-schema.ts';
 
 /** SVG. */
 export function plotReport(report: ScenarioReport, scenario: Scenario): string {

@@ -5,12 +5,13 @@ import type { TxId } from '../chain/types.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
 import { openStoreOn } from '../node/store/level-store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
+import { checkPlan } from './check-plan.ts';
 import { checkExpectations, type ExpectationResult } from './expectations.ts';
 import { buildHistory, saveHistory } from './history.ts';
 import { type HeightSample, RunLog } from './run-log.ts';
-import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario.ts';
 import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
 import { ScenarioNodes } from './scenario-nodes.ts';
+import { type FaultEvent, faultOf, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
 import { createSeededRng } from './seeded-rng.ts';
 import { SimDisk } from './sim-disk.ts';
 import { Spread, type SpreadReport } from './spread.ts';
@@ -64,9 +65,11 @@ const SAMPLE_MS = 500;
 /** Accounts that send: the last one is left to liars. */
 const SENDERS = 9;
 const SETTLE_MS = 60_000;
+/** Longest time for the blocks of one `mine`. */
+const MINING_MS = 3_600_000;
 const DEFAULT_BLOCK_TIME = '2s';
 
-/** @throws ScenarioError where a selector means nobody in a net of that size */
+/** @throws ScenarioError where what it says does not fit a net of that size, or a node cannot mine what it is asked for */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<ScenarioReport> {
   const run = new ScenarioRun(scenario, options);
   return run.run();
@@ -92,6 +95,7 @@ class ScenarioRun {
     this.#scenario = scenario;
     this.#seed = seed;
     this.#nodes = new ScenarioNodes(scenario, nodes);
+    checkPlan(scenario, this.#nodes);
     this.#rng = createSeededRng(`${seed}/scenario ${scenario.name}`);
     const behaviours = new Map(this.#nodes.all.map(({ name, behaviour }) => [name, behaviour]));
     this.#world = new World({
@@ -187,10 +191,11 @@ class ScenarioRun {
     const { flap } = event;
     if (flap === undefined) return [{ atMs, run: () => this.#apply(event) }];
     const steps: Step[] = [];
+    const holder = {};
     const [downMs, upMs, untilMs] = [flap.down, flap.up, flap.until].map(parseDuration) as [number, number, number];
     for (let turnMs = atMs; turnMs < untilMs; turnMs += downMs + upMs) {
-      steps.push({ atMs: turnMs, run: () => this.#partition(flap.groups) });
-      steps.push({ atMs: Math.min(turnMs + downMs, untilMs), run: () => this.#world.hub.healAll() });
+      steps.push({ atMs: turnMs, run: () => this.#partition(flap.groups, holder) });
+      steps.push({ atMs: Math.min(turnMs + downMs, untilMs), run: () => this.#world.hub.healCutsBy(holder) });
     }
     return steps;
   }
@@ -262,10 +267,7 @@ class ScenarioRun {
         });
         break;
       case 'mine':
-        await each(event.mine!.node, async (sim) => {
-          const mined = sim.node.mining.mine(event.mine!.blocks, new AbortController().signal);
-          await clock.runUntilSettled(mined, 3_600_000);
-        });
+        await each(event.mine!.node, (sim) => this.#mine(sim, event));
         break;
       case 'flap': // expanded above
         break;
@@ -274,8 +276,27 @@ class ScenarioRun {
     }
   }
 
-  #partition(groups: readonly (string | readonly string[])[]): void {
-    this.#world.hub.partition(groups.map((group) => this.#nodes.select(group)));
+  async #mine(sim: SimNode, event: FaultEvent): Promise<void> {
+    const path = `timeline[${this.#scenario.timeline!.indexOf(event)}].mine`;
+    // Only who died at a write gets here; checkPlan refused the others.
+    if (!sim.isRunning) throw new ScenarioError(`${path}.node`, `${sim.name} is not running at ${event.at}`);
+    const mined = sim.node.mining.mine(event.mine!.blocks, new AbortController().signal);
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+    };
+    mined.then(end, end);
+    // It may die at a write meanwhile, and then never says how it went.
+    const isInTime = await this.#world.clock.runUntil(() => isOver || !sim.isRunning, MINING_MS);
+    if (!isInTime) throw new ScenarioError(`${path}.blocks`, `${sim.name} has not found so many after an hour`);
+    if (isOver) await mined;
+  }
+
+  #partition(groups: readonly (string | readonly string[])[], by?: object): void {
+    this.#world.hub.partition(
+      groups.map((group) => this.#nodes.select(group)),
+      by,
+    );
   }
 
   /** The fate of the nth write from now on, and the end of whoever asked for it. */

@@ -1,13 +1,16 @@
 /** All that scenarios know of the network in memory: its faults, what it counts, and what it says in the trace. */
 import { DEFAULT_LINK, type LinkProfile, type MemoryHub } from './memory-network.ts';
-import { type LinkFields, parseDuration, type Scenario } from './scenario.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
+import { type LinkFields, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
 import type { SeededRng } from './seeded-rng.ts';
 import type { Spread } from './spread.ts';
 import { fullTopology, type Links, regularTopology, ringTopology } from './topology.ts';
 import type { Trace } from './trace.ts';
 
-/** Gives the nodes their links. */
+/**
+ * Gives the nodes their links.
+ * @throws ScenarioError where no net of so many nodes has that topology
+ */
 export function connectAll(hub: MemoryHub, scenario: Scenario, nodes: ScenarioNodes, rng: SeededRng): void {
   const names = nodes.all.map(({ name }) => name);
   const base = profileOf(scenario.links ?? {}, DEFAULT_LINK);
@@ -37,9 +40,13 @@ function linksOf(topology: NonNullable<Scenario['topology']>, names: readonly st
   if (topology === 'line') return names.slice(1).map((name, at) => [names[at]!, name] as const);
   if (topology === 'ring') return ringTopology(names, 0, rng);
   // On top of a ring, so that all hang together.
-  return 'random' in topology
-    ? ringTopology(names, topology.random, rng)
-    : regularTopology(names, topology.regular, rng);
+  if ('random' in topology) return ringTopology(names, topology.random, rng);
+  try {
+    return regularTopology(names, topology.regular, rng);
+  } catch (error) {
+    if (error instanceof RangeError) throw new ScenarioError('topology.regular', error.message);
+    throw error;
+  }
 }
 
 export function cutBetween(hub: MemoryHub, from: readonly string[], to: readonly string[], isOneWay: boolean): void {

@@ -1,6 +1,6 @@
 /** Which nodes a scenario has, by name, and which of them its selectors mean. */
 
-import { type Behaviour, type GroupSpec, parseDuration, type Scenario, ScenarioError } from './scenario.ts';
+import { type Behaviour, type GroupSpec, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
 import type { NodeSpec } from './world.ts';
 
 export interface PlannedNode {
@@ -19,10 +19,15 @@ export class ScenarioNodes {
   readonly #byGroup: ReadonlyMap<string, readonly string[]>;
   readonly #names: ReadonlySet<string>;
 
-  /** @param total nodes in all instead of what the groups say, shared out as they are; twins are not counted */
+  /**
+   * @param total nodes in all instead of what the groups say, shared out as they are; twins are not counted
+   * @throws ScenarioError where two groups would have a name in common, or there are fewer nodes than groups
+   */
   constructor(scenario: Scenario, total?: number) {
     const counts = scaleCounts(scenario.nodes, total);
-    this.all = scenario.nodes.flatMap((group, at) => planGroup(group, counts[at]));
+    const planned = scenario.nodes.map((group, at) => planGroup(group, counts[at]));
+    checkNames(scenario.nodes, planned);
+    this.all = planned.flat();
     this.#byGroup = new Map(
       [...Map.groupBy(this.all, ({ group }) => group)].map(([group, nodes]) => [group, nodes.map(({ name }) => name)]),
     );
@@ -47,23 +52,44 @@ export class ScenarioNodes {
     return founders;
   }
 
-  /** @throws ScenarioError where a selector means nobody */
-  select(selectors: string | readonly string[]): readonly string[] {
-    const names = (typeof selectors === 'string' ? [selectors] : selectors).flatMap((each) => this.#selectOne(each));
+  /**
+   * @param path of the place that selects, for errors
+   * @throws ScenarioError where a selector means nobody, or more than there are
+   */
+  select(selectors: string | readonly string[], path = ''): readonly string[] {
+    const names = (typeof selectors === 'string' ? [selectors] : selectors).flatMap((each) =>
+      this.#selectOne(each, path),
+    );
     return [...new Set(names)];
   }
 
-  #selectOne(selector: string): readonly string[] {
+  #selectOne(selector: string, path: string): readonly string[] {
     const [name = '', part] = selector.split(':');
     const group = name === 'all' ? this.all.map((node) => node.name) : this.#byGroup.get(name);
     if (group === undefined) {
-      if (this.#names.has(name)) return [name];
-      throw new ScenarioError('', `there is no group or node ${name}`);
+      if (!this.#names.has(name)) throw new ScenarioError(path, `there is no group or node ${name}`);
+      if (part !== undefined) throw new ScenarioError(path, `${name} is one node: ${selector} is no part of it`);
+      return [name];
     }
     if (part === undefined) return group;
     const count = part.endsWith('%') ? Math.round((group.length * Number(part.slice(0, -1))) / 100) : Number(part);
-    if (count === 0) throw new ScenarioError('', `${selector} means nobody in a net of ${this.all.length} nodes`);
+    if (count === 0) throw new ScenarioError(path, `${selector} means nobody in a net of ${this.all.length} nodes`);
+    if (count > group.length) {
+      throw new ScenarioError(path, `${selector} is more than there are: ${name} has ${group.length} nodes`);
+    }
     return group.slice(0, count);
+  }
+}
+
+/** A name means one thing: `all`, a group, a node or a twin. Only a group of one node shares its name with that node. */
+function checkNames(groups: readonly GroupSpec[], planned: readonly (readonly PlannedNode[])[]): void {
+  const taken = new Set(['all']);
+  for (const [at, { group }] of groups.entries()) {
+    const own = new Set([group, ...planned[at]!.flatMap((node) => [node.group, node.name])]);
+    for (const name of own) {
+      if (taken.has(name)) throw new ScenarioError(`nodes[${at}].group`, `${name} is given twice`);
+      taken.add(name);
+    }
   }
 }
 

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadSignatureBackend } from '../../crypto/load-backend.ts';
 import { runScenario, type ScenarioReport } from '../../sim/run-scenario.ts';
-import { parseScenario, type Scenario } from '../../sim/scenario.ts';
+import { parseScenario } from '../../sim/scenario.ts';
+import type { Scenario } from '../../sim/scenario-schema.ts';
 
 const DIRECTORY = join(import.meta.dirname, '..', '..', 'sim', 'scenarios');
 const { backend } = await loadSignatureBackend('auto');

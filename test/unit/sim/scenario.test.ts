@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
-import { formatScenario, parseDuration, parseScenario, ScenarioError } from '../../../sim/scenario.ts';
+import { MAX_WINDOW } from '../../../chain/genesis.ts';
+import { runScenario } from '../../../sim/run-scenario.ts';
+import { parseScenario } from '../../../sim/scenario.ts';
 import { ScenarioNodes } from '../../../sim/scenario-nodes.ts';
+import { formatScenario, parseDuration, ScenarioError } from '../../../sim/scenario-schema.ts';
 
 const BASE = `name: base
 duration: 10s
@@ -72,9 +75,9 @@ test.each([
   ],
   [
     'a window beyond the protocol’s bound',
-    `${BASE}electorate: {miners: {window: 10001, founders: a}}`,
+    `${BASE}electorate: {miners: {window: ${MAX_WINDOW + 1}, founders: a}}`,
     'electorate.miners.window',
-    /must be <= 10000/,
+    new RegExp(`must be <= ${MAX_WINDOW}$`),
   ],
   [
     'a founder who is nobody',
@@ -89,6 +92,73 @@ test.each([
     /no group or node z/,
   ],
   ['YAML that is none', 'name: [', '', /at line 1/],
+  [
+    'an alias of nothing',
+    `${BASE}timeline: [{at: 1s, crash: *nope}]`,
+    '',
+    /nothing is called nope at line 7, column 28/,
+  ],
+  [
+    'a file that aliases blow up',
+    `${BASE}about: &a [${'x, '.repeat(20)}x]
+x: &b [${'*a, '.repeat(20)}*a]
+y: &c [${'*b, '.repeat(20)}*b]`,
+    '',
+    /alias/i,
+  ],
+  ['no time at all', BASE.replace('10s', '0s'), 'duration', /must be 1ms at least/],
+  ['less time than the clock counts', BASE.replace('10s', '0.9ms'), 'duration', /must be 1ms at least/],
+  ['more time than there is', BASE.replace('10s', '87601h'), 'duration', /more than ten years/],
+  ['a time that is not finite', BASE.replace('10s', `${'9'.repeat(400)}s`), 'duration', /more than ten years/],
+  [
+    'a clock in another age',
+    `${BASE}timeline: [{at: 1s, clock: {nodes: a, offset: -99999999h}}]`,
+    'timeline[0].clock.offset',
+    /more than ten years/,
+  ],
+  [
+    'a flap beyond the end',
+    `${BASE}timeline: [{at: 1s, flap: {groups: [a, b], down: 1s, up: 1s, until: 11s}}]`,
+    'timeline[0].flap.until',
+    /is after the end/,
+  ],
+  [
+    'a flap that ends before it begins',
+    `${BASE}timeline: [{at: 3s, flap: {groups: [a, b], down: 1s, up: 1s, until: 2s}}]`,
+    'timeline[0].flap.until',
+    /before the flap begins/,
+  ],
+  [
+    'a flap without end',
+    `${BASE.replace('10s', '1000h')}timeline: [{at: 1s, flap: {groups: [a, b], down: 5ms, up: 5ms, until: 1000h}}]`,
+    'timeline[0].flap',
+    /more than 100000 turns/,
+  ],
+  ['more of a group than there are', `${BASE}timeline: [{at: 1s, crash: "a:3"}]`, 'timeline[0].crash', /has 2 nodes/],
+  [
+    'a share of more than all',
+    `${BASE}timeline: [{at: 1s, cut: {from: "a:200%", to: b}}]`,
+    'timeline[0].cut.from',
+    /more than there are/,
+  ],
+  ['none of a group', `${BASE}timeline: [{at: 1s, crash: [b, "a:0"]}]`, 'timeline[0].crash[1]', /a:0 means nobody/],
+  ['a part of a node', `${BASE}timeline: [{at: 1s, crash: "a1:0"}]`, 'timeline[0].crash', /a1 is one node/],
+  [
+    'a node asked to mine that mines by itself',
+    `${BASE}timeline: [{at: 1s, mine: {node: a1, blocks: 1}}]`,
+    'timeline[0].mine.node',
+    /a1 does not mine on-demand/,
+  ],
+  [
+    'a late node asked to mine',
+    `${BASE.replace('group: b', 'group: b, mine: on-demand, late: true')}timeline:
+  - {at: 1s, mine: {node: b, blocks: 1}}
+  - {at: 0s, join: b}
+  - {at: 1s, leave: b}
+  - {at: 2s, mine: {node: b, blocks: 1}}`,
+    'timeline[3].mine.node',
+    /b is not running at 2s/,
+  ],
 ])('%s is refused, with its path', (_what, text, path, problem) => {
   try {
     parseScenario(text);
@@ -99,6 +169,76 @@ test.each([
     return;
   }
   expect.unreachable();
+});
+
+test.each([
+  ['a node called as a group before', '[{group: a1}, {group: a, count: 3}]', 'nodes[1]', 'a1'],
+  ['a group called as a node before', '[{group: a, count: 3}, {group: a1, count: 2}]', 'nodes[1]', 'a1'],
+  ['two groups whose nodes meet', '[{group: a, count: 11}, {group: a1, count: 1}]', 'nodes[1]', 'a1'],
+  ['a node of all', '[{group: all}]', 'nodes[0]', 'all'],
+  ['a twin’s name', '[{group: a1-twin}, {group: a, count: 1, behaviour: equivocate}]', 'nodes[1]', 'a1-twin'],
+  ['a twins’ group', '[{group: a, count: 1, behaviour: equivocate}, {group: a-twin}]', 'nodes[1]', 'a-twin'],
+])('%s is refused', (_what, nodes, path, name) => {
+  const text = `name: names\nduration: 10s\nnodes: ${nodes}\nexpect: {}`;
+  expect(() => parseScenario(text)).toThrow(`scenario: ${path}.group: ${name} is given twice`);
+});
+
+test('names that meet only in a larger net are refused there', () => {
+  const scenario = parseScenario(
+    'name: names\nduration: 10s\nnodes: [{group: a, count: 1}, {group: a3, mine: off}]\nexpect: {}',
+  );
+  expect(() => new ScenarioNodes(scenario, 4)).not.toThrow();
+  expect(() => new ScenarioNodes(scenario, 6)).toThrow('scenario: nodes[1].group: a3 is given twice');
+});
+
+test('an event that names a node beyond --nodes is refused with its path, before anything runs', async () => {
+  const scenario = parseScenario(
+    `${BASE.replace('count: 2', 'count: 8')}timeline: [{at: 1s, heal: all}, {at: 2s, crash: [a1, a8]}]`,
+  );
+  await expect(runScenario(scenario, { seed: '1', nodes: 3 })).rejects.toThrow(
+    'scenario: timeline[1].crash[1]: there is no group or node a8',
+  );
+  const atWrite = parseScenario(`${BASE}timeline: [{at: 1s, crashAtWrite: {node: b, nth: 1, fate: lost, within: 1s}}]`);
+  await expect(runScenario(atWrite, { seed: '1', nodes: 9 })).rejects.toThrow(
+    'scenario: timeline[0].crashAtWrite.node: b is a group',
+  );
+});
+
+test('a node that died at a write is not asked to mine: who dies is known only in the run', async () => {
+  const scenario = parseScenario(`${BASE.replace('group: b', 'group: b, mine: on-demand')}timeline:
+  - {at: 1s, crashAtWrite: {node: b, nth: 1, fate: lost, within: 9s}}
+  - {at: 9s, mine: {node: b, blocks: 1}}`);
+  await expect(runScenario(scenario, { seed: '1' })).rejects.toThrow(
+    'scenario: timeline[1].mine.node: b is not running at 9s',
+  );
+});
+
+test('a node that dies at a write while it is to mine ends that, and the run goes on', async () => {
+  const scenario = parseScenario(`${BASE.replace('group: b', 'group: b, mine: on-demand')}timeline:
+  - {at: 0s, partition: [a, b]}
+  - {at: 2s, crashAtWrite: {node: b, nth: 2, fate: lost, within: 1h}}
+  - {at: 2s, mine: {node: b, blocks: 9}}`);
+  const { crashesAtWrites, passed } = await runScenario(scenario, { seed: '1' });
+  expect({ crashesAtWrites, passed }).toEqual({ crashesAtWrites: 1, passed: true });
+});
+
+test('a node asked for more blocks than it can find is refused, with the path', async () => {
+  const scenario =
+    parseScenario(`${BASE.replace('count: 2', 'mine: off').replace('group: b', 'group: b, mine: on-demand')}timeline:
+  - {at: 1s, hashRate: {nodes: b, factor: 0.0000001}}
+  - {at: 2s, mine: {node: b, blocks: 9}}`);
+  await expect(runScenario(scenario, { seed: '1' })).rejects.toThrow(
+    'scenario: timeline[1].mine.blocks: b has not found so many after an hour',
+  );
+});
+
+test('a topology that no such net has is refused', async () => {
+  const scenario = parseScenario(`${BASE}topology: {regular: 5}`);
+  await expect(runScenario(scenario, { seed: '1' })).rejects.toThrow('scenario: topology.regular: no connected graph');
+});
+
+test('a free text may look like a duration', () => {
+  expect(parseScenario(`${BASE}about: 999999999h`).about).toBe('999999999h');
 });
 
 test('durations', () => {

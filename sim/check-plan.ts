@@ -1,0 +1,77 @@
+/** Whether what a scenario says fits the nodes that it has, in the number it runs with. */
+
+import type { ScenarioNodes } from './scenario-nodes.ts';
+import { DURATION, type FaultEvent, faultOf, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
+
+/**
+ * Checks what depends on how many nodes there are: `--nodes` may leave out one that an event names.
+ * @throws ScenarioError with the path: a selector means nobody or more than there are, or an event asks of a node what
+ * it cannot do then
+ */
+export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
+  const { timeline, expect, load, history, electorate, links } = scenario;
+  const places: readonly (readonly [path: string, value: unknown])[] = [
+    ...(timeline ?? []).map((event, at) => [`timeline[${at}]`, event] as const),
+    ['expect', expect],
+    ['load', { at: load?.at }],
+    ['history', { at: history?.at }],
+    ['electorate', electorate],
+    ...(links?.between ?? []).map(({ groups }, at) => [`links.between[${at}]`, { groups }] as const),
+  ];
+  for (const [path, value] of places) {
+    for (const [place, selector] of selectorsOf(value, path)) nodes.select(selector, place);
+  }
+  const isRunning = new Set(nodes.all.filter(({ spec }) => spec.late !== true).map(({ name }) => name));
+  // As the run does: by time, and at one time as the file has them.
+  const inOrder = [...(timeline ?? []).entries()].sort(([, a], [, b]) => parseDuration(a.at) - parseDuration(b.at));
+  for (const [at, event] of inOrder) checkInTurn(event, `timeline[${at}]`, nodes, isRunning);
+}
+
+/** Keeps `isRunning` up to date, but for who dies at a write: that is known only in the run. */
+function checkInTurn(event: FaultEvent, path: string, nodes: ScenarioNodes, isRunning: Set<string>): void {
+  const fault = faultOf(event);
+  switch (fault) {
+    case 'crash':
+    case 'losePower':
+    case 'leave':
+      for (const name of nodes.select(event[fault]!)) isRunning.delete(name);
+      break;
+    case 'restart':
+    case 'join':
+      for (const name of nodes.select(event[fault]!)) isRunning.add(name);
+      break;
+    case 'crashAtWrite': {
+      const { node } = event.crashAtWrite!;
+      if (nodes.all.some(({ name }) => name === node)) break;
+      throw new ScenarioError(`${path}.crashAtWrite.node`, `${node} is a group: say which node of it`);
+    }
+    case 'mine':
+      for (const name of nodes.select(event.mine!.node)) {
+        const { spec } = nodes.all.find((each) => each.name === name)!;
+        // Whoever searches already would search twice at once, or find that many more blocks by itself.
+        if (spec.mine !== 'on-demand') {
+          throw new ScenarioError(`${path}.mine.node`, `${name} does not mine on-demand`);
+        }
+        if (!isRunning.has(name)) throw new ScenarioError(`${path}.mine.node`, `${name} is not running at ${event.at}`);
+      }
+      break;
+    default: // says nothing of who runs
+  }
+}
+
+const SELECTOR_KEYS: ReadonlySet<string> = new Set(
+  'nodes groups from to at of founders node partition refused crash losePower restart join leave diskFull diskFreed'.split(
+    ' ',
+  ),
+);
+
+/** Each selector below `value`, with its path. Durations stand under some of the same keys. */
+function* selectorsOf(value: unknown, path: string, key = ''): Generator<readonly [path: string, selector: string]> {
+  if (typeof value === 'string') {
+    if (SELECTOR_KEYS.has(key) && !new RegExp(DURATION).test(value)) yield [path, value];
+  } else if (Array.isArray(value)) {
+    for (const [at, each] of value.entries()) yield* selectorsOf(each, `${path}[${at}]`, key);
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, each] of Object.entries(value)) yield* selectorsOf(each, `${path}.${name}`, name);
+  }
+}
