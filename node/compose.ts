@@ -290,6 +290,9 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       sync.register();
       exchange.register();
       await lifecycle.start({ name: 'store', stop: () => store.close() });
+      // Before anybody can give a block: who hears of it later would never hear of it.
+      mempool.follow();
+      await agreementService.follow();
       await lifecycle.start({
         name: 'network',
         start: () =>

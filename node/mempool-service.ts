@@ -49,7 +49,8 @@ export class MempoolService {
     }
   }
 
-  start(): void {
+  /** Follows the tip. Before anybody can give a block. */
+  follow(): void {
     const { events, chain, clock } = this.#deps;
     this.#disposers.push(
       events.on('tip', ({ connected, disconnected }) => {
@@ -65,6 +66,10 @@ export class MempoolService {
         this.#changed();
       }),
     );
+  }
+
+  /** Begins to drop what waits too long. */
+  start(): void {
     this.#scheduleExpiry();
   }
 

@@ -99,7 +99,7 @@ export function blockMessage(block: Block, salt = 1n): Uint8Array {
   return encodeCompactBlock(makeCompactBlock(block, salt));
 }
 
-function networkOfOnePeer(held: ReadonlyMap<BlockId, Block>): Network {
+export function networkOfOnePeer(held: ReadonlyMap<BlockId, Block>): Network {
   return {
     self: 'self',
     start: () => Promise.resolve(),

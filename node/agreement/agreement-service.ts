@@ -52,6 +52,7 @@ export class AgreementService {
   #voting: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #voteAgain = false;
+  #isStarted = false;
   #voteFailure: StoreError | undefined;
 
   /**
@@ -95,8 +96,9 @@ export class AgreementService {
     return this.#voteFailure;
   }
 
-  async start(): Promise<void> {
-    const { events, store, voter, chain, agreement, logger, onFailure } = this.#deps;
+  /** Takes up the guard and follows the chain; casts no vote yet. Before anybody can give a block. */
+  async follow(): Promise<void> {
+    const { events, store, voter, chain, agreement, logger } = this.#deps;
     if (voter !== undefined) this.#guard = await store.voteGuard(voter.address);
     if (this.hasMovedAway) {
       logger.warn(
@@ -108,6 +110,12 @@ export class AgreementService {
       events.on('entry', ({ entry }) => this.#settle(agreement.onBlock(entry, chain.tree))),
       events.on('tip', () => this.considerVoting()),
     );
+  }
+
+  /** Begins to vote, and to write what the stored votes prove. */
+  start(): void {
+    const { chain, onFailure } = this.#deps;
+    this.#isStarted = true;
     this.#settle(this.#restored);
     chain.reconsiderTip().catch(onFailure); // the last run may have ended between a proof and the move it asks for
     this.#repeatLastVote();
@@ -171,6 +179,7 @@ export class AgreementService {
 
   /** Casts a vote for the tip if the rules and our earlier votes allow one. Asked again while at it: looks again. */
   considerVoting(): void {
+    if (!this.#isStarted) return;
     if (this.#voting !== undefined) {
       this.#voteAgain = true;
       return;

@@ -34,7 +34,8 @@ export async function importChain(
   onProgress: (height: number, bytes: number) => void,
 ): Promise<ImportReport> {
   const node = await composeOffline(genesis, ports);
-  await node.agreement.start(); // writes what the last run proved and had not written
+  await node.agreement.follow();
+  node.agreement.start(); // writes what the last run proved and had not written
   try {
     const importer = new Importer(node);
     for (;;) {

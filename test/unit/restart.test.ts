@@ -14,7 +14,8 @@ test('a checkpoint whose votes were stored, but not its certificate, is agreed a
   const store = await openMemoryStore(db);
   expect(await store.certificate(7n)).toBeUndefined();
   const node = await openOffline(store);
-  await node.agreement.start();
+  await node.agreement.follow();
+  node.agreement.start();
   await node.agreement.settled();
   expect(node.agreement.agreed.height).toBe(7n);
   expect((await store.certificate(7n))?.votes).toHaveLength(3);
@@ -42,7 +43,7 @@ test('a transaction is journalled when the journal says so, also one that came w
     ...boundMethods(store),
   });
   const node = await openOffline(slow);
-  node.mempool.start();
+  node.mempool.follow();
   const [first, second] = [makeTx(3n), makeTx(4n)];
   const told: string[] = [];
   const add = (tx: typeof first): Promise<void> => {
@@ -72,7 +73,7 @@ test('a transaction that the store refused is not called journalled, until a lat
   const db = new FaultyLevel();
   const store = await openMemoryStore(db);
   const node = await openOffline(store);
-  node.mempool.start();
+  node.mempool.follow();
   db.batchesLeft = 0;
   expect(node.mempool.add(makeTx(0n), 'api').verdict.kind).toBe('accept');
   expect(await node.mempool.journalled(makeTx(0n).id)).toBe(false);

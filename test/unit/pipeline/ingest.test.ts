@@ -9,10 +9,17 @@ import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
-import type { SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
+import type { Network, SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
+import type { Store } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
-import { composeFixture, fixtureGenesis, type NodeFixture } from '../../node-fixture.ts';
+import {
+  blockMessage,
+  composeFixture,
+  fixtureGenesis,
+  type NodeFixture,
+  networkOfOnePeer,
+} from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
 import { openMemoryStore } from '../store/open-store.ts';
 
@@ -245,3 +252,37 @@ test('a node that stops publishes what it has taken from the API, though its bat
   await node.node.stop();
   expect(published.flat()).toEqual(txs.map(({ id }) => id));
 });
+
+test('a block that the first peer gives while the node still starts is heard by the mempool and the agreement', async () => {
+  const tx = transfer(0n);
+  const block = mine(fixture, [tx]);
+  const store = await openMemoryStore();
+  const inline = createInlineVerifier(nobleBackend, createSystemClock());
+  const before = await composeFixture({ genesis, store, verifier: inline });
+  expect(before.node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+  expect(await before.node.mempool.journalled(tx.id)).toBe(true);
+  // As a network that has listened for a while before its start is over.
+  const stored = async () => (await store.load(genesis.chainId))?.tip;
+  const start: Network['start'] = async ({ onGossip }) => {
+    onGossip({ kind: 'block', from: 'peer', data: blockMessage(block), settle: () => {} });
+    await expect.poll(stored, { interval: 1, timeout: 5_000 }).toBe(block.header.id);
+  };
+  const network = { ...networkOfOnePeer(new Map()), start };
+  const { node } = await composeFixture({ genesis, store: unclosed(store), verifier: inline, network });
+  await node.chain.idle();
+  expect(node.chain.tip.header.id).toBe(block.header.id);
+  expect(node.mempool.pool.has(tx.id)).toBe(false);
+  await node.stop();
+  await before.node.stop();
+});
+
+/** The same store, which another node closes. */
+function unclosed(store: Store): Store {
+  return new Proxy(store, {
+    get: (target, key) => {
+      if (key === 'close') return () => Promise.resolve();
+      const value = Reflect.get(target, key) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
