@@ -60,7 +60,8 @@ function expectMoved(world: World, sim: SimNode, old: readonly BuiltBlock[], bet
   expectSupply(world, sim);
 }
 
-test.each([127, 128, 500])('a branch that out-works %i blocks, by gossip', async (depth) => {
+// Deeper ones are left to sync (CMPCT-8).
+test.each([127, 128])('a branch that out-works %i blocks, by gossip', async (depth) => {
   const world = openStill(['a']);
   await passTime(world, depth + 3);
   await world.start();
