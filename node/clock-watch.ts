@@ -32,15 +32,15 @@ export class ClockWatch {
   readonly #samples = new Map<Address, Sample>();
   #blocks = 0;
   #saidAtMs = Number.NEGATIVE_INFINITY;
-  #isOff: string | undefined;
+  #complaint: string | undefined;
 
   constructor(deps: ClockWatchDeps) {
     this.#deps = deps;
   }
 
   /** How far the clock is off, in words, by the blocks heard lately; undefined: not by more than the rules leave room for. */
-  get isOff(): string | undefined {
-    return this.#isOff;
+  get complaint(): string | undefined {
+    return this.#complaint;
   }
 
   /** Takes a header that just came by gossip and whose work is good: it costs to lie here. */
@@ -59,14 +59,14 @@ export class ClockWatch {
     const ahead = offsets.filter((offsetMs) => offsetMs > maxFutureMs + BLOCK_AGE_MS);
     const behind = offsets.filter((offsetMs) => offsetMs < -maxFutureMs);
     const most = [ahead, behind].find((group) => 2 * group.length > offsets.length);
-    this.#isOff = undefined;
+    this.#complaint = undefined;
     if (most === undefined) return;
     const offsetMs = most.sort((a, b) => a - b)[most.length >> 1]!;
     const way = offsetMs > 0 ? 'ahead of' : 'behind';
     const seconds = Math.round(Math.abs(offsetMs) / 1000);
-    this.#isOff = `this node's clock is about ${seconds} s ${way} its peers': set it, or blocks will be refused`;
+    this.#complaint = `this node's clock is about ${seconds} s ${way} its peers': set it, or blocks will be refused`;
     if (atMs - this.#saidAtMs < REPEAT_MS) return;
     this.#saidAtMs = atMs;
-    logger.warn({ offsetMs }, this.#isOff);
+    logger.warn({ offsetMs }, this.#complaint);
   }
 }

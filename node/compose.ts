@@ -273,7 +273,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       const missing: string[] = [];
       if (chain.storeFailure !== undefined) missing.push(`store: ${chain.storeFailure.message}`);
       if (agreementService.voteFailure !== undefined) missing.push(`vote: ${agreementService.voteFailure.message}`);
-      if (clockWatch.isOff !== undefined) missing.push(`clock: ${clockWatch.isOff}`);
+      if (clockWatch.complaint !== undefined) missing.push(`clock: ${clockWatch.complaint}`);
       if (sync.isStuck)
         missing.push('sync: no peer gives the blocks that others have agreed; each may have pruned them');
       else if (sync.isBehind) missing.push('sync: catching up');

@@ -30,9 +30,9 @@ test.each([
 test('says so, to whoever asks, for as long as it is so', () => {
   const { observe, watch } = setUp();
   for (let at = 0; at < 5; at++) observe(-30_000);
-  expect(watch.isOff).toMatch(/about 30 s behind/);
+  expect(watch.complaint).toMatch(/about 30 s behind/);
   observe(0);
-  expect(watch.isOff).toBeUndefined();
+  expect(watch.complaint).toBeUndefined();
 });
 
 test('says nothing within what the rules leave room for', () => {
