@@ -138,10 +138,17 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
         db.evidence.set(evidenceKey(evidence), evidence);
       }),
     certificate: (targetHeight) => guard(() => db.certificates.get(targetHeight)?.[0]),
-    certificatesFrom: (targetHeight, limit) =>
+    certificatesFrom: (targetHeight, votes) =>
       guard(() => {
-        const heights = [...db.certificates.keys()].filter((height) => height >= targetHeight).sort(ascending);
-        return heights.slice(0, limit).map((height) => db.certificates.get(height)![0]!);
+        const certificates: Certificate[] = [];
+        let missing = votes;
+        for (const height of [...db.certificates.keys()].filter((each) => each >= targetHeight).sort(ascending)) {
+          if (missing <= 0) break;
+          const certificate = db.certificates.get(height)![0]!;
+          certificates.push(certificate);
+          missing -= certificate.votes.length;
+        }
+        return certificates;
       }),
     saveOwnVote: (vote, next) =>
       guard(() => {

@@ -37,7 +37,7 @@ export function createMortalStore(inner: Store): MortalStore {
       saveAgreement: (certificates, final) => guard(() => inner.saveAgreement(certificates, final)),
       saveEvidence: (evidence) => guard(() => inner.saveEvidence(evidence)),
       certificate: (targetHeight) => guard(() => inner.certificate(targetHeight)),
-      certificatesFrom: (targetHeight, limit) => guard(() => inner.certificatesFrom(targetHeight, limit)),
+      certificatesFrom: (targetHeight, votes) => guard(() => inner.certificatesFrom(targetHeight, votes)),
       saveOwnVote: (vote, own) => guard(() => inner.saveOwnVote(vote, own)),
       voteGuard: (voter) => guard(() => inner.voteGuard(voter)),
       saveMempool: (added, removed) => guard(() => inner.saveMempool(added, removed)),

@@ -23,9 +23,9 @@ export interface CertificateLimits {
 }
 
 export const CERTIFICATE_LIMITS: CertificateLimits = { maxLinks: 5_000, maxVotes: 20_000, maxHeaders: 50_000 };
-/** Certificates looked at above the block for the one that proves it, and so many at once. */
+/** Certificates looked at above the block for the one that proves it, and about how many votes are read at once. */
 const MAX_SEARCH = 1_024;
-const SEARCH_PAGE = 16;
+const SEARCH_VOTES = 64;
 
 /**
  * The certificate of the main chain's block at a height: for the best state it has, or for `agreed` at least.
@@ -99,15 +99,16 @@ async function findAgreed(height: bigint, deps: CollectCertificateDeps): Promise
 /** Links to checkpoints of the main chain from one height to another, lowest first. */
 async function* linksFrom(from: bigint, to: bigint, deps: CollectCertificateDeps): AsyncGenerator<Certificate> {
   let next = from;
-  for (let searched = 0; searched < MAX_SEARCH; searched += SEARCH_PAGE) {
-    const page = await deps.store.certificatesFrom(next, SEARCH_PAGE);
+  for (let searched = 0; searched < MAX_SEARCH; ) {
+    const page = await deps.store.certificatesFrom(next, SEARCH_VOTES);
+    if (page.length === 0) return;
+    searched += page.length;
     for (const certificate of page) {
       const { height, id } = certificate.target;
       if (height > to) return;
       if (deps.chain.tree.mainAt(height)?.header.id === id) yield certificate;
       next = height + 1n;
     }
-    if (page.length < SEARCH_PAGE) return;
   }
 }
 

@@ -322,15 +322,17 @@ class LevelStore implements Store, VoteProtectionStore {
     });
   }
 
-  certificatesFrom(targetHeight: bigint, limit: number): Promise<readonly Certificate[]> {
+  certificatesFrom(targetHeight: bigint, votes: number): Promise<readonly Certificate[]> {
     return this.#reading(async () => {
       const certificates: Certificate[] = [];
-      if (limit <= 0) return certificates;
+      let missing = votes;
+      if (missing <= 0) return certificates;
       for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.certificate, targetHeight))) {
         const certificate = records.decodeCertificate(records.unsealRecord(key, value));
         if (certificate.target.height === certificates.at(-1)?.target.height) continue;
         certificates.push(certificate);
-        if (certificates.length === limit) break;
+        missing -= certificate.votes.length;
+        if (missing <= 0) break;
       }
       return certificates;
     });

@@ -109,8 +109,11 @@ export interface Store {
   saveAgreement(certificates: readonly Certificate[], final: Checkpoint | undefined): Promise<void>;
   saveEvidence(evidence: Evidence): Promise<void>;
   certificate(targetHeight: bigint): Promise<Certificate | undefined>;
-  /** Up to `limit` of those with targets at that height or above, lowest first, one a height. */
-  certificatesFrom(targetHeight: bigint, limit: number): Promise<readonly Certificate[]>;
+  /**
+   * Those with targets at that height or above, lowest first, one a height: as many as hold so many `votes`, and the
+   * last of them whole. Empty: there is none.
+   */
+  certificatesFrom(targetHeight: bigint, votes: number): Promise<readonly Certificate[]>;
 
   /** Own vote and guard in one durable batch; resolves before the vote may be published. */
   saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void>;

@@ -30,9 +30,6 @@ export interface ServeDeps {
   readonly onStatus: (peer: PeerKey, status: PeerStatus) => void;
 }
 
-/** Certificates read at once. */
-const CERTIFICATE_PAGE = 64;
-
 /** Registers all handlers. */
 export function serveSync(deps: ServeDeps): void {
   const { network } = deps;
@@ -97,12 +94,7 @@ export function serveSync(deps: ServeDeps): void {
       seen.add(vote.id);
       votes.push(vote.bytes);
     };
-    let page = await deps.store.certificatesFrom(asked.fromHeight, CERTIFICATE_PAGE);
-    for (let last = page.at(-1); last !== undefined; last = page.at(-1)) {
-      for (const certificate of page) for (const vote of certificate.votes) take(vote);
-      if (votes.length >= limit || page.length < CERTIFICATE_PAGE) break;
-      page = await deps.store.certificatesFrom(last.target.height + 1n, CERTIFICATE_PAGE);
-    }
+    for (const { votes: each } of await deps.store.certificatesFrom(asked.fromHeight, limit)) each.forEach(take);
     for (const vote of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(vote);
     // Who was away when a voter lied must still learn of it (VOTE-9); two votes at most per elector.
     for (const { first, second } of deps.agreement.agreement.evidence) for (const vote of [first, second]) take(vote);

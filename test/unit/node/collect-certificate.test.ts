@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { BlockTree } from '../../../chain/block-tree.ts';
 import type { CertifiedState } from '../../../chain/certificate-document.ts';
-import type { Certificate } from '../../../chain/types.ts';
+import type { BlockId, Certificate } from '../../../chain/types.ts';
 import { verifyCertificate } from '../../../chain/verify-certificate.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { CERTIFICATE_LIMITS, collectCertificate } from '../../../node/agreement/collect-certificate.ts';
 import type { ChainService } from '../../../node/chain-service.ts';
 import { checkpointOf } from '../../tree-fixtures.ts';
-import { certifiedGenesis, minedChain, minedChild, signedLink } from '../chain/certified-chain.ts';
+import { certifiedGenesis, minedChain, minedChild, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
 const genesis = certifiedGenesis();
 const entries = minedChain(genesis, 9);
@@ -34,12 +34,19 @@ function collect(
   const agreement = { agreed: checkpointOf(entries[8]!), final: checkpointOf(entries[5]!) };
   const store = {
     certificate: async (at: bigint) => certificates.get(at),
-    certificatesFrom: async (from: bigint, limit: number) => {
-      const heights = [...certificates.keys()].sort((a, b) => Number(a - b)).filter((at) => at >= from);
-      return heights.slice(0, limit).map((at) => certificates.get(at)!);
-    },
+    certificatesFrom: async (from: bigint, votes: number) => rangeOf(certificates, from, votes),
   };
   return collectCertificate(BigInt(height), wanted, { store, chain, agreement }, limits);
+}
+
+/** As a store answers. */
+function rangeOf(certificates: ReadonlyMap<bigint, Certificate>, from: bigint, votes: number): Certificate[] {
+  const found: Certificate[] = [];
+  for (const height of [...certificates.keys()].sort((a, b) => Number(a - b)).filter((at) => at >= from)) {
+    if (found.reduce((sum, each) => sum + each.votes.length, 0) >= votes) break;
+    found.push(certificates.get(height)!);
+  }
+  return found;
 }
 
 const spans = (document: Awaited<ReturnType<typeof collect>>) =>
@@ -83,6 +90,27 @@ describe('collectCertificate', () => {
     expect(await collect(5, undefined, CERTIFICATE_LIMITS, [6])).toMatchObject({ state: 'agreed' });
   });
 
+  test('many that were agreed on branches that lost are passed over', async () => {
+    const long = minedChain(genesis, 60);
+    const tree = new BlockTree(long);
+    tree.setTip(long.at(-1)!.header.id);
+    const lost = (height: number): Certificate => {
+      const link = signedLink(genesis, long[0]!, { height: BigInt(height), id: other(height) }, VOTERS.slice(0, 1));
+      return { ...link, votes: Array.from({ length: 100 }, () => link.votes[0]!) }; // each a page of its own
+    };
+    const certificates = new Map(Array.from({ length: 50 }, (_, at) => [BigInt(at + 5), lost(at + 5)]));
+    certificates.set(58n, signedLink(genesis, long[0]!, long[58]!));
+    const document = await collectCertificate(5n, 'agreed', {
+      store: {
+        certificate: async (at) => certificates.get(at),
+        certificatesFrom: async (from, votes) => rangeOf(certificates, from, votes),
+      },
+      chain: { tree, genesis },
+      agreement: { agreed: checkpointOf(long[58]!), final: checkpointOf(long[0]!) },
+    });
+    expect(spans(document)).toEqual(['0-58']);
+  });
+
   test.each([
     { ...CERTIFICATE_LIMITS, maxLinks: 2 },
     { ...CERTIFICATE_LIMITS, maxVotes: 7 },
@@ -103,3 +131,7 @@ describe('collectCertificate', () => {
     expect(whole).toEqual(await collect(8));
   });
 });
+
+function other(height: number): BlockId {
+  return height.toString(16).padStart(64, '0') as BlockId;
+}

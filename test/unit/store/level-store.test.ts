@@ -249,22 +249,25 @@ onBoth('VOTE-8: own vote and guard come back, and a guard that goes back is refu
 });
 
 onBoth(
-  'certificates come as a range: from a height, lowest first, one a height, as many as asked for',
+  'certificates come as a range: from a height, lowest first, one a height, as many as hold the votes asked for',
   async (store, reopen) => {
     await saveChain(store);
+    const [root, child] = blocks.map(({ entry }) => entry.header);
     const at = (height: bigint, id: string): Certificate => ({
       source: { height: 0n, id: blocks[0]!.entry.header.id },
       target: { height, id: id.repeat(32) as BlockId },
-      votes: [],
+      votes: [1, 2].map((voter) => makeTestVote(chainId, voter, root!, child!)),
     });
     const [low, twin, other, high] = [at(2n, 'aa'), at(700n, 'bb'), at(700n, 'cc'), at(90_000n, 'dd')];
     await store.saveAgreement([high, other, low, twin], undefined);
     store = await reopen();
-    const targets = async (from: bigint, limit: number) =>
-      (await store.certificatesFrom(from, limit)).map(({ target }) => target.id.slice(0, 2));
+    const targets = async (from: bigint, votes: number) =>
+      (await store.certificatesFrom(from, votes)).map(({ target }) => target.id.slice(0, 2));
     expect(await targets(0n, 10)).toEqual(['aa', 'bb', 'dd']);
     expect(await targets(3n, 10)).toEqual(['bb', 'dd']);
-    expect(await targets(0n, 2)).toEqual(['aa', 'bb']);
+    expect(await targets(0n, 1)).toEqual(['aa']);
+    expect(await targets(0n, 2)).toEqual(['aa']);
+    expect(await targets(0n, 3)).toEqual(['aa', 'bb']);
     expect(await targets(90_001n, 2)).toEqual([]);
     expect(await targets(0n, 0)).toEqual([]);
   },
