@@ -13,7 +13,7 @@ import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
 import type { PeerStatus } from './peer-status.ts';
-import { MAX_HEADERS_PER_REQUEST } from './protocols.ts';
+import { MAX_HEADERS_PER_REQUEST, MAX_VOTES_PER_REQUEST } from './protocols.ts';
 import { requestHeaders, requestVotes } from './requests.ts';
 
 export interface BranchFetchDeps {
@@ -167,7 +167,7 @@ export class BranchFetch {
       if (verdict.kind === 'ignore') {
         logger.warn({ peer, reason: verdict.reason }, 'the chain of this peer is not for us');
         if (verdict.reason === 'block/conflicts-final') await this.#hearRivals(peer, headers[0]!);
-        return [];
+        break; // what came before is as good as it was
       }
       for (const entry of verdict.value) branch.set(entry.header.id, entry);
       const last = headers.at(-1);
@@ -224,21 +224,23 @@ export class BranchFetch {
   /** Votes above what we know to be agreed, until the peer has no more that help. */
   async fetchVotes(peer: PeerKey): Promise<boolean> {
     const { agreement, metrics, receiveVotes } = this.#deps;
-    let progressed = false;
-    for (;;) {
-      // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
+    // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
+    let from = agreement.agreement.final.height + 1n;
+    for (let progressed = false; ; ) {
       const before = agreement.agreement.bestAgreed.height;
       const finalBefore = agreement.agreement.final.height;
-      const from = (progressed ? before : finalBefore) + 1n;
       const votes = await requestVotes(this.#deps, peer, from, this.#deps.signal);
       metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
       const bad = await receiveVotes(votes);
       if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
       await agreement.settled();
-      if (agreement.agreement.bestAgreed.height <= before && agreement.agreement.final.height <= finalBefore) {
+      if (agreement.agreement.bestAgreed.height > before || agreement.agreement.final.height > finalBefore) {
+        progressed = true;
+      } else if (votes.length < MAX_VOTES_PER_REQUEST || from > before) {
         return progressed;
       }
-      progressed = true;
+      // A full answer of what we know says nothing of what is above it: where much is agreed and not final, all is there.
+      from = agreement.agreement.bestAgreed.height + 1n;
     }
   }
 }

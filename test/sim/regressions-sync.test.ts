@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { encodeBlock } from '../../chain/codec.ts';
 import type { BlockId } from '../../chain/types.ts';
+import { loadSignatureBackend } from '../../crypto/load-backend.ts';
 import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import type { PeerStatus } from '../../node/sync/peer-status.ts';
@@ -198,4 +199,107 @@ test('a node whose clock is slow follows as far as its clock lets it, and is not
   while (tree.mainAt(height)!.header.timestampMs > ahead) height -= 1n;
   expect(late.height).toBeGreaterThanOrEqual(Number(height) - 3); // what came since it last swapped status
   expect(late.node.missing().join()).toMatch(/^clock: .* 2\d s behind/);
+});
+
+test('where much is agreed and little final, votes beyond one answer of known ones are asked for all the same', async () => {
+  const voters = Array.from({ length: 10 }, (_, at) => `v${at + 1}`);
+  const world = openWorld({
+    nodes: [
+      { name: 'server', voter: false, mine: 'off' },
+      { name: 'client', voter: false, mine: 'off' },
+      ...voters.map((name) => ({ name, late: true, mine: 'off' as const })),
+    ],
+    params: EASY,
+    signatures: (await loadSignatureBackend('auto')).backend,
+  });
+  const { genesis } = world;
+  await world.run(3_000_000);
+  await world.start();
+  const [server, client] = [world.node('server'), world.node('client')];
+  world.hub.cut('server', 'client');
+  const chain = branchOn(genesis, genesis.entry, 600, { miner: 'm' });
+  const at = (height: number) => (height === 0 ? genesis.entry : chain[height - 1]!.entry);
+  await feed(server, chain);
+  await feed(client, chain);
+  // Every second block is agreed, so that none is final; the first answer is full with 293 links of seven votes.
+  for (let height = 2; height <= 600; height += 2) {
+    for (const voter of voters.slice(0, 7)) {
+      const vote = voteOf(genesis, voter, at(height - 2), at(height));
+      server.node.agreement.receiveVote(vote);
+      if (height <= 590) client.node.agreement.receiveVote(vote);
+    }
+  }
+  await world.run(1_000);
+  expect([server.agreedHeight, client.agreedHeight, client.finalHeight]).toEqual([600, 590, 0]);
+  world.hub.heal('server', 'client');
+  await world.until('what is agreed', () => client.agreedHeight === 600, 60_000);
+  await expectHealthy(world);
+});
+
+test.each([
+  ['in the middle of an answer', 1_900],
+  ['between two answers', 2_000],
+])('headers ahead of our clock are left for later and those before them taken, also %s', async (_where, reachable) => {
+  const world = openWorld({
+    nodes: [
+      { name: 'victim', mine: 'off', voter: false, late: true },
+      { name: 'honest', mine: 'off', voter: false },
+      ...ELECTORS.map((name) => ({ name, late: true, mine: 'off' as const })),
+    ],
+    params: EASY,
+  });
+  const { genesis } = world;
+  const { maxFutureMs } = genesis.params;
+  const stepMs = 60_000;
+  const [victim, honest] = [world.node('victim'), world.node('honest')];
+  const theirs = branchOn(genesis, genesis.entry, 2_400, { miner: 'honest', stepMs });
+  const ours = branchOn(genesis, genesis.entry, 2_200, { miner: 'victim' });
+  await world.run(2_400 * stepMs + 1_000);
+  await world.start();
+  await feed(honest, theirs);
+  for (const voter of ELECTORS.slice(0, 3)) {
+    honest.node.agreement.receiveVote(voteOf(genesis, voter, genesis.entry, theirs[9]!.entry));
+  }
+  // More work than an answer of theirs proves, so that it has to look on; their votes decide all the same (FORK-2).
+  world.hub.cut('victim', 'honest');
+  const wantedMs = Number(theirs[reachable - 1]!.block.header.timestampMs) - maxFutureMs + stepMs / 2;
+  victim.clockOffsetMs = wantedMs - world.clock.nowMs();
+  await victim.start();
+  await feed(victim, ours);
+  world.hub.heal('victim', 'honest');
+  await world.until('their branch', () => victim.agreedHeight === 10, stepMs / 3); // and no other header has come of age
+  const reached = victim.node.chain.tip.header;
+  expect(victim.node.chain.tree.isAncestor(theirs[9]!.block.header.id, reached.id)).toBe(true);
+  expect(Number(reached.height)).toBeGreaterThanOrEqual(reachable);
+  expect(world.trace.lines().filter((line) => line.includes(' victim penalized honest '))).toEqual([]);
+});
+
+test('a branch on a block that was found bad is refused by its headers, without asking for bodies again', async () => {
+  const world = openPair();
+  const { genesis } = world;
+  await world.run(100_000);
+  await world.start();
+  world.hub.cut('victim', 'honest');
+  const spends = [world.transferOnce(0, 1), world.transferOnce(0, 0)]; // in the wrong order
+  const bad = branchOn(genesis, genesis.entry, 10, { miner: 'liar', txs: (at) => (at === 0 ? spends : []) });
+  const bodies = new Map(bad.map(({ block }) => [block.header.id, encodeBlock(block)]));
+  const answers = liarAnswers({
+    status: () => statusLike(world.node('victim'), HUGE),
+    headers: () => bad.map(({ block }) => block.header),
+    bodies: async (request, stream) => {
+      for (const id of messages.decodeBodiesRequest(request)!) {
+        await stream.send(messages.encodeBodyReply({ id, block: bodies.get(id) }));
+      }
+      await stream.close();
+    },
+  });
+  const refused = (peer: string): boolean =>
+    world.trace.lines().some((line) => line.includes(` victim banned ${peer} `));
+  await startHostilePeer(world, { name: 'first', links: ['victim'], answers });
+  await world.until('the first is found out', () => refused('first'), 20_000);
+  expect(asked(world, 'first', BODIES)).toBe(1);
+  await startHostilePeer(world, { name: 'second', links: ['victim'], answers });
+  await world.until('the second too', () => refused('second'), 20_000);
+  expect(asked(world, 'second', HEADERS)).toBe(1);
+  expect(asked(world, 'second', BODIES)).toBe(0);
 });
