@@ -163,6 +163,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     chain,
     store,
     events,
+    clock,
     logger: logger.child({ part: 'agreement' }),
     publish: (vote) => ingest.publishVote(vote),
     publishEvidence: (evidence) => ingest.publishEvidence(evidence),
@@ -292,7 +293,13 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       await lifecycle.start({ name: 'store', stop: () => store.close() });
       // Before anybody can give a block: who hears of it later would never hear of it.
       mempool.follow();
-      await agreementService.follow();
+      await lifecycle.start({
+        name: 'agreement writes',
+        start: () => agreementService.follow(),
+        stop: () => agreementService.settled(),
+      });
+      sync.follow();
+      exchange.follow();
       await lifecycle.start({
         name: 'network',
         start: () =>
@@ -314,7 +321,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
         stop: () => agreementService.stop(),
       });
       await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
-      await lifecycle.start({ name: 'exchange', start: () => exchange.start(), stop: () => exchange.stop() });
+      await lifecycle.start({ name: 'exchange', stop: () => exchange.stop() });
       await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });
       await lifecycle.start({ name: 'mining', start: () => mining.start(), stop: () => mining.stop() });
       if (front !== undefined) await lifecycle.start(front);

@@ -55,6 +55,8 @@ export async function composeFixture(options: {
   readonly publish?: Network['publish'];
   /** Default: one peer, which gives the transactions of the blocks that `blockMessage` made. */
   readonly network?: Network;
+  /** Called before the node starts. */
+  readonly onComposed?: (node: GrapevineNode) => void;
 }): Promise<NodeFixture> {
   const metrics = createMetrics({ processMetrics: false });
   const held = new Map<BlockId, Block>();
@@ -80,6 +82,7 @@ export async function composeFixture(options: {
       metrics,
     },
   );
+  options.onComposed?.(node);
   await node.start();
   const gossip: NodeFixture['gossip'] = (kind, data) =>
     new Promise((settle) => node.ingest.receiveGossip({ kind, from: 'peer', data, settle }));

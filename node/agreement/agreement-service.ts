@@ -13,7 +13,7 @@ import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
-import type { Logger } from '../ports.ts';
+import type { Clock, Logger } from '../ports.ts';
 import { Serial } from '../serial.ts';
 import { type Store, StoreError, type VoteGuard } from '../store/store.ts';
 
@@ -27,6 +27,7 @@ export interface AgreementServiceDeps {
   readonly chain: ChainService;
   readonly store: Store;
   readonly events: EventBus;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly publish: (vote: Vote) => void;
   readonly publishEvidence: (evidence: Evidence) => void;
@@ -35,6 +36,9 @@ export interface AgreementServiceDeps {
   readonly mayVote: () => boolean;
   readonly onFailure: (error: unknown) => void;
 }
+
+/** What the store refused is offered to it again after this: on a quiet net nothing else may come that would ask. */
+const RETRY_MS = 10_000;
 
 export class AgreementService {
   readonly agreement: Agreement;
@@ -52,12 +56,13 @@ export class AgreementService {
   #voting: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #voteAgain = false;
-  #isStarted = false;
+  #phase: 'following' | 'voting' | 'stopped' = 'following';
   #voteFailure: StoreError | undefined;
+  #cancelRetry: (() => void) | undefined;
 
   /**
    * @param stored what was read from the store, and taken up by `deps.agreement`
-   * @param restored what its votes prove beyond that; written at the start
+   * @param restored what its votes prove beyond that; written by `follow`
    */
   constructor(
     deps: AgreementServiceDeps,
@@ -91,12 +96,15 @@ export class AgreementService {
     return this.#guard?.disabled === true;
   }
 
-  /** Why the last own vote could not be written, and so was not cast; undefined: it was. */
+  /** Why the last own vote could not be written, and so was not cast; undefined: it was, or none is due from here. */
   get voteFailure(): StoreError | undefined {
     return this.#voteFailure;
   }
 
-  /** Takes up the guard and follows the chain; casts no vote yet. Before anybody can give a block. */
+  /**
+   * Takes up the guard, follows the chain and writes what the stored votes prove; casts no vote yet. Before anybody can
+   * give a block or a vote: what those prove is higher, and must not be written first.
+   */
   async follow(): Promise<void> {
     const { events, store, voter, chain, agreement, logger } = this.#deps;
     if (voter !== undefined) this.#guard = await store.voteGuard(voter.address);
@@ -110,13 +118,13 @@ export class AgreementService {
       events.on('entry', ({ entry }) => this.#settle(agreement.onBlock(entry, chain.tree))),
       events.on('tip', () => this.considerVoting()),
     );
+    this.#settle(this.#restored);
   }
 
-  /** Begins to vote, and to write what the stored votes prove. */
+  /** Begins to vote. */
   start(): void {
     const { chain, onFailure } = this.#deps;
-    this.#isStarted = true;
-    this.#settle(this.#restored);
+    this.#phase = 'voting';
     chain.reconsiderTip().catch(onFailure); // the last run may have ended between a proof and the move it asks for
     this.#repeatLastVote();
     this.considerVoting();
@@ -124,7 +132,9 @@ export class AgreementService {
 
   /** Finishes what is being written. */
   async stop(): Promise<void> {
+    this.#phase = 'stopped';
     for (const dispose of this.#disposers.splice(0)) dispose();
+    this.#cancelRetry?.();
     await this.#voting;
     await this.settled();
   }
@@ -179,14 +189,17 @@ export class AgreementService {
 
   /** Casts a vote for the tip if the rules and our earlier votes allow one. Asked again while at it: looks again. */
   considerVoting(): void {
-    if (!this.#isStarted) return;
+    if (this.#phase !== 'voting') return;
     if (this.#voting !== undefined) {
       this.#voteAgain = true;
       return;
     }
     this.#voting = this.#vote()
       .catch((error: unknown) => {
-        if (error instanceof StoreError) this.#voteFailure = error;
+        if (error instanceof StoreError) {
+          this.#voteFailure = error;
+          this.#retryLater();
+        }
         this.#deps.onFailure(error);
       })
       .finally(() => {
@@ -208,7 +221,11 @@ export class AgreementService {
 
   async #vote(): Promise<void> {
     const { voter, mayVote, chain, agreement, store, publish } = this.#deps;
-    if (voter === undefined || !this.isVoter || this.hasMovedAway || !mayVote()) return;
+    if (voter === undefined || !this.isVoter || this.hasMovedAway) {
+      this.#voteFailure = undefined; // no vote is due any more
+      return;
+    }
+    if (!mayVote()) return;
     // What the net has heard from this voter binds it too, should the store have lost its guard.
     const heard = agreement.lastVoteOf(voter.address);
     const guard = higherGuard(this.#guard, heard && guardOf(heard));
@@ -231,7 +248,7 @@ export class AgreementService {
   }
 
   #settle(outcome: AgreementUpdate & { readonly evidence?: Evidence }): void {
-    const { agreement, logger, chain, onFailure } = this.#deps;
+    const { agreement, logger } = this.#deps;
     const { evidence, conflict } = outcome;
     if (evidence !== undefined) this.#report(evidence);
     if (conflict !== undefined) {
@@ -245,7 +262,25 @@ export class AgreementService {
     this.#unsaved.push(...outcome.agreed);
     if (outcome.final !== undefined) this.#unsavedFinal = outcome.final;
     if (outcome.finalizedBy !== undefined) this.#unsavedFinalizer = outcome.finalizedBy;
-    this.#saving = chain.afterAgreement(() => this.#saveAgreed()).catch(onFailure);
+    this.#save();
+  }
+
+  #save(): void {
+    this.#saving = this.#deps.chain
+      .afterAgreement(() => this.#saveAgreed())
+      .catch((error: unknown) => {
+        if (error instanceof StoreError) this.#retryLater();
+        this.#deps.onFailure(error);
+      });
+  }
+
+  #retryLater(): void {
+    this.#cancelRetry?.();
+    if (this.#phase === 'stopped') return;
+    this.#cancelRetry = this.#deps.clock.after(RETRY_MS, () => {
+      if (this.#unsaved.length > 0 || this.#unsavedFinal !== undefined) this.#save();
+      this.considerVoting();
+    });
   }
 
   #report(evidence: Evidence, from: 'gossip' | 'sync' | 'found' = 'found'): void {

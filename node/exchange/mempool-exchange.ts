@@ -83,7 +83,8 @@ export class MempoolExchange {
     serveMempool(this.#deps);
   }
 
-  start(): void {
+  /** Keeps up what is not wanted from others; before the network starts. */
+  follow(): void {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
         this.#refused = new Lru(UNWANTED_KEPT);

@@ -125,12 +125,16 @@ export class SyncService {
     });
   }
 
-  start(): void {
+  /** Takes the children of blocks that come; before the network starts. */
+  follow(): void {
     this.#disposers.push(
       this.#deps.events.on('entry', ({ entry }) => {
         for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
       }),
     );
+  }
+
+  start(): void {
     this.#scheduleExchange();
   }
 

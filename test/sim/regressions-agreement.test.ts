@@ -409,3 +409,34 @@ test.each(['is refused', 'hangs until the process is killed'])(
     for (const each of world.running) expect(await each.internalErrors(), each.name).toBe(0);
   },
 );
+
+test.each(['the vote', 'what it proves'])(
+  'on a quiet net %s is written as soon as the disk takes it again: nothing else may come that would ask',
+  async (what) => {
+    let isFull = false;
+    const refused = () => Promise.reject(new StoreError('full', 'no space left on device'));
+    const world = openWorld({
+      nodes: [{ name: 'a', mine: 'on-demand' }],
+      wrapStore: (_name, store) => ({
+        ...boundMethods(store),
+        saveOwnVote: (...args) => (isFull && what === 'the vote' ? refused() : store.saveOwnVote(...args)),
+        saveAgreement: (...args) => (isFull && what !== 'the vote' ? refused() : store.saveAgreement(...args)),
+      }),
+    });
+    await world.start();
+    const a = world.node('a');
+    const mineOne = () => void a.node.mining.mine(1, new AbortController().signal);
+    mineOne();
+    await world.until('agreed', () => a.agreedHeight === 1, 60_000);
+    isFull = true;
+    mineOne();
+    await world.until('mined', () => a.height === 2, 60_000);
+    await world.run(60_000);
+    expect(a.agreedHeight).toBe(1);
+    expect(a.node.missing().join()).toMatch(what === 'the vote' ? /^vote: no space left/ : /^store: no space left/);
+    isFull = false;
+    await world.until('agreed too', () => a.agreedHeight === 2, 60_000);
+    expect(a.node.missing()).toEqual([]);
+    expect(a.finalHeight).toBe(1);
+  },
+);

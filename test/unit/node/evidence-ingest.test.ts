@@ -58,6 +58,7 @@ function openNode() {
         saveEvidence: async (evidence: Evidence) => void saved.push(evidence),
       } as unknown as Store,
       events,
+      clock,
       logger,
       publish: () => {},
       publishEvidence: (evidence) => ingest.publishEvidence(evidence),

@@ -253,7 +253,7 @@ test('a node that stops publishes what it has taken from the API, though its bat
   expect(published.flat()).toEqual(txs.map(({ id }) => id));
 });
 
-test('a block that the first peer gives while the node still starts is heard by the mempool and the agreement', async () => {
+test('a block that the first peer gives while the node still starts is heard by the mempool', async () => {
   const tx = transfer(0n);
   const block = mine(fixture, [tx]);
   const store = await openMemoryStore();

@@ -1,0 +1,89 @@
+/** The agreement's record on disk, where others speak before the node has finished starting. */
+import { expect, test } from 'vitest';
+import { nextBits } from '../../../chain/asert.ts';
+import { makeHeader } from '../../../chain/codec.ts';
+import { signVote } from '../../../chain/sign.ts';
+import { meetsTarget } from '../../../chain/target.ts';
+import { buildTemplate } from '../../../chain/template.ts';
+import type { Block, Checkpoint, Vote } from '../../../chain/types.ts';
+import { nobleBackend } from '../../../crypto/noble-backend.ts';
+import { createSystemClock } from '../../../node/adapters.ts';
+import type { Network } from '../../../node/ports.ts';
+import type { Store } from '../../../node/store/store.ts';
+import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
+import { composeFixture, fixtureGenesis, type NodeFixture, networkOfOnePeer } from '../../node-fixture.ts';
+import { alice, bob, miner } from '../chain/chain-fixtures.ts';
+import { openMemoryStore } from '../store/open-store.ts';
+
+const genesis = fixtureGenesis([alice.address, bob.address]);
+const verifier = createInlineVerifier(nobleBackend, createSystemClock());
+
+test('what stored votes prove is written before what the first peer proves: the final block on disk never goes back', async () => {
+  const store = await openMemoryStore();
+  const before = await composeFixture({ genesis, store: unclosed(store), verifier });
+  const checkpoints: Checkpoint[] = [{ height: 0n, id: genesis.entry.header.id }];
+  while (checkpoints.length <= 4) checkpoints.push(await mineOn(before));
+  await before.node.stop();
+  const vote = (source: number, target: number): Vote =>
+    signVote({ chainId: genesis.chainId, source: checkpoints[source]!, target: checkpoints[target]! }, alice.secretKey);
+  await store.saveVotes([vote(0, 1), vote(1, 2)]); // killed before what they prove was written: 1 is final
+
+  const storedFinal = async () => (await store.load(genesis.chainId))?.final.height;
+  const start: Network['start'] = async ({ onGossip }) => {
+    for (const { bytes } of [vote(2, 3), vote(3, 4)]) {
+      onGossip({ kind: 'vote', from: 'peer', data: bytes, settle: () => {} });
+    }
+    await expect.poll(storedFinal, { interval: 1, timeout: 5_000 }).toBe(3n);
+  };
+  const network = { ...networkOfOnePeer(new Map()), start };
+  const told: bigint[] = [];
+  const { node } = await composeFixture({
+    genesis,
+    store: unclosed(store),
+    verifier,
+    network,
+    onComposed: ({ events }) => events.on('final', ({ checkpoint }) => told.push(checkpoint.height)),
+  });
+  await node.agreement.settled();
+  expect(node.agreement.final.height).toBe(3n);
+  expect(await storedFinal()).toBe(3n);
+  for (const height of [1n, 2n, 3n, 4n]) expect((await store.certificate(height))?.target.height).toBe(height);
+  expect(told).toEqual([...told].sort((a, b) => Number(a - b)));
+  await node.stop();
+
+  const after = await composeFixture({ genesis, store: unclosed(store), verifier });
+  expect(after.node.agreement.agreement.final.height).toBe(3n);
+  await after.node.stop();
+});
+
+/** One block a second, up to now. */
+async function mineOn({ node: { chain } }: NodeFixture): Promise<Checkpoint> {
+  const height = chain.tip.header.height + 1n;
+  const template = buildTemplate({
+    parent: chain.tip,
+    bits: nextBits(genesis.params, { ...chain.tip, height: height - 1n }, genesis.entry.effectiveTimeMs),
+    timestampMs: BigInt(Date.now()) - 50_000n + height * 1_000n,
+    miner: miner.address,
+    candidates: [],
+    view: chain.accounts,
+    params: genesis.params,
+  });
+  for (let nonce = 0n; ; nonce++) {
+    const header = makeHeader({ ...template.header, nonce });
+    if (!meetsTarget(header.id, header.bits)) continue;
+    const block: Block = { header, coinbase: template.coinbase, txs: template.txs };
+    expect(await chain.receiveBlock(block, 'mined')).toMatchObject({ kind: 'accept' });
+    return { height, id: header.id };
+  }
+}
+
+/** The same store, which another node closes. */
+function unclosed(store: Store): Store {
+  return new Proxy(store, {
+    get: (target, key) => {
+      if (key === 'close') return () => Promise.resolve();
+      const value = Reflect.get(target, key) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
