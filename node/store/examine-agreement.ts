@@ -196,7 +196,7 @@ class AgreementExaminer {
     for (const [voter, filed] of filedGuards ?? []) {
       const guard = strongerGuard(filed, guards.get(voter));
       if (isSameGuard(guard, guards.get(voter))) continue;
-      // A crash between the two copies leaves the first one behind: no fault.
+      // A crash between the two copies leaves the first one behind, in an import ahead: no fault.
       exam.put(keys.guardKey(voter), records.encodeGuard(guard));
       guards.set(voter, guard);
     }

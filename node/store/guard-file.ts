@@ -1,7 +1,8 @@
 /**
  * The second copy of the vote guards: a small JSON file beside LevelDB's own, which leaves it alone. A guard that is lost
  * lets a voter contradict itself (VOTE-8), and LevelDB, opened as classic-level opens it, can lose a record to one flipped
- * bit in a table without a word. The file is written before the database is, so what it says is never behind.
+ * bit in a table without a word. The file is written before the database is, so what it says is never behind; but for a
+ * voter that is to vote here again, for which it is written last.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

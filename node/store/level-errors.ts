@@ -47,6 +47,20 @@ export function writeErrorOf(error: unknown, { location }: StorePlace): unknown 
   return error;
 }
 
+/**
+ * A write failed, and so did what would take it back: it may be there when the store is opened again.
+ * @param remark what is not certain, and what to do, with no full stop
+ * @returns the error itself where it is none that a write has
+ */
+export function uncertainWrite(error: unknown, place: StorePlace, remark: string): unknown {
+  const said = writeErrorOf(storeErrorOf(error, place, true), place);
+  if (!(said instanceof StoreError)) return error;
+  const why = error instanceof Error ? error.message : said.message;
+  return new StoreError(said.code, `the store in ${place.location} cannot be written: ${why}. ${remark}.`, {
+    cause: error,
+  });
+}
+
 export function full({ location }: StorePlace, options?: ErrorOptions): StoreError {
   return new StoreError(
     'full',

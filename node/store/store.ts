@@ -134,7 +134,10 @@ export interface VoteProtectionStore {
   /** Undefined: the store holds no chain yet. */
   chainId(): Promise<ChainId | undefined>;
   voteGuards(): Promise<ReadonlyMap<Address, VoteGuard>>;
-  /** Durable. Rejects with RangeError where a height or the moves would go back. */
+  /**
+   * Durable. Rejects with RangeError where a height or the moves would go back. After a `StoreError` the voter stands as
+   * before, also at the next start, unless the message says that this is not certain, and what to do.
+   */
   saveVoteGuard(voter: Address, guard: VoteGuard): Promise<void>;
   close(): Promise<void>;
 }

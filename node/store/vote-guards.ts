@@ -72,11 +72,18 @@ export function assertGuardRises(
   }
 }
 
-/** Of two guards of one voter the one that forbids all that either forbids; with fields of moves only where it has moved. */
+/**
+ * Of two guards of one voter the one that forbids all that either forbids; with fields of moves only where it has moved.
+ *
+ * Where one copy says that the voter has moved away, and the other that it has come back with a later move, an import was
+ * cut between its two writes, or refused (or the first copy was set back by damage). Then nobody was told that it is done,
+ * and the same document may be on its way to another machine: the voter stays disabled, at the move of the copy
+ * that says so, which leaves the later one to be imported again.
+ */
 export function strongerGuard(a: VoteGuard, b: VoteGuard = NOTHING): VoteGuard {
-  const [movesA, movesB] = [a.moves ?? 0, b.moves ?? 0];
-  const disabled = (movesA >= movesB && a.disabled === true) || (movesB >= movesA && b.disabled === true);
-  const moves = Math.max(movesA, movesB);
+  const forbidding = [a, b].filter((guard) => guard.disabled === true);
+  const disabled = forbidding.length > 0;
+  const moves = Math.max(...(disabled ? forbidding : [a, b]).map((guard) => guard.moves ?? 0));
   const heights = {
     sourceHeight: a.sourceHeight > b.sourceHeight ? a.sourceHeight : b.sourceHeight,
     targetHeight: a.targetHeight > b.targetHeight ? a.targetHeight : b.targetHeight,

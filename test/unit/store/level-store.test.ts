@@ -389,11 +389,13 @@ test('a block of many transactions gives way while its records are made, and is 
     voted = store.saveOwnVote(vote, { sourceHeight: 0n, targetHeight: 1n });
     closed = store.close();
   });
-  await store.commit(makeCommit([block], genesis, block));
+  const order: string[] = [];
+  await store.commit(makeCommit([block], genesis, block)).then(() => order.push('block'));
   expect(turns).toBeGreaterThanOrEqual(2);
-  expect(db.durability).toEqual([true, true]);
-  await voted;
+  await voted!.then(() => order.push('vote'));
   await closed;
+  expect(order).toEqual(['block', 'vote']);
+  // Genesis, the block, the vote.
   expect(db.durability).toEqual([true, true, true]);
 
   await db.open();
