@@ -68,8 +68,10 @@ export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<
     } catch (error) {
       return { faults: [...faults, filesFault(error)], examination: undefined, isEmpty: false };
     }
+    let isDone = false;
     try {
       const examination = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: false });
+      isDone = true;
       if (examination.isEmpty && !hasChain) {
         return {
           faults: [...faults, ...examination.faults.filter(isGuardFault)],
@@ -79,7 +81,7 @@ export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<
       }
       return { faults: [...faults, ...examination.faults], examination, isEmpty: false };
     } finally {
-      await closeDatabase(db, place, hasChain);
+      await closeDatabase(db, place, hasChain && isDone);
     }
   });
 }
@@ -160,6 +162,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       }
       if (faults.length === 0) {
         await rm(backup, { recursive: true, force: true });
+        isDone = true;
         return { ...summaryOf(found), faults, remaining: [], backup: undefined, repairedFiles };
       }
       await applyFixes(db, found.fixes);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseGenesis } from '../../../chain/genesis.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { GUARD_FILE, readGuardFile, saveGuardFile } from '../../../node/store/guard-file.ts';
@@ -15,7 +15,7 @@ import * as records from '../../../node/store/records.ts';
 import type { Store, VoteGuard, VoteProtectionStore } from '../../../node/store/store.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
 import { openDiskStore, withDirectory } from './open-store.ts';
-import { realGenesis, VOTERS } from './real-chain.ts';
+import { MINER, realGenesis, VOTERS } from './real-chain.ts';
 import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
 
 const LENGTH = 60;
@@ -60,6 +60,8 @@ async function half(path: string): Promise<void> {
 const LOG = /\.log$/;
 const TABLE = /\.ldb$/;
 const MANIFEST = /^MANIFEST/;
+
+const readWitness = (location: string) => readFile(join(location, 'GRAPEVINE'), 'utf8');
 
 /** Everything that LevelDB or the look at its files can trip over. */
 const DAMAGE: readonly (readonly [name: string, inTable: boolean, (location: string) => Promise<void>])[] = [
@@ -153,6 +155,58 @@ describe('db repair', () => {
       const store = await openDiskStore(location);
       expect(await store.voteGuard(VOTER!)).toEqual({ sourceHeight: VOTED - 1n, targetHeight: VOTED });
       await store.close();
+    }));
+
+  test('verify and repair of a sound store end as a clean stop does: the witness is of the files as they are', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      for (const run of [verifyStore, repairStore]) {
+        const before = await readWitness(location);
+        await run(placeOf(location), VERIFY);
+        const after = await readWitness(location);
+        expect(after, run.name).not.toBe(before); // every opening begins a new log
+        const names = (await readdir(location)).filter((name) => LOG.test(name) || MANIFEST.test(name));
+        expect(Object.keys(JSON.parse(after).files).sort(), run.name).toEqual(names.sort());
+      }
+    }));
+
+  test('an examination that breaks off declares nothing clean', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const before = await readWitness(location);
+      const killed = {
+        ...VERIFY,
+        onProgress: () => {
+          throw new Error('killed');
+        },
+      };
+      for (const run of [verifyStore, repairStore]) {
+        await expect(run(placeOf(location), killed), run.name).rejects.toThrow('killed');
+        expect(await readWitness(location), run.name).toBe(before);
+      }
+    }));
+
+  test('after a write that failed nothing says that the store was left clean, nor that the repair is done', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const db = await openDatabase(placeOf(location));
+      await db.del(keys.accountKey(MINER.address));
+      await db.close();
+      const before = await readWitness(location);
+      for (const writes of [0, 1]) {
+        let left = writes;
+        const { batch } = ClassicLevel.prototype;
+        const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: never, ...args) {
+          left -= 1;
+          if (left < 0) throw new Error('killed');
+          return batch.apply(this, args as never) as never;
+        });
+        await expect(repairStore(placeOf(location), VERIFY)).rejects.toThrow('killed');
+        spy.mockRestore();
+        expect(await readWitness(location), `${writes}`).toBe(before);
+      }
+      expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ remaining: [] });
+      expect(await readWitness(location)).not.toBe(before);
     }));
 
   test('an empty store is neither damaged nor made to look so', () =>
