@@ -13,10 +13,9 @@ import type { Account, Block, ChainEntry, ChainId } from './types.ts';
 const TAG = 'grapevine/genesis/1';
 const MAX_ALLOC = 10_000;
 const MAX_VOTERS = 1_000;
-/**
- * Blocks in the window of an electorate of miners. A link needs the votes of two such electorates, and peers give what
- * proves it in one answer of 2,048 votes.
- */
+/** Votes that a link may have: peers give what proves it in one answer of so many. */
+export const MAX_LINK_VOTES = 2_048;
+/** Blocks in the window of an electorate of miners; with more than a few voters in the genesis, less (`mostVotersOf`). */
 export const MAX_WINDOW = 1_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
 const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
@@ -250,7 +249,23 @@ function parseElectorate(json: unknown, voters: readonly Address[]): ElectorateR
   const { window } = objectAt(json, 'electorate', ['kind', 'window']);
   // Somebody has to agree the first blocks.
   if (voters.length === 0) throw new GenesisError('voters', 'must not be empty with an electorate of miners');
-  return { kind, window: integerAt(window, 'electorate.window', 1, MAX_WINDOW) };
+  const rule = { kind, window: integerAt(window, 'electorate.window', 1, MAX_WINDOW) } as const;
+  if (mostVotersOf(rule.window, voters.length) > MAX_LINK_VOTES) {
+    const most = Math.floor((MAX_LINK_VOTES + 1 - voters.length) / 2);
+    throw new GenesisError(
+      'electorate.window',
+      `must be at most ${most} with ${voters.length} voters, or a link might need more than ${MAX_LINK_VOTES} votes`,
+    );
+  }
+  return rule;
+}
+
+/**
+ * Voters that a link of an electorate of miners can have: the authors of the forward window, all of them others than
+ * those of the rear one, which, as the last that has founders in it, lacks one block of a window.
+ */
+function mostVotersOf(window: number, founders: number): number {
+  return window + (window - 1) + founders;
 }
 
 function compareText(a: string, b: string): number {

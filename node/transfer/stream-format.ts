@@ -15,7 +15,7 @@
  */
 import { createHash } from 'node:crypto';
 import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, chainIdToBytes } from '../../chain/codec.ts';
-import { type Genesis, GenesisError, MAX_WINDOW, parseGenesis } from '../../chain/genesis.ts';
+import { type Genesis, GenesisError, MAX_LINK_VOTES, parseGenesis } from '../../chain/genesis.ts';
 import { MAX_BLOCK_BYTES, VOTE_BYTES } from '../../chain/params.ts';
 import type { Checkpoint } from '../../chain/types.ts';
 import { ByteReader, ByteWriter } from '../../chain/wire.ts';
@@ -26,8 +26,8 @@ const VERSION = 1;
 const SUM_BYTES = 32;
 const MAX_GENESIS_BYTES = 4 * 1024 * 1024;
 const CHECKPOINT_BYTES = 40;
-/** Of two electorates of as many miners as a genesis may ask for; a list of voters is no longer than one. */
-const MAX_CERTIFICATE_BYTES = 84 + 2 * MAX_WINDOW * VOTE_BYTES;
+/** Of the two electorates that a link needs; a list of voters is shorter. */
+const MAX_CERTIFICATE_BYTES = 84 + MAX_LINK_VOTES * VOTE_BYTES;
 
 const FRAME = { block: 1, certificate: 2, end: 3 } as const;
 const MAX_FRAME_BYTES: Readonly<Record<number, number>> = {
