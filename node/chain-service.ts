@@ -172,7 +172,13 @@ export class ChainService {
   /** One transaction of the block, without decoding the others. Undefined where there is none at that place. */
   async txOfBlock(id: BlockId, index: number): Promise<Tx | undefined> {
     const block = this.#inMemory(id);
-    return block === undefined ? this.#decodePart(id, (bytes) => decodeTxOfBlock(bytes, index)) : block.txs[index];
+    if (block !== undefined) return block.txs[index];
+    return this.#decodePart(id, (bytes): Decoded<Tx | undefined> => {
+      const front = decodeBlockFront(bytes);
+      if (!front.ok) return front;
+      const isThere = index >= 0 && index < front.value.txCount;
+      return isThere ? decodeTxOfBlock(bytes, index) : { ok: true, value: undefined };
+    });
   }
 
   #inMemory(id: BlockId): Block | undefined {
