@@ -19,6 +19,7 @@ import type { Genesis } from '../chain/genesis.ts';
 import { recentTimestamps } from '../chain/median-time.ts';
 import type { BlockReason } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
+import { bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type {
   Account,
   AccountView,
@@ -74,6 +75,8 @@ const SLICE_MS = 5;
 
 /** Blocks found bad that are remembered. */
 const CONDEMNED_KEPT = 1_024;
+/** A header whose place is unknown counts where it has at least this part of the work of our tip. */
+const FAIR_WORK_DIVISOR = 4n;
 /** Of a body that is not its header's: nothing is said about the block. */
 const OF_OTHER_BODY: ReadonlySet<BlockReason> = new Set<BlockReason>(['block/too-large', 'block/bad-merkle-root']);
 
@@ -221,14 +224,25 @@ export class ChainService {
   }
 
   /**
-   * The rule that a block was found to break once, or that one below it did. What is condemned with it has its own work
-   * done, so nobody can have it forgotten for less.
+   * Whether a header that has its work done has as much of it that it may cost us something: a quarter of what a block
+   * like our tip has. Where the parent is not in the tree the bits are the header's own choice, and the net's least is
+   * some hundred hashes.
+   */
+  hasFairWork({ bits }: Header): boolean {
+    const workOf = (each: number): bigint => workOfTarget(bitsToTarget(each)!);
+    return FAIR_WORK_DIVISOR * workOf(bits) >= workOf(this.tip.header.bits);
+  }
+
+  /**
+   * The rule that a block was found to break once, or that one below it did. Of those above it only what has fair work
+   * is remembered: each is refused anyway, but it would have another forgotten.
    */
   whyCondemned(header: Header): BlockReason | undefined {
     const own = this.#condemned.get(header.id);
     if (own !== undefined || this.#condemned.get(header.parent) === undefined) return own;
     const reason = 'block/invalid-ancestor';
-    if (checkHeaderWork(header, this.genesis.params).kind === 'accept') this.#condemned.set(header.id, reason);
+    const isWorked = checkHeaderWork(header, this.genesis.params).kind === 'accept';
+    if (isWorked && this.hasFairWork(header)) this.#condemned.set(header.id, reason);
     return reason;
   }
 

@@ -15,7 +15,6 @@
  */
 import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from '../../chain/compact-block.ts';
 import type { Reason } from '../../chain/reasons.ts';
-import { bitsToTarget, workOfTarget } from '../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
@@ -62,8 +61,6 @@ const REMEMBERED_PEERS = 256;
 /** From the message to its verdict; unsettled gossip expires after 10 s. */
 const DEADLINE_MS = 8_000;
 
-/** An orphan is looked into where it has at least this part of the work of our tip. */
-const ORPHAN_WORK_DIVISOR = 4n;
 /** How far below our tip a block of no more work is looked at (CMPCT-8): more than branches of a net that is whole differ by. */
 const MAX_DEPTH = 128n;
 
@@ -95,11 +92,15 @@ interface Reconstruction {
   outcome: Outcome | undefined;
 }
 
+type Senders = Lru<BlockId, Map<PeerKey, string>>;
+
 export class BlockLane {
   readonly #deps: BlockLaneDeps;
   readonly #reconstructions = new Map<BlockId, Reconstruction>();
   /** Who has sent a message about the block, and the hash of the message. */
-  readonly #senders = new Lru<BlockId, Map<PeerKey, string>>(REMEMBERED_BLOCKS);
+  readonly #senders: Senders = new Lru(REMEMBERED_BLOCKS);
+  /** The same for blocks that are too deep, apart: they are cheap, and would push out the others. */
+  readonly #deepSenders: Senders = new Lru(REMEMBERED_BLOCKS);
   /** Good blocks of which only false messages have come: the first true one is still forwarded. */
   readonly #unforwarded = new Lru<BlockId, true>(REMEMBERED_BLOCKS);
   readonly #unreliable = new Lru<PeerKey, true>(REMEMBERED_PEERS);
@@ -153,13 +154,19 @@ export class BlockLane {
       await this.#serveUnusable(message, verdict);
       return;
     }
-    const isTooDeep = verdict.kind === 'accept' && this.#isTooDeep(verdict.value); // CMPCT-8
-    if (isTooDeep || (isOrphan && !this.#isWorthSearching(header))) {
-      message.done(isTooDeep ? ignore('block/too-deep') : verdict);
+    // Of an orphan like that the search of the mempool would cost more than the header. Sync has it, if it is good.
+    if (isOrphan && !chain.hasFairWork(header)) {
+      message.done(verdict);
       this.#deps.onBlockMissed(message.from);
       return;
     }
-    if (!this.#mayTell(message)) return;
+    const isTooDeep = verdict.kind === 'accept' && this.#isTooDeep(verdict.value);
+    if (!this.#mayTell(message, isTooDeep ? this.#deepSenders : this.#senders)) return;
+    if (isTooDeep) {
+      message.done(ignore('block/too-deep')); // CMPCT-8
+      this.#deps.onBlockMissed(message.from);
+      return;
+    }
     if (isOrphan && parent === undefined) {
       await this.#serveUnusable(message, verdict);
       return;
@@ -181,15 +188,6 @@ export class BlockLane {
     return header.height + MAX_DEPTH < tip.header.height && totalWork <= tip.totalWork;
   }
 
-  /**
-   * Of an orphan nothing is known but its own work, and the net's least is some hundred hashes: what cost less than a
-   * fraction of a block on our tip gets no search of the mempool and no place in memory. Sync has it, if it is good.
-   */
-  #isWorthSearching({ bits }: Header): boolean {
-    const workOf = (each: number): bigint => workOfTarget(bitsToTarget(each)!);
-    return ORPHAN_WORK_DIVISOR * workOf(bits) >= workOf(this.#deps.chain.tip.header.bits);
-  }
-
   /** A block that is known, or cannot be judged, or whose header is bad. */
   async #serveUnusable(message: Message, verdict: OutcomeVerdict): Promise<void> {
     const { chain, onFreshBlock } = this.#deps;
@@ -197,7 +195,11 @@ export class BlockLane {
     const { header } = compact;
     const reason = verdict.kind === 'accept' ? undefined : verdict.reason;
     if (reason === 'block/unknown-parent') await this.#serveOrphan(message);
-    else if (reason === 'block/known' && this.#unforwarded.get(header.id) === true && this.#mayTell(message)) {
+    else if (
+      reason === 'block/known' &&
+      this.#unforwarded.get(header.id) === true &&
+      this.#mayTell(message, this.#senders)
+    ) {
       const block = chain.recentBlock(header.id);
       if (block === undefined) done(verdict);
       else this.#settle([message], { verdict, block, isForwarded: false });
@@ -221,10 +223,10 @@ export class BlockLane {
   }
 
   /** CMPCT-6: one message of each peer about each block. Answers what is over the limits. */
-  #mayTell({ compact, digest, from, done }: Message): boolean {
+  #mayTell({ compact, digest, from, done }: Message, ofBlocks: Senders): boolean {
     const { id } = compact.header;
-    const senders = this.#senders.get(id) ?? new Map<PeerKey, string>();
-    this.#senders.set(id, senders);
+    const senders = ofBlocks.get(id) ?? new Map<PeerKey, string>();
+    ofBlocks.set(id, senders);
     const before = senders.get(from);
     // Who is honest forwards one message of a block, so a second one is a liar's; the same again is gossip's doing.
     if (before !== undefined) done(before === digest ? ignore('block/known') : reject('block/repeated'));

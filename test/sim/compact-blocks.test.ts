@@ -6,7 +6,7 @@ import { bitsForHashes, meetsTarget } from '../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import type { FrameStream, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
-import { BLOCK_TXS, BODIES } from '../../node/sync/protocols.ts';
+import { BLOCK_TXS, BODIES, STATUS } from '../../node/sync/protocols.ts';
 import { requestBlockTxs } from '../../node/sync/requests.ts';
 import type { SimNode, World, WorldOptions } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
@@ -452,4 +452,68 @@ test('CMPCT-8: a cheap block far below the tip is not looked at, one as deep as 
   expect(reads).toBe(0);
   await peer.publish('block', blockMessage(shallow));
   await world.until('taken', () => a.node.chain.tree.get(shallow.header.id) !== undefined, 1_000);
+});
+
+test('CMPCT-8: a block far below the tip that has more work is taken', async () => {
+  const lab = await openLab(0);
+  const { world, a } = lab;
+  await world.run(600_000);
+  const chain = branchOn(world.genesis, world.genesis.entry, 260, { miner: 'm' });
+  await feed(a, chain);
+  const { tip } = a.node.chain;
+  // Made in no time, and so against targets that get harder.
+  const branch = branchOn(world.genesis, world.genesis.entry, 120, { miner: 'fast', stepMs: 10 });
+  const at = branch.findIndex(({ entry }) => entry.totalWork > tip.totalWork);
+  expect(at).toBeGreaterThan(0);
+  expect(at + 1 + 128).toBeLessThan(chain.length);
+  await feed(a, branch.slice(0, at));
+  expect(a.tipId).toBe(tip.header.id);
+  const peer = await peerOf(lab, 'peer');
+  await peer.publish('block', blockMessage(branch[at]!.block));
+  await world.until('it is the tip', () => a.tipId === branch[at]!.block.header.id, 1_000);
+  expect(await blockVerdicts(a)).toEqual({ accept: 1 });
+  await expectHealthy(world);
+});
+
+test('CMPCT-6: a second message about a block too deep to be looked at costs its sender points, and another peer none', async () => {
+  const lab = await openLab(0);
+  const { world, a } = lab;
+  await world.run(300_000);
+  await feed(a, branchOn(world.genesis, world.genesis.entry, 130, { miner: 'm' }));
+  const [deep] = branchOn(world.genesis, world.genesis.entry, 1, { miner: 'cheap' });
+  const [liar, honest] = [await peerOf(lab, 'liar'), await peerOf(lab, 'honest')];
+  const asked = (): number => opened(lab, STATUS).filter((peer) => peer === 'liar').length;
+  const before = asked();
+  for (let salt = 1n; salt <= 200n; salt++) {
+    await liar.publish('block', blockMessage(deep!.block, salt));
+    await world.run(1);
+  }
+  await world.run(100);
+  expect(await blockVerdicts(a)).toEqual({ 'ignore block/too-deep': 1, 'reject block/repeated': 11 });
+  expect(liar.peers()).toEqual([]); // banned
+  expect(asked() - before).toBeLessThanOrEqual(2);
+  await honest.publish('block', blockMessage(deep!.block, 201n));
+  await world.run(100);
+  expect(await blockVerdicts(a)).toEqual({ 'ignore block/too-deep': 2, 'reject block/repeated': 11 });
+  expect(honest.peers()).toHaveLength(1);
+});
+
+test('CMPCT-6: blocks too deep to be looked at, however many, do not have it forgotten who told of the others', async () => {
+  const lab = await openLab(TXS);
+  const { world, a, block } = lab;
+  await world.run(600_000);
+  const liar = await peerOf(lab, 'liar', [[BLOCK_TXS, stall]]);
+  const chain = branchOn(world.genesis, world.genesis.entry, 130, { miner: 'm' });
+  await feed(a, chain);
+  const [fresh] = branchOn(world.genesis, chain.at(-1)!.entry, 1, { miner: 'n', txs: () => block.txs });
+  await liar.publish('block', falseMessage(fresh!.block));
+  await world.run(10);
+  for (let at = 0; at < 300; at++) {
+    const [deep] = branchOn(world.genesis, world.genesis.entry, 1, { miner: `cheap ${at}` });
+    await liar.publish('block', blockMessage(deep!.block));
+    await world.run(1);
+  }
+  await liar.publish('block', falseMessage(fresh!.block, 10n));
+  await world.run(100);
+  expect(await blockVerdicts(a)).toMatchObject({ 'ignore block/too-deep': 300, 'reject block/repeated': 1 });
 });

@@ -1,11 +1,16 @@
 import { MemoryLevel } from 'memory-level';
 import { describe, expect, test } from 'vitest';
-import type { Block, BlockId, ChainEntry } from '../../../chain/types.ts';
+import { makeTx as encodeTx, makeHeader } from '../../../chain/codec.ts';
+import { genesisDoc, parseGenesis } from '../../../chain/genesis.ts';
+import { bitsForHashes, meetsTarget } from '../../../chain/target.ts';
+import type { Block, BlockId, ChainEntry, Header, HeaderBody, Tx } from '../../../chain/types.ts';
 import type { GrapevineNode } from '../../../node/compose.ts';
 import type { LevelDatabase } from '../../../node/store/database.ts';
 import { openStoreOn } from '../../../node/store/level-store.ts';
 import { type ChainCommit, type Store, StoreError } from '../../../node/store/store.ts';
-import { BLOCK_MS, makeTx, mineBlock, openOffline, receive } from '../store/real-chain.ts';
+import { branchOn } from '../../sim/chain-builder.ts';
+import { openMemoryStore } from '../store/open-store.ts';
+import { BLOCK_MS, makeTx, mineBlock, openOffline, receive, START_MS } from '../store/real-chain.ts';
 
 interface Watched {
   readonly node: GrapevineNode;
@@ -183,6 +188,32 @@ describe('a block that broke a rule', () => {
     return { node, spent, child: mineBlock({ ...node.chain.tip, ...entry }, []) };
   }
 
+  /** A net where a block takes 4,096 hashes and its least is 2; the bad one holds another net's transaction. */
+  async function openHard() {
+    const genesis = parseGenesis(
+      genesisDoc({
+        name: 'hard',
+        timestampMs: START_MS,
+        alloc: [],
+        voters: [],
+        params: { powLimitBits: bitsForHashes(2n), initialBits: bitsForHashes(4_096n), minFee: 10n },
+      }),
+    );
+    const node = await openOffline(await openMemoryStore(), genesis);
+    const [bad] = branchOn(genesis, genesis.entry, 1, { miner: 'm', txs: () => [makeTx(0n)] });
+    expect(await node.chain.receiveBlock(bad!.block, 'mined')).toMatchObject({ reason: 'block/bad-tx' });
+    return { node, bad: bad!.block };
+  }
+
+  /** A header that has the work of so many hashes done, whatever its place asks for. */
+  function childOf(parent: Header, hashes: bigint): Header {
+    const body: Omit<HeaderBody, 'nonce'> = { ...parent, parent: parent.id, bits: bitsForHashes(hashes) };
+    for (let nonce = 0n; ; nonce += 1n) {
+      const header = makeHeader({ ...body, nonce });
+      if (meetsTarget(header.id, header.bits)) return header;
+    }
+  }
+
   test('is refused by its header the next time, for the same reason', async () => {
     const { node, spent } = await openWithBad();
     expect(node.chain.checkHeader(spent.header)).toEqual({ kind: 'reject', reason: 'block/nonce-order' });
@@ -198,23 +229,69 @@ describe('a block that broke a rule', () => {
     await node.stop();
   });
 
-  test('is not forgotten for children that cost nothing', async () => {
+  test('is not forgotten for a chain of headers above it that have no work done', async () => {
     const { node, spent, child } = await openWithBad();
+    let parent = spent.header.id;
     for (let at = 0; at < 2_000; at += 1) {
       const id = at.toString(16).padStart(64, 'f') as BlockId; // far above the target
-      node.chain.checkHeader({ ...child.header, id, nonce: NO_WORK });
+      node.chain.checkHeader({ ...child.header, id, parent, nonce: NO_WORK });
+      parent = id;
     }
     expect(node.chain.checkHeader(spent.header)).toEqual({ kind: 'reject', reason: 'block/nonce-order' });
     await node.stop();
   });
 
-  test('is another than one whose header came with a body that is not its own', async () => {
-    const { node } = await open();
-    const good = mineBlock(node.chain.tip, [makeTx(0n)]);
-    const other = { ...good, txs: [] };
-    expect(await node.chain.receiveBlock(other, 'mined')).toMatchObject({ reason: 'block/bad-merkle-root' });
-    expect(node.chain.checkBody(other)).toMatchObject({ reason: 'block/bad-merkle-root' });
-    expect(await node.chain.receiveBlock(good, 'mined')).toMatchObject({ kind: 'accept' });
+  test('is not forgotten for a chain of headers above it that cost next to nothing', async () => {
+    const { node, bad } = await openHard();
+    let parent = bad.header;
+    for (let at = 0; at < 1_100; at += 1) {
+      parent = childOf(parent, 2n); // the net's least; a block like the tip takes 4,096
+      node.chain.checkHeader(parent);
+    }
+    expect(node.chain.checkHeader(bad.header)).toEqual({ kind: 'reject', reason: 'block/bad-tx' });
     await node.stop();
   });
+
+  test('of those above it the ones with a quarter of the work of the tip are remembered, and no cheaper ones', async () => {
+    const { node, bad } = await openHard();
+    for (const [hashes, ofItsChild] of [
+      [1_025n, 'block/invalid-ancestor'],
+      [1_000n, 'block/unknown-parent'],
+    ] as const) {
+      const child = childOf(bad.header, hashes);
+      expect(node.chain.checkHeader(child)).toEqual({ kind: 'reject', reason: 'block/invalid-ancestor' });
+      expect(node.chain.checkHeader(childOf(child, 2n))).toMatchObject({ reason: ofItsChild });
+    }
+    await node.stop();
+  });
+
+  test.each([
+    ['BLK-10', 'block/duplicate-tx', () => [makeTx(0n), makeTx(0n)]],
+    ['BLK-11', 'block/bad-tx', () => [encodeTx({ ...makeTx(0n), fee: 1n }, makeTx(0n).signature)]],
+    ['BLK-12', 'block/bad-signature', () => [encodeTx(makeTx(0n), makeTx(1n).signature)]],
+  ] as const)('%s: %s condemns it', async (_rule, reason, txs: () => readonly Tx[]) => {
+    const { node } = await open();
+    const bad = mineBlock(node.chain.tip, txs());
+    expect(await node.chain.receiveBlock(bad, 'mined')).toEqual({ kind: 'reject', reason });
+    expect(node.chain.checkHeader(bad.header)).toEqual({ kind: 'reject', reason });
+    const child = mineBlock({ ...node.chain.tip, header: bad.header }, []);
+    expect(node.chain.checkHeader(child.header)).toEqual({ kind: 'reject', reason: 'block/invalid-ancestor' });
+    await node.stop();
+  });
+
+  test.each([
+    ['BLK-2', 'block/too-large', () => Array<Tx>(6_000).fill(makeTx(0n))],
+    ['BLK-8', 'block/bad-merkle-root', () => []],
+  ] as const)(
+    '%s: is another than one whose header came with a body that gives %s',
+    async (_rule, reason, txs: () => readonly Tx[]) => {
+      const { node } = await open();
+      const good = mineBlock(node.chain.tip, [makeTx(0n)]);
+      const other = { ...good, txs: txs() };
+      expect(await node.chain.receiveBlock(other, 'mined')).toEqual({ kind: 'reject', reason });
+      expect(node.chain.checkBody(other)).toEqual({ kind: 'reject', reason });
+      expect(await node.chain.receiveBlock(good, 'mined')).toMatchObject({ kind: 'accept' });
+      await node.stop();
+    },
+  );
 });
