@@ -203,8 +203,11 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
   });
   const clockWatch = new ClockWatch({
     clock,
+    events,
+    chain,
     logger: logger.child({ part: 'clock' }),
     maxFutureMs: genesis.params.maxFutureMs,
+    blockTimeMs: genesis.params.blockTimeMs,
   });
   const ingest = new Ingest({
     ...(settings.txLingerMs !== undefined && { txLingerMs: settings.txLingerMs }),
@@ -224,7 +227,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     onOrphan: (block, from) => sync.onOrphan(block, from),
     onBlockMissed: (from) => sync.onBlockMissed(from),
     peersWith: (block, except) => sync.peersWith(block, except),
-    onFreshBlock: (header) => clockWatch.observe(header),
+    onEarlyHeader: (header, why) => clockWatch.onEarlyHeader(header, why),
   });
   let startedAtMs = clock.monotonicMs();
   const mayMine = (): boolean => {
@@ -293,6 +296,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       await lifecycle.start({ name: 'store', stop: () => store.close() });
       // Before anybody can give a block: who hears of it later would never hear of it.
       mempool.follow();
+      await lifecycle.start({ name: 'clock watch', stop: clockWatch.follow() });
       await lifecycle.start({
         name: 'agreement writes',
         start: () => agreementService.follow(),

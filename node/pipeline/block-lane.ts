@@ -15,6 +15,7 @@
  */
 import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from '../../chain/compact-block.ts';
 import type { Reason } from '../../chain/reasons.ts';
+import { bitsToTarget, workOfTarget } from '../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
@@ -41,8 +42,11 @@ export interface BlockLaneDeps {
   readonly onOrphan: (block: Block, from: PeerKey) => void;
   /** The peer told of a block that we could not make use of: ask what it has. */
   readonly onBlockMissed: (from: PeerKey) => void;
-  /** A block with good work came by gossip, whether or not it can be used. */
-  readonly onFreshBlock: (header: Header) => void;
+  /**
+   * A header came by gossip whose parent is unknown; or that would have more work below it than our tip, were it not ahead
+   * of our clock (BLK-7).
+   */
+  readonly onEarlyHeader: (header: Header, why: 'orphan' | 'too-new') => void;
   /** Who may have the block, best first. */
   readonly peersWith: (
     block: { readonly height: bigint; readonly id: BlockId },
@@ -190,12 +194,15 @@ export class BlockLane {
 
   /** A block that is known, or cannot be judged, or whose header is bad. */
   async #serveUnusable(message: Message, verdict: OutcomeVerdict): Promise<void> {
-    const { chain, onFreshBlock } = this.#deps;
+    const { chain, onEarlyHeader } = this.#deps;
     const { compact, done } = message;
     const { header } = compact;
     const reason = verdict.kind === 'accept' ? undefined : verdict.reason;
-    if (reason === 'block/unknown-parent') await this.#serveOrphan(message);
-    else if (
+    if (reason === 'block/timestamp-too-new' && this.#outworksTip(header)) onEarlyHeader(header, 'too-new');
+    if (reason === 'block/unknown-parent') {
+      onEarlyHeader(header, 'orphan');
+      await this.#serveOrphan(message);
+    } else if (
       reason === 'block/known' &&
       this.#unforwarded.get(header.id) === true &&
       this.#mayTell(message, this.#senders)
@@ -204,7 +211,12 @@ export class BlockLane {
       if (block === undefined) done(verdict);
       else this.#settle([message], { verdict, block, isForwarded: false });
     } else done(verdict);
-    if (reason === 'block/timestamp-too-new' || reason === 'block/unknown-parent') onFreshBlock(header);
+  }
+
+  /** For a header on a known parent. Where it does not, its work may have been done long ago, or when it was cheap. */
+  #outworksTip({ parent, bits }: Header): boolean {
+    const { tree, tip } = this.#deps.chain;
+    return tree.get(parent)!.totalWork + workOfTarget(bitsToTarget(bits)!) > tip.totalWork;
   }
 
   /** BLK-16: parked where the mempool has all of it, otherwise left to sync, which needs the parent first. */
@@ -323,17 +335,14 @@ export class BlockLane {
     from: PeerKey,
     to: Reconstruction | readonly Message[],
   ): Promise<boolean> {
-    const { metrics, onFreshBlock } = this.#deps;
+    const { metrics } = this.#deps;
     let fits = true;
     await this.#receive(block, from, (verdict) => {
       if (isUnfit(verdict)) {
         fits = false;
         return;
       }
-      if (verdict.kind === 'accept') {
-        metrics.blockRebuilds.inc({ source });
-        onFreshBlock(block.header);
-      }
+      if (verdict.kind === 'accept') metrics.blockRebuilds.inc({ source });
       const outcome: Outcome = { verdict, block, of, isForwarded: false };
       if ('messages' in to) this.#conclude(to, outcome);
       else this.#settle(to, outcome);

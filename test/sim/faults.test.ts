@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
-import { encodeEvidence, makeTx } from '../../chain/codec.ts';
+import { encodeEvidence, makeHeader, makeTx } from '../../chain/codec.ts';
+import { bitsForHashes, meetsTarget } from '../../chain/target.ts';
 import { encodeTxBatch } from '../../chain/tx-batch.ts';
-import type { Tx } from '../../chain/types.ts';
+import type { Block, BlockId, ChainEntry, HeaderBody, Tx } from '../../chain/types.ts';
 import { LANE_LIMITS } from '../../node/pipeline/priority-queue.ts';
 import type { TopicKind } from '../../node/ports.ts';
 import { StoreError } from '../../node/store/store.ts';
 import { BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
-import type { SimNode, World } from '../../sim/world.ts';
+import { type SimNode, simulationKey, type World } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
+import { branchOn, EASY, feed } from './chain-builder.ts';
 import { startHostilePeer } from './hostile-peer.ts';
 import { doubleVote } from './liars.ts';
 import { boundMethods, expectHealthy, expectOneFinalChain, namesOf, openWorld } from './open-world.ts';
@@ -62,6 +64,70 @@ test.each([
     }
   },
 );
+
+/** A block with so much work and an unknown parent. */
+function orphanOf(block: Block, hashes: bigint, fields: Partial<HeaderBody>): Block {
+  const bits = bitsForHashes(hashes);
+  for (let nonce = 0n; ; nonce++) {
+    const header = makeHeader({ ...block.header, parent: 'ee'.repeat(32) as BlockId, bits, ...fields, nonce });
+    if (meetsTarget(header.id, bits)) return { ...block, header };
+  }
+}
+
+test('a peer that has a few orphans cannot have it that a clock is off: the node stays ready', async () => {
+  const world = openWorld({
+    nodes: 5,
+    params: { initialBits: bitsForHashes(4_096n), powLimitBits: bitsForHashes(2n) },
+  });
+  await world.start();
+  await world.untilFinal(20, 200_000);
+  const a = world.node('a');
+  expect(a.node.missing()).toEqual([]);
+  const peer = await startHostilePeer(world, { name: 'liar', links: ['a'] });
+  await world.until('connected', () => peer.peers().length === 1, 5_000);
+  await world.run(3_000);
+  const [real] = branchOn(world.genesis, world.genesis.entry, 1, { miner: 'm' });
+  for (let at = 0; at < 40; at++) {
+    const { address: miner } = simulationKey(`liar ${at}`);
+    const orphan = orphanOf(real!.block, 2_048n, { miner, timestampMs: 4_000_000_000_000n });
+    await peer.publish('block', blockMessage(orphan));
+    await world.run(20);
+  }
+  await world.run(1_000);
+  expect(await counted(a, 'verdicts', { kind: 'block', reason: 'block/unknown-parent' })).toBeGreaterThanOrEqual(40);
+  expect(a.node.missing()).toEqual([]);
+  expect(a.log.filter(({ message }) => message.includes('clock'))).toEqual([]);
+  await expectHealthy(world);
+});
+
+test('BLK-7: blocks too new say that the clock is behind where they cost a block on our tip, and only there', async () => {
+  const world = openWorld({ nodes: [{ name: 'a', mine: 'off', voter: false }], params: EASY });
+  await world.run(60_000);
+  await world.start();
+  const { genesis } = world;
+  const a = world.node('a');
+  const chain = branchOn(genesis, genesis.entry, 3, { miner: 'm' });
+  await feed(a, chain);
+  const peer = await startHostilePeer(world, { name: 'peer', links: ['a'] });
+  await world.until('connected', () => peer.peers().length === 1, 5_000);
+  await world.run(700_000); // the three are not counted any more
+  const tooNewOn = async (parent: ChainEntry): Promise<void> => {
+    const stepMs = world.clock.nowMs() + HOURS_2_MS - Number(parent.header.timestampMs);
+    for (let at = 0; at < 8; at++) {
+      const [built] = branchOn(genesis, parent, 1, { miner: `n ${at}`, stepMs });
+      await peer.publish('block', blockMessage(built!.block));
+      await world.run(20);
+    }
+    await world.run(100);
+  };
+  const clock = (): string[] => a.node.missing().filter((what) => what.startsWith('clock'));
+  await tooNewOn(chain[1]!.entry); // rivals of the tip: of no more work
+  expect(await counted(a, 'verdicts', { reason: 'block/timestamp-too-new' })).toBe(8);
+  expect(clock()).toEqual([]);
+  await tooNewOn(chain[2]!.entry);
+  expect(await counted(a, 'verdicts', { reason: 'block/timestamp-too-new' })).toBe(16);
+  expect(clock()).toEqual([expect.stringMatching(/at least 7200 s behind/)]);
+});
 
 test('a node that is killed and started again keeps tip, mempool and votes', async () => {
   const world = openWorld({ nodes: namesOf(3).map((name) => ({ name, mine: 'on-demand' as const })) });

@@ -99,7 +99,7 @@ function openNode() {
     onOrphan: () => {},
     onBlockMissed: () => {},
     peersWith: () => [],
-    onFreshBlock: () => {},
+    onEarlyHeader: () => {},
   });
   /** What the spine answers to a gossip message: its outcome to the network, and the reason that is counted. */
   const gossip = async (kind: TopicKind, data: Uint8Array): Promise<string> => {
