@@ -1,7 +1,8 @@
 /** `grapevine vote-protection`: moves a voter to another machine without a chance to contradict itself. */
-import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
+import { chainIdFromBytes } from '../chain/codec.ts';
 import { parseGenesis } from '../chain/genesis.ts';
 import {
   parseVoteProtection,
@@ -12,13 +13,14 @@ import {
   voteProtectionDocument,
 } from '../chain/vote-protection.ts';
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
+import { hexToBytes } from '../crypto/bytes.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
-import { syncDirectory } from '../node/store/replace-file.ts';
 import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
 import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
-import { isPathFault, RefusedError, UsageError } from './exit.ts';
+import { RefusedError, UsageError } from './exit.ts';
 import { printJson, printLine, printNote } from './output.ts';
+import { ReservedFile } from './reserved-file.ts';
 
 interface StoreOptions {
   readonly dataDir: string;
@@ -85,7 +87,7 @@ function addStoreOptions(command: Command): Command {
 async function runExport(options: ExportOptions): Promise<void> {
   const { dataDir, out } = options;
   if (!(await exists(join(dataDir, 'store')))) throw new UsageError(`no store in ${dataDir}`);
-  const document = await withStore(dataDir, (store) => exportGuard(store, options));
+  const document = await withStore(dataDir, undefined, (store) => exportGuard(store, options));
   if (out === undefined || options.json === true) printJson(document);
   else printLine(`${out}: ${document.voter}, source ${document.sourceHeight}, target ${document.targetHeight}`);
   if (document.disabled) printNote(`The store in ${dataDir} casts no votes of ${document.voter} any more.`);
@@ -93,8 +95,10 @@ async function runExport(options: ExportOptions): Promise<void> {
 }
 
 /**
- * Writes the guard to `out`, where that is given, and disables the voter in the store, unless `disable` is false. The
- * file is created first: a voter is not silenced for a document that has nowhere to go. A failure leaves no file.
+ * Writes the guard to `out`, where that is given, and disables the voter in the store, unless `disable` is false. Room for
+ * the document is made first, so that a voter is not silenced for one that has nowhere to go; the document itself comes
+ * after that, so that there is none to vote on elsewhere while the voter votes here. Killed at any moment, it is done by
+ * the same export again: a disabled voter's document is always the same. A failure leaves no part of a file.
  *
  * @returns the document, durable where it went to a file
  * @throws UsageError where `out` is no place for a new file, or where it is not clear whose guard, or of which chain
@@ -110,7 +114,8 @@ export async function exportGuard(store: VoteProtectionStore, options: ExportOpt
   const isMove = options.disable !== false;
   const protection = isMove ? planExport(current) : current;
   const document = voteProtectionDocument({ chainId, voter, protection });
-  const file = out === undefined ? undefined : await NewFile.create(out);
+  const text = `${JSON.stringify(document, null, 2)}\n`;
+  const file = out === undefined ? undefined : await ReservedFile.create(out, text.length);
   try {
     if (isMove) await store.saveVoteGuard(voter, protection); // durable before there is a document to vote on elsewhere
   } catch (error) {
@@ -120,7 +125,7 @@ export async function exportGuard(store: VoteProtectionStore, options: ExportOpt
   const silenced = document.disabled
     ? `. The store in ${dataDir} casts no votes of ${document.voter} any more: export again, to another place, for the same document`
     : '';
-  await file?.complete(`${JSON.stringify(document, null, 2)}\n`, silenced);
+  await file?.complete(text, silenced);
   return document;
 }
 
@@ -129,7 +134,7 @@ async function runImport(file: string, options: ImportOptions): Promise<void> {
   const wanted = readVoter(options.voter);
   const given = parseVoteProtection(await readJson(file));
   await makeDirectory(dataDir);
-  const raised = await withStore(dataDir, async (store) => {
+  const raised = await withStore(dataDir, given.chainId, async (store) => {
     const guards = await store.voteGuards();
     // A store that has voted for somebody else is taken for a slip, unless the voter is named.
     const voter = wanted ?? (guards.size === 0 || guards.has(given.voter) ? undefined : onlyOf(guards, dataDir));
@@ -145,8 +150,25 @@ async function runImport(file: string, options: ImportOptions): Promise<void> {
     printLine(`${raised.voter} votes from ${dataDir}: source ${raised.sourceHeight}, target ${raised.targetHeight} on`);
 }
 
-async function withStore<T>(dataDir: string, body: (store: VoteProtectionStore) => Promise<T>): Promise<T> {
-  const store = await openLevelStore({ location: join(dataDir, 'store'), dataDir }, { onMigrated: noteMigration });
+/**
+ * @param chainId of what is to go into the store, in hex: a store of another chain is not even brought over from an older
+ * schema. Undefined where nothing is to
+ * @throws VoteProtectionError `wrong-chain`, of a store of an older schema
+ * @throws StoreError
+ */
+async function withStore<T>(
+  dataDir: string,
+  chainId: string | undefined,
+  body: (store: VoteProtectionStore) => Promise<T>,
+): Promise<T> {
+  const place = { location: join(dataDir, 'store'), dataDir };
+  const expected = chainId === undefined ? undefined : chainIdFromBytes(hexToBytes(chainId));
+  const opening = openLevelStore(place, { chainId: expected, onMigrated: noteMigration });
+  const store = await opening.catch((error: unknown) => {
+    if (!(error instanceof StoreError) || error.code !== 'wrong-chain') throw error;
+    const message = `the document is of chain ${chainId}, the store in ${dataDir} of another`;
+    throw new VoteProtectionError('protection/wrong-chain', message);
+  });
   try {
     return await body(store);
   } finally {
@@ -210,53 +232,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/** A file that did not exist before, and does not stay unless it is completed. */
-class NewFile {
-  readonly #path: string;
-  readonly #handle: FileHandle;
-
-  private constructor(path: string, handle: FileHandle) {
-    this.#path = path;
-    this.#handle = handle;
-  }
-
-  /** Empty, its name durable. */
-  static async create(path: string): Promise<NewFile> {
-    let file: NewFile | undefined;
-    try {
-      file = new NewFile(path, await open(path, 'wx', 0o600));
-      await syncDirectory(dirname(resolve(path)));
-      return file;
-    } catch (error) {
-      await file?.discard();
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw new UsageError(`${path} exists`);
-      if (isPathFault(error)) throw new UsageError(`cannot write ${path}: ${error.message}`);
-      throw unwritable(path, error);
-    }
-  }
-
-  /** Durable when it resolves. @param remark what else there is to say where it fails */
-  async complete(text: string, remark: string): Promise<void> {
-    try {
-      await this.#handle.writeFile(text);
-      await this.#handle.sync();
-      await this.#handle.close();
-    } catch (error) {
-      await this.discard();
-      throw unwritable(this.#path, error, remark);
-    }
-  }
-
-  /** Never fails: it is for when something else has, which is what there is to tell. */
-  async discard(): Promise<void> {
-    await this.#handle.close().catch(() => undefined);
-    await rm(this.#path, { force: true }).catch(() => undefined);
-  }
-}
-
-function unwritable(path: string, error: unknown, remark = ''): RefusedError {
-  const why = error instanceof Error ? error.message : String(error);
-  return new RefusedError('export/unwritable', `cannot write ${path}: ${why}${remark}`);
 }

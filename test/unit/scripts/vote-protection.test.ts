@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { signVote } from '../../../chain/sign.ts';
 import { voteProtectionDocument } from '../../../chain/vote-protection.ts';
@@ -11,6 +12,7 @@ import { type Store, StoreError, type VoteGuard, type VoteProtectionStore } from
 import { exportGuard } from '../../../scripts/vote-protection.ts';
 import { certifiedGenesis } from '../chain/certified-chain.ts';
 import { alice, bob, genesis } from '../chain/chain-fixtures.ts';
+import { realGenesis } from '../store/real-chain.ts';
 
 const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
 
@@ -171,23 +173,108 @@ test('a document that has nowhere to go: the store votes on, and the answer says
   });
 }, 60_000);
 
-test('a store that refuses: what it said is passed on, and no file stays', async () => {
-  const out = join(folder, 'protection.json');
-  const refused = new StoreError('full', 'no space left');
-  let whileSaving: string | undefined;
-  const store: VoteProtectionStore = {
+/** A store whose voter has voted; `save` is what becomes of its guard. */
+function storeWith(save: (guard: VoteGuard) => Promise<void>): VoteProtectionStore {
+  let guard: VoteGuard = { sourceHeight: 6n, targetHeight: 7n };
+  return {
     chainId: async () => genesis.chainId,
-    voteGuards: async () => new Map([[alice.address, { sourceHeight: 6n, targetHeight: 7n }]]),
-    saveVoteGuard: async () => {
-      whileSaving = await readFile(out, 'utf8');
-      throw refused;
+    voteGuards: async () => new Map([[alice.address, guard]]),
+    saveVoteGuard: async (_voter, next) => {
+      await save(next);
+      guard = next;
     },
     close: async () => undefined,
   };
+}
+
+test('a store that refuses: what it said is passed on, and no file stays', async () => {
+  const out = join(folder, 'protection.json');
+  const refused = new StoreError('full', 'no space left');
+  const before = await readdir(folder);
+  let whileSaving: readonly string[] = [];
+  const store = storeWith(async () => {
+    whileSaving = await readdir(folder);
+    throw refused;
+  });
   await expect(exportGuard(store, { dataDir: dirOf('old'), out })).rejects.toBe(refused);
-  expect(whileSaving).toBe(''); // it was there before the store was touched
-  await expect(readFile(out)).rejects.toThrow('ENOENT');
+  expect(whileSaving).toHaveLength(before.length + 1); // its room was taken before the store was touched
+  expect(await readdir(folder)).toEqual(before);
 });
+
+test.each(['before', 'after'])(
+  'an export killed %s the voter is disabled is done by the same command again, with the same document',
+  async (moment) => {
+    const out = join(folder, 'protection.json');
+    const store = storeWith(async () => {});
+    const reached = Promise.withResolvers<void>();
+    const killed: VoteProtectionStore = {
+      ...store,
+      saveVoteGuard: async (voter, guard) => {
+        if (moment === 'after') await store.saveVoteGuard(voter, guard);
+        reached.resolve();
+        await new Promise(() => {}); // nothing comes after a kill
+      },
+    };
+    void exportGuard(killed, { dataDir: dirOf('old'), out });
+    await reached.promise;
+    await expect(readFile(out)).rejects.toThrow('ENOENT');
+    const document = await exportGuard(store, { dataDir: dirOf('old'), out });
+    expect(document).toMatchObject({ sourceHeight: '6', targetHeight: '7', moves: 1, disabled: true });
+    expect(JSON.parse(await readFile(out, 'utf8'))).toEqual(document);
+  },
+);
+
+test('a file that comes while the voter is disabled stays, and the answer says how to have the document', async () => {
+  const out = join(folder, 'protection.json');
+  const store = storeWith(() => writeFile(out, 'precious'));
+  const message = expect.stringMatching(/EEXIST.*casts no votes.*export again, to another place/);
+  await expect(exportGuard(store, { dataDir: 'here', out })).rejects.toMatchObject({
+    code: 'export/unwritable',
+    message,
+  });
+  expect(await readFile(out, 'utf8')).toBe('precious');
+  const elsewhere = await exportGuard(store, { dataDir: 'here', out: join(folder, 'another.json') });
+  expect(elsewhere).toMatchObject({ moves: 1, disabled: true });
+});
+
+test('a store of an older schema and another chain is refused as it is: neither brought over nor copied', async () => {
+  await makeOldStore('old');
+  const before = await readAll('old');
+  const protection = { sourceHeight: 6n, targetHeight: 7n, disabled: true, moves: 1 };
+  const importOf = async (chainId: string) => {
+    const document = voteProtectionDocument({ chainId, voter: alice.address, protection });
+    await writeFile(join(folder, 'given.json'), JSON.stringify(document));
+    const voter = formatAddress(alice.address);
+    return grapevine('import', join(folder, 'given.json'), '--data-dir', dirOf('old'), '--voter', voter);
+  };
+  const refused = await importOf(genesis.chainId);
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('refused: protection/wrong-chain') });
+  expect(refused.stderr).not.toContain('older schema');
+  expect(await readdir(dirOf('old'))).toEqual(['store']);
+  expect(await readAll('old')).toEqual(before);
+
+  const taken = await importOf(realGenesis.chainId);
+  expect(taken).toMatchObject({ status: 0, stderr: expect.stringContaining('older schema') });
+}, 30_000);
+
+const BYTES = { keyEncoding: 'hex', valueEncoding: 'hex' } as const;
+
+/** As the version with schema 1 wrote it. */
+async function makeOldStore(name: string): Promise<void> {
+  const vector = new URL('../../vectors/store-schema-1.json', import.meta.url);
+  const { records } = JSON.parse(await readFile(vector, 'utf8')) as { records: Readonly<Record<string, string>> };
+  await mkdir(dirOf(name), { recursive: true });
+  const db = new ClassicLevel(join(dirOf(name), 'store'), BYTES);
+  await db.batch(Object.entries(records).map(([key, value]) => ({ type: 'put', key, value })));
+  await db.close();
+}
+
+async function readAll(name: string): Promise<readonly unknown[]> {
+  const db = new ClassicLevel(join(dirOf(name), 'store'), BYTES);
+  const all = await db.iterator().all();
+  await db.close();
+  return all;
+}
 
 test('a document that leaves no move is refused at import', async () => {
   await makeVoterStore('old', { sourceHeight: 6n, targetHeight: 7n });
