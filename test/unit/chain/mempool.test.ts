@@ -178,6 +178,33 @@ describe('Mempool.add', () => {
     expect(outcome.evicted).toEqual([{ tx: middle, reason: 'tx/evicted' }]);
   });
 
+  test('TX-15: what came after the first eviction goes in its turn', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    addAll(pool, RICH, ...[1, 2, 3, 4].map((sender) => ({ sender, fee: 9000n })));
+    const [next] = addAll(pool, RICH, { sender: 5, fee: 10_000n });
+    // Each of these takes the place of one that was there first, so that only later ones are left.
+    addAll(pool, RICH, ...[6, 7, 8].map((sender) => ({ sender, fee: 11_000n })));
+    const outcome = pool.add(txOf({ sender: 9, fee: 20_000n }), RICH, 0);
+    expect(outcome.evicted).toEqual([{ tx: next, reason: 'tx/evicted' }]);
+  });
+
+  test('TX-15: what became its sender’s last after the first eviction goes in its turn', () => {
+    // So many that the pool stays nearly full without one, and keeps who is to go first.
+    const pool = poolOf({ maxBytes: 20 * TX_BYTES });
+    const [middle, last] = addAll(
+      pool,
+      RICH,
+      { sender: 1, nonce: 0n, fee: 2000n },
+      { sender: 1, nonce: 1n, fee: 9000n },
+      ...Array.from({ length: 18 }, (_, at) => ({ sender: 10 + at, fee: 5000n })),
+    );
+    expect(pool.add(txOf({ sender: 2, fee: 6000n }), RICH, 0).evicted.map(({ tx }) => tx.fee)).toEqual([5000n]);
+    pool.drop(last!.id, 'tx/expired');
+    addAll(pool, RICH, { sender: 3, fee: 9000n });
+    const outcome = pool.add(txOf({ sender: 4, fee: 3000n }), RICH, 0);
+    expect(outcome.evicted).toEqual([{ tx: middle, reason: 'tx/evicted' }]);
+  });
+
   test('TX-15: refused again and again, the pool keeps working', () => {
     const pool = poolOf({ maxBytes: 4 * TX_BYTES });
     addAll(pool, RICH, { sender: 1, nonce: 0n, fee: 9000n }, { sender: 1, nonce: 1n, fee: 1000n });
