@@ -1,7 +1,7 @@
 /** What the route files share. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply } from 'fastify';
 import { MAX_U64 } from '../../chain/params.ts';
 import { type Address, parseAddress } from '../../crypto/address.ts';
 import type { AccessRules } from './access.ts';
@@ -28,6 +28,12 @@ export const PROBLEMS = {
 } as const;
 
 export const ADMIN_SECURITY = [{ adminToken: [] }, {}];
+
+/** Calls `done` when the operating system has taken the whole answer, or its reader is gone; at once where that was before. */
+export function onceClosed({ raw }: Pick<FastifyReply, 'raw'>, done: () => void): void {
+  if (raw.destroyed) done();
+  else raw.once('close', done);
+}
 
 /** @throws Problem 400 that says what is wrong with the address */
 export function requireAddress(text: string): Address {

@@ -1,6 +1,6 @@
 import { addressToBytes } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
-import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
+import { type ApiApp, onceClosed, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
 import { Problem, retryAfter } from './problem.ts';
 import {
   CertificateInfo,
@@ -11,11 +11,14 @@ import {
   MAX_PAGE,
 } from './schemas.ts';
 
-/** Certificates collected at once: each may be some 20 MB of JSON, and as many votes and headers to look up. */
+/**
+ * Certificates collected, or on their way to who asked, at once: each may be some 20 MB of JSON, which stay in memory
+ * until the reader has them, and as many votes and headers to look up.
+ */
 const MAX_CERTIFICATES_AT_ONCE = 2;
 
 export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
-  let collecting = 0;
+  let underWay = 0;
 
   app.get(
     '/v1/agreement/evidence',
@@ -47,16 +50,24 @@ export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
         response: { 200: CertificateInfo, ...PROBLEMS },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { state } = request.query;
       const height = requireUInt64(request.params.height, 'height');
-      if (collecting >= MAX_CERTIFICATES_AT_ONCE) {
-        throw new Problem(429, 'overloaded', 'other certificates are being collected; try again', retryAfter(1));
+      if (underWay >= MAX_CERTIFICATES_AT_ONCE) {
+        throw new Problem(
+          429,
+          'overloaded',
+          'other certificates are being collected or sent; try again',
+          retryAfter(1),
+        );
       }
-      collecting += 1;
-      const certificate = await backend.certificate(height, state).finally(() => {
-        collecting -= 1;
-      });
+      underWay += 1;
+      // Not before it is collected: that goes on where the reader is gone.
+      const certificate = await backend.certificate(height, state).finally(() =>
+        onceClosed(reply, () => {
+          underWay -= 1;
+        }),
+      );
       if (certificate !== undefined) return certificate as CertificateInfo;
       throw new Problem(404, 'not-found', `no votes here prove the block at that height ${state ?? 'agreed'}`);
     },

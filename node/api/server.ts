@@ -7,7 +7,7 @@ import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock, Logger } from '../ports.ts';
 import { type AccessRules, checkOrigin } from './access.ts';
-import type { ApiApp } from './api-app.ts';
+import { type ApiApp, onceClosed } from './api-app.ts';
 import type { ApiBackend } from './backend.ts';
 import { addEventRoutes, DEFAULT_EVENT_LIMITS, EventHub, type EventLimits } from './events-socket.ts';
 import { OPENAPI_OPTIONS } from './openapi.ts';
@@ -38,6 +38,8 @@ export interface ApiServerOptions {
   readonly maxConnections?: number;
   /** From the first byte of a request to its last. */
   readonly requestTimeoutMs?: number;
+  /** From when an answer is ready to when its reader has taken all but what the operating systems keep of it. */
+  readonly sendTimeoutMs?: number;
   readonly events?: Partial<EventLimits>;
 }
 
@@ -65,6 +67,8 @@ export interface ApiServer {
 const DEFAULT_MAX_BODY_BYTES = 64 * 1024;
 const DEFAULT_MAX_CONNECTIONS = 512;
 const DEFAULT_REQUEST_TIMEOUT_MS = 15_000;
+/** As long as our client waits for an answer. A certificate of 20 MB then needs 6 Mbit/s. */
+const DEFAULT_SEND_TIMEOUT_MS = 30_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** How long a socket that broke the rules may take to read the answer. */
 const LINGER_MS = 1000;
@@ -122,6 +126,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
   const hub = new EventHub({ backend, clock, logger, limits });
 
   const requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+  const sendTimeoutMs = options.sendTimeoutMs ?? DEFAULT_SEND_TIMEOUT_MS;
   const bare = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
@@ -166,6 +171,12 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
+    // Whoever does not read keeps the answer in our memory, and a certificate's place.
+    const cancel = clock.after(sendTimeoutMs, () => {
+      logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
+      reply.raw.destroy();
+    });
+    onceClosed(reply, cancel);
   });
 
   addTransactionRoutes(app, { backend, access });

@@ -306,6 +306,11 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** Timers that have neither fired nor been cancelled. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
   sleep(delayMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const cancel = this.after(delayMs, resolve);

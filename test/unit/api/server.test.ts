@@ -1,11 +1,12 @@
 import { request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
 import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
-import { BLOCK_ID, FakeBackend, recordingLogger, until } from './fake-backend.ts';
+import type { Clock } from '../../../node/ports.ts';
+import { BLOCK_ID, FakeBackend, ManualClock, recordingLogger, until } from './fake-backend.ts';
 
 const FINAL: ChainEvent = { type: 'final', id: BLOCK_ID, height: '5' };
 const started: ApiServer[] = [];
@@ -13,11 +14,11 @@ afterEach(async () => {
   await Promise.all(started.splice(0).map((server) => server.stop()));
 });
 
-async function start(options: Partial<ApiServerOptions> = {}) {
+async function start(options: Partial<ApiServerOptions> = {}, clock: Clock = createSystemClock()) {
   const backend = new FakeBackend();
   const server = createApiServer({
     backend,
-    clock: createSystemClock(),
+    clock,
     logger: recordingLogger(),
     metrics: async () => '',
     options: { host: '127.0.0.1', port: 0, ...options },
@@ -179,6 +180,96 @@ describe('bad input over a socket', () => {
     expect(backend.mineSignal?.aborted).toBe(false);
     post.destroy();
     await until(() => backend.mineSignal?.aborted === true, 'mining was told');
+  });
+});
+
+describe('answers that are not taken', () => {
+  /** As large as certificates may be: more than the kernel's buffers hold. */
+  async function startWithLargeCertificates(clock?: Clock) {
+    const { backend, ...rest } = await start({}, clock);
+    const certificate = (await backend.certificate(5n, undefined))!;
+    const large = { ...certificate, headers: Array.from({ length: 50_000 }, () => 'ab'.repeat(180)) };
+    backend.certificate = async () => large as never;
+    return { backend, ...rest };
+  }
+
+  /** Asks, and reads the beginning of the answer only. */
+  async function askSilently(port: number): Promise<Socket> {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {}); // 'close' follows
+    socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    const head = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
+    socket.pause();
+    expect(head.toString('latin1', 0, 12)).toBe('HTTP/1.1 200');
+    return socket;
+  }
+
+  const statusOf = async (url: string): Promise<number> => {
+    const answer = await fetch(`${url}/v1/agreement/certificate/5`);
+    await answer.arrayBuffer();
+    return answer.status;
+  };
+
+  it('lets a certificate count as one of two until its reader has it or is gone', async () => {
+    const { port, url } = await startWithLargeCertificates();
+    const readers = [await askSilently(port), await askSilently(port)];
+    expect(await statusOf(url)).toBe(429);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    readers[0]!.destroy();
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    // Whoever reads it all makes room without closing the connection.
+    readers[1]!.resume();
+    const other = await askSilently(port);
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    expect(readers[1]!.destroyed).toBe(false);
+    for (const socket of [...readers, other]) socket.destroy();
+  });
+
+  it('cuts who has not taken an answer after 30 s', async () => {
+    const clock = new ManualClock();
+    const { port, url } = await startWithLargeCertificates(clock);
+    const readers = [await askSilently(port), await askSilently(port)];
+    clock.advance(29_999);
+    expect(await statusOf(url)).toBe(429);
+    clock.advance(1);
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    for (const socket of readers) {
+      const closed = new Promise((resolve) => socket.on('close', resolve));
+      socket.resume();
+      await closed;
+    }
+  });
+
+  it('keeps no timer of an answer that was taken, be it a refused upgrade', async () => {
+    const clock = new ManualClock();
+    const { url } = await start({}, clock);
+    expect(await statusOf(url)).toBe(200);
+    await vi.waitFor(() => expect(clock.pending).toBe(0));
+    await expect(listen(url, '?types=nonsense')).rejects.toThrow('HTTP 400');
+    await vi.waitFor(() => expect(clock.pending).toBe(0));
+  });
+
+  it('collects no third certificate while those whose readers are gone are being collected', async () => {
+    const clock = new ManualClock();
+    const { backend, port, url } = await start({}, clock);
+    const { certificate } = backend;
+    const waiting: (() => void)[] = [];
+    backend.certificate = async (height, state) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return certificate.call(backend, height, state);
+    };
+    const sockets = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+    for (const socket of sockets) {
+      socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    }
+    await until(() => waiting.length === 2, 'both are being collected');
+    for (const socket of sockets) socket.destroy();
+    // The server hears of it some time between these.
+    for (let turn = 0; turn < 10; turn++) expect(await statusOf(url)).toBe(429);
+    for (const go of waiting) go();
+    backend.certificate = certificate;
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    await vi.waitFor(() => expect(clock.pending).toBe(0)); // nobody is there whom a deadline could cut
   });
 });
 
