@@ -2,8 +2,10 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { CertificateDocument } from '../chain/certificate-document.ts';
+import { createSystemClock } from '../node/adapters.ts';
+import type { Clock } from '../node/ports.ts';
 import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
-import type { GrapevineClient } from './client.ts';
+import { type GrapevineClient, GrapevineError } from './client.ts';
 import { RefusedError, UsageError } from './exit.ts';
 import { printJson, printLine } from './output.ts';
 
@@ -11,6 +13,13 @@ interface CertificateOptions extends ApiOptions {
   readonly out?: string;
   readonly state?: 'agreed' | 'final';
 }
+
+type CertificateSource = Pick<GrapevineClient, 'certificate'>;
+
+/** How long a busy node is asked again for one piece: twice as long as it waits for others to take theirs. */
+const BUSY_MS = 60_000;
+const DEFAULT_RETRY_S = 1;
+const forever = new AbortController().signal;
 
 export function addCertificateCommand(program: Command): void {
   addApiOptions(
@@ -32,7 +41,7 @@ Examples:
     )
     .action(async (height: string, options: CertificateOptions) => {
       if (!/^(0|[1-9][0-9]{0,19})$/.test(height)) throw new UsageError(`'${height}' is not a height`);
-      const document = await fetchCertificate(openClient(options), height, options.state);
+      const document = await fetchCertificate(openClient(options), height, options.state, createSystemClock());
       if (options.out === undefined) {
         printJson(document);
         return;
@@ -45,15 +54,20 @@ Examples:
     });
 }
 
-/** One document from genesis, put together from as many pieces as the node gives it in. */
-async function fetchCertificate(
-  client: GrapevineClient,
+/**
+ * One document from genesis, put together from as many pieces as the node gives it in.
+ *
+ * @throws RefusedError where the pieces do not fit, GrapevineError where the node refuses one or stays busy
+ */
+export async function fetchCertificate(
+  client: CertificateSource,
   height: string,
   state: 'agreed' | 'final' | undefined,
+  clock: Clock,
 ): Promise<CertificateDocument> {
-  let whole = await client.certificate(height, state);
+  let whole = await fetchPiece(client, height, state, clock);
   while (whole.from.height !== '0') {
-    const piece = await client.certificate(whole.from.height, 'agreed');
+    const piece = await fetchPiece(client, whole.from.height, 'agreed', clock);
     const isFitting = piece.block.id === whole.from.id && piece.links.at(-1)?.target.id === whole.from.id;
     if (!isFitting) {
       throw new RefusedError(
@@ -69,6 +83,26 @@ async function fetchCertificate(
     };
   }
   return whole;
+}
+
+/** A node collects few certificates at a time: whoever others are before asks again, or loses the pieces it has. */
+async function fetchPiece(
+  client: CertificateSource,
+  height: string,
+  state: 'agreed' | 'final' | undefined,
+  clock: Clock,
+): Promise<CertificateDocument> {
+  const untilMs = clock.monotonicMs() + BUSY_MS;
+  for (;;) {
+    try {
+      return await client.certificate(height, state);
+    } catch (error) {
+      if (!(error instanceof GrapevineError) || error.status !== 429) throw error;
+      const waitMs = 1_000 * (error.retryAfterS || DEFAULT_RETRY_S);
+      if (clock.monotonicMs() + waitMs > untilMs) throw error;
+      await clock.sleep(waitMs, forever);
+    }
+  }
 }
 
 async function saveNewFile(path: string, text: string): Promise<void> {
