@@ -101,8 +101,12 @@ export async function runLive(nodes: number, seconds: number, ratePerS: number):
     const before = sampleOf(await devnet.metrics());
     const ending = new AbortController();
     const load = devnet.traffic.run(ratePerS, ending.signal);
-    await clock.sleep(seconds * 1_000, forever);
-    ending.abort();
+    try {
+      // The load ends early only where it fails, and nobody would hear of that before the time is over.
+      await Promise.race([load, clock.sleep(seconds * 1_000, ending.signal)]);
+    } finally {
+      ending.abort();
+    }
     await load;
     await clock.sleep(2_000, forever); // the last ones have arrived
     const after = sampleOf(await devnet.metrics());
