@@ -5,8 +5,8 @@ import { DURATION, type FaultEvent, faultOf, parseDuration, type Scenario, Scena
 
 /**
  * Checks what depends on how many nodes there are: `--nodes` may leave out one that an event names.
- * @throws ScenarioError with the path: a selector means nobody or more than there are, or an event asks of a node what
- * it cannot do then
+ * @throws ScenarioError with the path: a selector means nobody or more than there are, an event asks of a node what it
+ * cannot do then, or an expectation is about liars only
  */
 export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
   const { timeline, expect, load, history, electorate, links } = scenario;
@@ -20,6 +20,13 @@ export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
   ];
   for (const [path, value] of places) {
     for (const [place, selector] of selectorsOf(value, path)) nodes.select(selector, place);
+  }
+  for (const [at, { nodes: selector }] of (expect.agreementStalls ?? []).entries()) {
+    const honest = new Set(nodes.honest.map(({ name }) => name));
+    if (nodes.select(selector).some((name) => honest.has(name))) continue;
+    const who = [selector].flat().join(', ');
+    // What liars agree is not recorded: of them alone it would always hold.
+    throw new ScenarioError(`expect.agreementStalls[${at}].nodes`, `${who}: no honest node`);
   }
   const isRunning = new Set(nodes.all.filter(({ spec }) => spec.late !== true).map(({ name }) => name));
   // As the run does: by time, and at one time as the file has them.

@@ -1,5 +1,6 @@
 /** What a scenario expects at its end, checked against what happened. */
 import type { Header } from '../chain/types.ts';
+import type { MineQueue } from './mine-queue.ts';
 import type { HeightSample, RunLog } from './run-log.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import { type Expectations, parseDuration, type Scenario } from './scenario-schema.ts';
@@ -17,6 +18,7 @@ export interface RunFacts {
   readonly world: World;
   readonly nodes: ScenarioNodes;
   readonly log: RunLog;
+  readonly mining: Pick<MineQueue, 'orders' | 'unmined'>;
   readonly coverage: number;
   /** Transactions the nodes took, and how many of them are final. */
   readonly txs: { readonly accepted: number; readonly final: number };
@@ -35,6 +37,9 @@ const ALWAYS: Expectations = {
   supplyConserved: true,
   nothingForgotten: true,
 };
+
+/** Name of the result that is no expectation of the file's: that each `mine` of the timeline found its blocks. */
+export const MINE_RESULT = 'mine';
 
 type Check<K extends keyof Expectations> = (
   wanted: NonNullable<Expectations[K]>,
@@ -93,12 +98,16 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
   agreementStalls: (wanted, { log, nodes }) =>
     wanted.map(({ between, nodes: selector }) => {
       const [from, to] = between.map(parseDuration) as [number, number];
-      const names = new Set(nodes.select(selector));
-      const found = log.agreed.find(({ node, atMs }) => names.has(node) && atMs > from && atMs < to);
-      return {
-        passed: found === undefined,
-        detail: found === undefined ? 'stalled' : `${found.node} agreed ${found.height} at ${found.atMs.toFixed(0)} ms`,
-      };
+      // What liars agree is not known.
+      const names = nodes.select(selector).filter((name) => log.isHonest(name));
+      const within = ({ atMs }: { readonly atMs: number }): boolean => atMs > from && atMs < to;
+      const found = log.agreed.find((each) => names.includes(each.node) && within(each));
+      if (found !== undefined) {
+        return { passed: false, detail: `${found.node} agreed ${found.height} at ${found.atMs.toFixed(0)} ms` };
+      }
+      // Who is down agrees nothing, whatever the others do.
+      const ran = log.samples.some((sample) => within(sample) && names.some((name) => sample.tip.has(name)));
+      return { passed: ran, detail: ran ? 'stalled' : 'no honest one of them was running then' };
     }),
   resumesWithin: atTheEnd((wanted, nodes, facts) => checkResumes(wanted, nodes, facts)),
   finalHeightAtLeast: atTheEnd((wanted, nodes) => {
@@ -194,15 +203,23 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
     wanted ? one(log.spreadInvalid.length === 0, log.spreadInvalid.slice(0, 3).join('; ') || 'yes') : [],
 };
 
-/** Checks all that the scenario expects, and what always holds. */
+/** Checks all that the scenario expects, what always holds, and that what was to be mined was. */
 export function checkExpectations(facts: RunFacts): readonly ExpectationResult[] {
   const wanted: Expectations = { ...ALWAYS, ...facts.scenario.expect };
-  return (Object.keys(CHECKS) as (keyof Expectations)[]).flatMap((name) => {
+  const results = (Object.keys(CHECKS) as (keyof Expectations)[]).flatMap((name) => {
     const value = wanted[name];
     if (value === undefined) return [];
     const check = CHECKS[name] as Check<typeof name>;
     return check(value as never, facts).map((result) => ({ name, ...result }));
   });
+  return [...results, ...checkMining(facts)];
+}
+
+/** What the other expectations say of blocks that were not found is about another course than the file's. */
+function checkMining({ mining: { orders, unmined } }: RunFacts): readonly ExpectationResult[] {
+  if (orders === 0) return [];
+  const detail = unmined.length === 0 ? 'all' : `could not mine: ${unmined.join('; ')}`;
+  return [{ name: MINE_RESULT, passed: unmined.length === 0, detail }];
 }
 
 function one(passed: boolean, detail: string): readonly { readonly passed: boolean; readonly detail: string }[] {

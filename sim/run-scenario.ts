@@ -3,15 +3,17 @@ import type { ChainParams } from '../chain/params.ts';
 import { bitsForHashes } from '../chain/target.ts';
 import type { TxId } from '../chain/types.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
+import type { GrapevineNode } from '../node/compose.ts';
 import { openStoreOn } from '../node/store/level-store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
 import { checkPlan } from './check-plan.ts';
 import { checkExpectations, type ExpectationResult } from './expectations.ts';
 import { buildHistory, saveHistory } from './history.ts';
+import { MineQueue } from './mine-queue.ts';
 import { type HeightSample, RunLog } from './run-log.ts';
 import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
 import { ScenarioNodes } from './scenario-nodes.ts';
-import { type FaultEvent, faultOf, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
+import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario-schema.ts';
 import { createSeededRng } from './seeded-rng.ts';
 import { SimDisk } from './sim-disk.ts';
 import { Spread, type SpreadReport } from './spread.ts';
@@ -65,11 +67,12 @@ const SAMPLE_MS = 500;
 /** Accounts that send: the last one is left to liars. */
 const SENDERS = 9;
 const SETTLE_MS = 60_000;
-/** Longest time for the blocks of one `mine`. */
-const MINING_MS = 3_600_000;
 const DEFAULT_BLOCK_TIME = '2s';
 
-/** @throws ScenarioError where what it says does not fit a net of that size, or a node cannot mine what it is asked for */
+/**
+ * What comes of the draws, as a node that cannot mine what it is asked for, fails the run and stands in the report.
+ * @throws ScenarioError where what the scenario says does not fit a net of that size, whatever the seed
+ */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<ScenarioReport> {
   const run = new ScenarioRun(scenario, options);
   return run.run();
@@ -88,6 +91,9 @@ class ScenarioRun {
   readonly #rng;
   /** Disks whose node died at a write that took the power with it; they forget when it starts again. */
   readonly #powerLosses: SimDisk[] = [];
+  /** Lives that ended at a write, as the timeline wants it. */
+  readonly #diedAtWrites = new WeakSet<GrapevineNode>();
+  readonly #mining: MineQueue;
   #faults = 0;
   #crashes = 0;
 
@@ -131,13 +137,14 @@ class ScenarioRun {
       onLog: (sim, line) => this.#log.onLog(sim, line),
     });
     this.#log = new RunLog(this.#world.clock, this.#nodes.all);
+    this.#mining = new MineQueue(this.#world.clock, (node) => this.#diedAtWrites.has(node));
     this.#spread = new Spread(() => this.#world.running.length - 1);
     listenToNetwork(this.#world.trace, this.#log);
     observeSpread(this.#world.hub, this.#spread);
   }
 
   async run(): Promise<ScenarioReport> {
-    const { clock, hub } = this.#world;
+    const { hub } = this.#world;
     connectAll(hub, this.#scenario, this.#nodes, this.#rng.fork('links'));
     const endMs = parseDuration(this.#scenario.duration);
     this.#sample();
@@ -145,12 +152,22 @@ class ScenarioRun {
     await this.#world.start();
     this.#load(endMs);
     for (const { atMs, run } of this.#steps()) {
-      if (atMs > clock.monotonicMs()) await clock.run(atMs - clock.monotonicMs());
+      await this.#runTo(atMs);
       this.#faults += 1;
       await run();
     }
-    if (endMs > clock.monotonicMs()) await clock.run(endMs - clock.monotonicMs());
+    await this.#runTo(endMs);
+    this.#mining.end();
     return this.#report();
+  }
+
+  async #runTo(atMs: number): Promise<void> {
+    const { clock } = this.#world;
+    let isThere = clock.monotonicMs() >= atMs;
+    while (!isThere) {
+      isThere = !(await clock.runUntil(() => this.#mining.mayProceed, atMs - clock.monotonicMs()));
+      this.#mining.proceed();
+    }
   }
 
   /** The chain that some nodes have from before the world began. */
@@ -267,29 +284,16 @@ class ScenarioRun {
         });
         break;
       case 'mine':
-        await each(event.mine!.node, (sim) => this.#mine(sim, event));
+        await each(event.mine!.node, (sim) => {
+          const path = `timeline[${this.#scenario.timeline!.indexOf(event)}]`;
+          this.#mining.add({ path, sim, blocks: event.mine!.blocks });
+        });
         break;
       case 'flap': // expanded above
         break;
       default:
         fault satisfies never;
     }
-  }
-
-  async #mine(sim: SimNode, event: FaultEvent): Promise<void> {
-    const path = `timeline[${this.#scenario.timeline!.indexOf(event)}].mine`;
-    // Only who died at a write gets here; checkPlan refused the others.
-    if (!sim.isRunning) throw new ScenarioError(`${path}.node`, `${sim.name} is not running at ${event.at}`);
-    const mined = sim.node.mining.mine(event.mine!.blocks, new AbortController().signal);
-    let isOver = false;
-    const end = (): void => {
-      isOver = true;
-    };
-    mined.then(end, end);
-    // It may die at a write meanwhile, and then never says how it went.
-    const isInTime = await this.#world.clock.runUntil(() => isOver || !sim.isRunning, MINING_MS);
-    if (!isInTime) throw new ScenarioError(`${path}.blocks`, `${sim.name} has not found so many after an hour`);
-    if (isOver) await mined;
   }
 
   #partition(groups: readonly (string | readonly string[])[], by?: object): void {
@@ -310,6 +314,7 @@ class ScenarioRun {
       if (left > 0 || !sim.isRunning || this.#world.clock.monotonicMs() > untilMs) return 'written';
       disk.onWrite = () => 'written';
       this.#crashes += 1;
+      this.#diedAtWrites.add(sim.node);
       sim.kill();
       if (fate === 'power-loss') this.#powerLosses.push(disk);
       return fate === 'unheard' ? 'unheard' : 'lost';
@@ -369,6 +374,7 @@ class ScenarioRun {
       world: this.#world,
       nodes: this.#nodes,
       log,
+      mining: this.#mining,
       coverage: spread.coverage,
       txs,
     });

@@ -28,8 +28,10 @@ const Links = Type.Integer({ minimum: 1, maximum: 100 });
 const Share = Type.Number({ minimum: 0, maximum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 
-const closed = <P extends Record<string, TSchema>>(properties: P) =>
-  Type.Object(properties, { additionalProperties: false });
+const closed = <P extends Record<string, TSchema>>(properties: P, minProperties = 0) =>
+  Type.Object(properties, { additionalProperties: false, ...(minProperties > 0 && { minProperties }) });
+/** One at least: what is expected of none always holds. */
+const some = <T extends TSchema>(item: T) => Type.Array(item, { minItems: 1 });
 const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
 
 /** What a node does that an honest one would not; docs/TESTING.md says how each is done. */
@@ -105,21 +107,20 @@ const Expectations = closed({
   sameTip: optional(Type.Boolean()),
   noConflictingFinal: optional(Type.Boolean()),
   conflictReported: optional(Type.Boolean()),
-  agreementStalls: optional(Type.Array(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors }))),
+  agreementStalls: optional(some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors }))),
   resumesWithin: optional(
     closed({ after: Duration, heights: Count, time: optional(Duration), nodes: optional(Selectors) }),
   ),
   finalHeightAtLeast: optional(Count),
-  growsBetween: optional(
-    Type.Array(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, by: Count })),
-  ),
+  growsBetween: optional(some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, by: Count }))),
   agreesBetween: optional(
-    Type.Array(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: Count })),
+    some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: Count })),
   ),
-  electorateShare: optional(Type.Array(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }))),
+  // A bound at least, beside whose share it is.
+  electorateShare: optional(some(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }, 2))),
   delivered: optional(Share),
   txsFinal: optional(Share),
-  reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(Count) })),
+  reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(Count) }, 1)),
   evidenceAtLeast: optional(Count),
   evidenceAtMost: optional(Count),
   noInternalErrors: optional(Type.Boolean()),
@@ -128,7 +129,7 @@ const Expectations = closed({
   supplyConserved: optional(Type.Boolean()),
   nothingForgotten: optional(Type.Boolean()),
   refused: optional(Selectors),
-  says: optional(Type.Array(closed({ nodes: Selectors, line: Type.String({ minLength: 1 }) }))),
+  says: optional(some(closed({ nodes: Selectors, line: Type.String({ minLength: 1 }) }))),
   blockInterval: optional(closed({ within: Type.Number({ exclusiveMinimum: 0 }), after: Duration })),
   invalidStaysAtFirstHop: optional(Type.Boolean()),
 });

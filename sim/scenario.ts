@@ -129,6 +129,8 @@ function toError({ keyword, instancePath, message, params }: SchemaError): Scena
   if (keyword === 'required' && 'requiredProperties' in params) {
     return new ScenarioError(below(String((params.requiredProperties as string[])[0])), 'is missing');
   }
+  // Only what is bounded on either side or on both asks for more properties than those it cannot do without.
+  if (keyword === 'minProperties') return new ScenarioError(path, 'needs atLeast, atMost or both');
   if (keyword === 'pattern' && 'pattern' in params && String(params.pattern).includes('ms|s|m|h')) {
     return new ScenarioError(path, 'must be a duration such as 250ms, 2s, 1.5m or 1h');
   }

@@ -68,6 +68,43 @@ test('a run that fails: status 1, its seed, and the fewest events that still fai
   expect(yaml).not.toMatch(/crash|restart|clock|hashRate/);
 }, 60_000);
 
+test('a course in which a node cannot mine fails that seed only, and what is shrunk fails by the same', async () => {
+  const text = `name: demand
+duration: 60s
+nodes: [{group: a, count: 2}, {group: b, mine: on-demand}]
+timeline:
+  - {at: 1s, hashRate: {nodes: a, factor: 1.1}}
+  - {at: 1s, crashAtWrite: {node: b, nth: 12, fate: lost, within: 9s}}
+  - {at: 9s, mine: {node: b, blocks: 1}}
+expect: {}
+`;
+  const { status, stdout, stderr } = await sim(text, '--seeds', '1..6');
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^seed \d: passed$/m);
+  expect(stderr).toMatch(/^seed 6: /m);
+  expect(stdout).toMatch(/FAILED +mine +could not mine: timeline\[2\]: b is not running at 9s/);
+  expect(stdout).toContain('fewest events that still fail: 2 of 3');
+  expect(stdout.slice(stdout.lastIndexOf('name: demand'))).not.toContain('hashRate');
+}, 60_000);
+
+test('an event stays without which a node could not mine, where something else is what fails', async () => {
+  // Without the hash rate b is not done before the end, and there is a reorganisation too: of another course.
+  const text = `name: demand
+duration: 100s
+nodes: [{group: a, count: 2}, {group: b, mine: on-demand}]
+timeline:
+  - {at: 1s, hashRate: {nodes: b, factor: 50}}
+  - {at: 2s, partition: [a, b]}
+  - {at: 3s, mine: {node: b, blocks: 30}}
+  - {at: 60s, heal: all}
+expect: {reorgDepth: {atMost: 0}}
+`;
+  const { status, stdout } = await sim(text, '--seed', '1');
+  expect(status).toBe(1);
+  expect(stdout).toContain('failed with seed 1: reorgDepth\n');
+  expect(stdout).toContain('fewest events that still fail: 4 of 4');
+}, 60_000);
+
 test('a bad file is bad usage: status 2, with the place', async () => {
   const { status, stderr } = await sim(SMALL.replace('at: 9s', 'at: 9'), '--json');
   expect(status).toBe(2);

@@ -1,4 +1,4 @@
-/** Expectations that would hold of nobody, and those that are switched off. */
+/** Expectations that would hold of nobody, those that are switched off, and what the run itself adds. */
 import { expect, test } from 'vitest';
 import type { ExpectationResult } from '../../../sim/expectations.ts';
 import { runScenario } from '../../../sim/run-scenario.ts';
@@ -18,7 +18,7 @@ expect: {${expectations}}
 test('where no honest node is running at the end, nothing holds of the honest nodes', async () => {
   const results = await resultsOf(
     '{at: 10s, crash: all}',
-    `sameFinal: true, sameTip: true, finalHeightAtLeast: 0, evidenceAtLeast: 0, electorateShare: [{of: v}],
+    `sameFinal: true, sameTip: true, finalHeightAtLeast: 0, evidenceAtLeast: 0, electorateShare: [{of: v, atLeast: 0}],
      resumesWithin: {after: 2s, heights: 100}, blockInterval: {within: 100000, after: 1s}`,
   );
   for (const name of [
@@ -47,4 +47,98 @@ test('`false` switches a check off', async () => {
     expect(on.has(name)).toBe(true);
     expect(off.has(name)).toBe(false);
   }
+});
+
+test('agreement does not stall of those who were down all the while: they agree nothing anyway', async () => {
+  const stalls = (between: string, nodes: string): string =>
+    `agreementStalls: [{between: [${between}], nodes: ${nodes}}]`;
+  const down = '{at: 3s, crash: v3}, {at: 8s, restart: v3}';
+  const gone = await resultsOf(down, stalls('4s, 8s', 'v3'));
+  expect(gone.get('agreementStalls')).toEqual({
+    name: 'agreementStalls',
+    passed: false,
+    detail: 'no honest one of them was running then',
+  });
+  // Two of three are no quorum: v1 and v2 stay, and agree nothing.
+  expect((await resultsOf(down, stalls('4s, 8s', 'all'))).get('agreementStalls')).toMatchObject({ passed: true });
+  expect((await resultsOf('', stalls('4s, 8s', 'v3'))).get('agreementStalls')).toMatchObject({ passed: false });
+});
+
+test('a liar that runs does not stand for the honest that do not: what it agrees is not known', async () => {
+  const scenario = parseScenario(`name: liar
+duration: 8s
+nodes: [{group: v, count: 3}, {group: l, behaviour: silent}]
+timeline: [{at: 3s, crash: v1}]
+expect: {agreementStalls: [{between: [4s, 8s], nodes: [v1, l]}]}
+`);
+  const { expectations } = await runScenario(scenario, { seed: '1' });
+  expect(expectations.find(({ name }) => name === 'agreementStalls')).toMatchObject({
+    passed: false,
+    detail: 'no honest one of them was running then',
+  });
+});
+
+/** One node that mines, on demand, and three that listen. */
+async function mineResult(timeline: string): Promise<unknown> {
+  const scenario = parseScenario(`name: demand
+duration: 20s
+nodes: [{group: h, count: 3, mine: off}, {group: m, mine: on-demand}]
+timeline: [${timeline}]
+expect: {}
+`);
+  const { expectations, passed, virtualMs } = await runScenario(scenario, { seed: '1' });
+  const { name, ...result } = expectations.find((each) => each.name === 'mine')!;
+  expect(virtualMs).toBe(20_000);
+  expect(passed).toBe(result.passed);
+  return result;
+}
+
+test('mining goes on beside the timeline: what comes after it comes at its time', async () => {
+  const scenario = parseScenario(`name: beside
+duration: 20s
+nodes: [{group: h, count: 3}, {group: m, mine: on-demand}]
+timeline: [{at: 4s, mine: {node: m, blocks: 200}}, {at: 6s, crash: h1}, {at: 9s, restart: h1}]
+expect: {agreementStalls: [{between: [6s, 9s], nodes: h1}]}
+`);
+  const { expectations, virtualMs } = await runScenario(scenario, { seed: '1' });
+  expect(virtualMs).toBe(20_000);
+  const detailOf = (name: string): string | undefined => expectations.find((each) => each.name === name)?.detail;
+  expect(detailOf('agreementStalls')).toBe('no honest one of them was running then');
+  expect(detailOf('mine')).toMatch(/^could not mine: timeline\[0\]: m found \d+ of 200 blocks until the end$/);
+});
+
+test('a `mine` waits for the one before, whoever mines: all of them are found, one on top of the other', async () => {
+  const orders = '{at: 4s, mine: {node: m, blocks: 2}}, {at: 4s, mine: {node: m, blocks: 1}}';
+  expect(await mineResult(`{at: 1s, hashRate: {nodes: m, factor: 20}}, ${orders}`)).toEqual({
+    passed: true,
+    detail: 'all',
+  });
+});
+
+test('a `mine` that waits until the end has failed, as the one before that did not end', async () => {
+  expect(
+    await mineResult(`{at: 1s, hashRate: {nodes: m, factor: 0.0000001}},
+      {at: 4s, mine: {node: m, blocks: 3}}, {at: 5s, mine: {node: m, blocks: 2}}`),
+  ).toEqual({
+    passed: false,
+    detail:
+      'could not mine: timeline[1]: m found 0 of 3 blocks until the end; timeline[2]: m found 0 of 2 blocks until the end',
+  });
+});
+
+test.each(['crash', 'losePower', 'restart', 'leave'])(
+  '`%s` of who is mining ends that, and the run has failed',
+  async (fault) => {
+    expect(await mineResult(`{at: 4s, mine: {node: m, blocks: 200}}, {at: 6s, ${fault}: m}`)).toEqual({
+      passed: false,
+      detail: expect.stringMatching(/^could not mine: timeline\[0\]: m was stopped at 6s, \d+ of 200 blocks found$/),
+    });
+  },
+);
+
+test('a node whose disk is full cannot mine: the run has failed, and says why', async () => {
+  expect(await mineResult('{at: 4s, diskFull: m}, {at: 6s, mine: {node: m, blocks: 2}}')).toEqual({
+    passed: false,
+    detail: expect.stringMatching(/^could not mine: timeline\[1\]: m found 0 of 2 blocks: .*full/),
+  });
 });
