@@ -111,7 +111,7 @@ export class AgreementService {
     if (this.hasMovedAway) {
       logger.warn(
         { voter: voter?.address },
-        'not voting: the vote protection of this voter was exported from here; import it here to vote again',
+        'not voting: the vote protection of this voter was exported from here; to vote here again, import what the machine it moved to exports',
       );
     }
     this.#disposers.push(
