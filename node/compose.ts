@@ -300,7 +300,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       await lifecycle.start({
         name: 'agreement writes',
         start: () => agreementService.follow(),
-        stop: () => agreementService.settled(),
+        stop: () => agreementService.stop(), // also where the network does not start
       });
       sync.follow();
       exchange.follow();

@@ -130,7 +130,7 @@ export class AgreementService {
     this.considerVoting();
   }
 
-  /** Finishes what is being written. */
+  /** Finishes what is being written, and tries nothing again. Also where it never began to vote; again does no harm. */
   async stop(): Promise<void> {
     this.#phase = 'stopped';
     for (const dispose of this.#disposers.splice(0)) dispose();
@@ -237,7 +237,10 @@ export class AgreementService {
       voterIsElector: true,
       voter: voter.address,
     });
-    if (link === undefined) return;
+    if (link === undefined) {
+      this.#voteFailure = undefined; // nor is one for this tip
+      return;
+    }
     const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
     const next = { ...this.#guard, ...guardOf(link) };
     await store.saveOwnVote(vote, next); // VOTE-8: on disk before anybody can hear it
@@ -275,9 +278,9 @@ export class AgreementService {
   }
 
   #retryLater(): void {
-    this.#cancelRetry?.();
-    if (this.#phase === 'stopped') return;
+    if (this.#phase === 'stopped' || this.#cancelRetry !== undefined) return;
     this.#cancelRetry = this.#deps.clock.after(RETRY_MS, () => {
+      this.#cancelRetry = undefined;
       if (this.#unsaved.length > 0 || this.#unsavedFinal !== undefined) this.#save();
       this.considerVoting();
     });

@@ -1,17 +1,28 @@
 /** The agreement's record on disk, where others speak before the node has finished starting. */
 import { expect, test } from 'vitest';
+import { Agreement } from '../../../chain/agreement.ts';
 import { nextBits } from '../../../chain/asert.ts';
+import { BlockTree } from '../../../chain/block-tree.ts';
 import { makeHeader } from '../../../chain/codec.ts';
 import { signVote } from '../../../chain/sign.ts';
 import { meetsTarget } from '../../../chain/target.ts';
 import { buildTemplate } from '../../../chain/template.ts';
-import type { Block, Checkpoint, Vote } from '../../../chain/types.ts';
+import type { Block, BlockId, Checkpoint, Vote } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
-import type { Network } from '../../../node/ports.ts';
-import type { Store } from '../../../node/store/store.ts';
+import { AgreementService } from '../../../node/agreement/agreement-service.ts';
+import type { ChainService } from '../../../node/chain-service.ts';
+import { EventBus } from '../../../node/events.ts';
+import type { Clock, Network } from '../../../node/ports.ts';
+import { type Store, StoreError } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
-import { composeFixture, fixtureGenesis, type NodeFixture, networkOfOnePeer } from '../../node-fixture.ts';
+import {
+  composeFixture,
+  fixtureGenesis,
+  type NodeFixture,
+  networkOfOnePeer,
+  silentLogger,
+} from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
 import { openMemoryStore } from '../store/open-store.ts';
 
@@ -87,3 +98,47 @@ function unclosed(store: Store): Store {
     },
   });
 }
+
+test('a node that fails to start with a full disk tries nothing again', async () => {
+  const root: Checkpoint = { height: 0n, id: genesis.entry.header.id };
+  const target: Checkpoint = { height: 1n, id: 'aa'.repeat(32) as BlockId };
+  let waiting = 0;
+  const system = createSystemClock();
+  const clock: Clock = {
+    ...system,
+    after(delayMs, fn) {
+      waiting += 1;
+      const cancel = system.after(delayMs, fn);
+      return () => {
+        waiting -= 1;
+        cancel();
+      };
+    },
+  };
+  const tree = new BlockTree([genesis.entry]);
+  tree.setTip(root.id);
+  const service = new AgreementService(
+    {
+      agreement: new Agreement({ electorate: genesis.electorate, genesis: root, checkpointInterval: 1 }),
+      chain: { tree, genesis, afterAgreement: (save: () => Promise<void>) => save() } as unknown as ChainService,
+      store: {
+        saveAgreement: () => Promise.reject(new StoreError('full', 'no space left on device')),
+      } as unknown as Store,
+      events: new EventBus(() => {}),
+      clock,
+      logger: silentLogger,
+      publish: () => {},
+      publishEvidence: () => {},
+      voter: undefined,
+      mayVote: () => true,
+      onFailure: () => {},
+    },
+    { final: root, certificates: [] },
+    { agreed: [{ source: root, target, votes: [] }] },
+  );
+  await service.follow();
+  await service.settled();
+  expect(waiting).toBe(1);
+  await service.stop(); // as what was begun before the network is, where that does not start
+  expect(waiting).toBe(0);
+});
