@@ -171,12 +171,19 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
-    // Whoever does not read keeps the answer in our memory, and a certificate's place.
-    const cancel = clock.after(sendTimeoutMs, () => {
-      logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
-      reply.raw.destroy();
-    });
-    onceClosed(reply, cancel);
+    // Whoever does not read keeps the answer in our memory, and a certificate's place. One that waits for others of its
+    // connection to be sent has no socket yet, and its time begins when it has.
+    const { raw } = reply;
+    let cancel = (): void => {};
+    const arm = (socket: Socket): void => {
+      cancel = clock.after(sendTimeoutMs, () => {
+        logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
+        socket.destroy();
+      });
+    };
+    if (raw.socket === null) raw.once('socket', arm);
+    else arm(raw.socket);
+    onceClosed(reply, () => cancel());
   });
 
   addTransactionRoutes(app, { backend, access });
