@@ -41,7 +41,7 @@ import {
 import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
-import { full, storeErrorOf, uncertainWrite, writeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
+import { full, storeErrorOf, writeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
 import * as records from './records.ts';
 import { canMigrate, migrate, SCHEMA } from './schema.ts';
 import {
@@ -56,7 +56,8 @@ import {
   type VoteGuard,
   type VoteProtectionStore,
 } from './store.ts';
-import { assertGuardRises, guardsMissingIn, mergeGuards, putGuard, readGuards, strongerGuard } from './vote-guards.ts';
+import { guardsMissingIn, mergeGuards, putGuard, readGuards } from './vote-guards.ts';
+import { type GuardPlaces, writeGuard } from './write-guard.ts';
 
 export interface StoreOptions {
   readonly place: StorePlace;
@@ -120,13 +121,6 @@ interface FailedBatch {
   readonly number: bigint;
   /** Undefined where even that could not be read. */
   readonly undo: readonly Operation[] | undefined;
-}
-
-function succeeds(write: Promise<void>): Promise<boolean> {
-  return write.then(
-    () => true,
-    () => false,
-  );
 }
 
 class LevelStore implements Store, VoteProtectionStore {
@@ -525,70 +519,17 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   #writeGuard(voter: Address, guard: VoteGuard, vote?: Vote): Promise<void> {
+    const places: GuardPlaces = {
+      place: this.#options.place,
+      saveFile: (guards) => this.#options.saveGuards(guards),
+      writeBatch: (operations) => this.#writeBatch(operations, DURABLE),
+      undoFailed: async () => {
+        if (this.#failed !== undefined) await this.#recover(this.#failed);
+      },
+    };
     return this.#inTurn(async () => {
-      const before = this.#guards.get(voter);
-      assertGuardRises(voter, before, guard, vote !== undefined);
-      const after = new Map(this.#guards).set(voter, strongerGuard(guard));
-      const operations = [...(vote ? [putVote(vote)] : []), putGuard(voter, guard)];
-      if (before?.disabled === true && guard.disabled !== true) await this.#enable(after, operations, voter, before);
-      else await this.#raise(after, operations, guard.disabled === true && before?.disabled !== true);
-      this.#guards = after;
+      this.#guards = await writeGuard(places, this.#guards, voter, guard, vote);
     });
-  }
-
-  /**
-   * Writes guards that forbid no less than before, the file first: no vote is anywhere without its guard. Killed between
-   * the two, the store forbids more than it must: one vote, or, in an export, all votes, and the export again gives the
-   * same document. Where one of the two fails, both are brought back to what they were.
-   * @param isSilencing a voter votes here no more: unlike the loss of one vote, a write that was refused may not bring that about
-   */
-  async #raise(
-    after: ReadonlyMap<Address, VoteGuard>,
-    operations: readonly Operation[],
-    isSilencing: boolean,
-  ): Promise<void> {
-    try {
-      await this.#options.saveGuards(after);
-      await this.#writeBatch(operations, DURABLE);
-    } catch (error) {
-      const isFiled = await succeeds(this.#options.saveGuards(this.#guards));
-      if (!isSilencing) throw error; // the database is brought back before the next write
-      const isUndone = this.#failed === undefined || (await succeeds(this.#recover(this.#failed)));
-      if (isFiled && isUndone) throw error;
-      throw uncertainWrite(
-        error,
-        this.#options.place,
-        'It is not certain that the voter still votes from here: where it is to move, export again, ' +
-          'which gives the same document either way; export --no-disable shows how it stands',
-      );
-    }
-  }
-
-  /**
-   * Writes the guard of a voter that had moved away and votes here again, the database first: as long as the file does not
-   * say so too, the voter is disabled (`strongerGuard`). Killed between the two, or where the batch fails, even if it
-   * turns up in the log later, it is so at the next start, and can be imported again. Where the file fails, it may have
-   * been replaced all the same, so the database goes back to the guard of `before`: either copy is enough.
-   */
-  async #enable(
-    after: ReadonlyMap<Address, VoteGuard>,
-    operations: readonly Operation[],
-    voter: Address,
-    before: VoteGuard,
-  ): Promise<void> {
-    await this.#writeBatch(operations, DURABLE);
-    try {
-      await this.#options.saveGuards(after);
-    } catch (error) {
-      const isUndone = await succeeds(this.#writeBatch([putGuard(voter, before)], DURABLE));
-      const isFiled = await succeeds(this.#options.saveGuards(this.#guards));
-      if (isUndone || isFiled) throw error;
-      throw uncertainWrite(
-        error,
-        this.#options.place,
-        'It is not certain that the voter does not vote from here: import the document here again, and nowhere else',
-      );
-    }
   }
 
   #gather(operations: Iterable<Operation>): Promise<readonly Operation[]> {
