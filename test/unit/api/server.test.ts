@@ -240,6 +240,49 @@ describe('answers that are not taken', () => {
     }
   });
 
+  it('gives an answer that waits for another of its connection 30 s of its own', async () => {
+    const clock = new ManualClock();
+    const { port, backend } = await startWithLargeCertificates(clock);
+    const { certificate } = backend;
+    const whole = JSON.stringify(await certificate(5n, undefined)).length;
+    // The second is ready before the first: an answer that is being sent keeps the next request from being read.
+    let release = (): void => {};
+    const isHeld = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let asked = 0;
+    backend.certificate = async (...args) => {
+      asked += 1;
+      if (asked === 1) await isHeld;
+      return certificate(...args);
+    };
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {}); // 'close' follows
+    socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2));
+    await until(() => asked === 2, 'both are asked for');
+    // The answer to another that came later is there, so the second one is ready.
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+    clock.advance(29_999);
+    let taken = 0;
+    const isInSecond = new Promise<void>((resolve) => {
+      socket.on('data', (data) => {
+        taken += data.length;
+        if (taken < 1.01 * whole) return;
+        socket.pause();
+        resolve();
+      });
+    });
+    release();
+    await isInSecond;
+    clock.advance(29_999);
+    expect(clock.pending).toBe(1);
+    const closed = new Promise((resolve) => socket.on('close', resolve));
+    clock.advance(1);
+    socket.removeAllListeners('data').resume();
+    await closed;
+    expect(socket.bytesRead).toBeLessThan(1.99 * whole);
+  });
+
   it('keeps no timer of an answer that was taken, be it a refused upgrade', async () => {
     const clock = new ManualClock();
     const { url } = await start({}, clock);
