@@ -1,13 +1,9 @@
 /** The agreement's record on disk, where others speak before the node has finished starting. */
 import { expect, test } from 'vitest';
 import { Agreement } from '../../../chain/agreement.ts';
-import { nextBits } from '../../../chain/asert.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
-import { makeHeader } from '../../../chain/codec.ts';
 import { signVote } from '../../../chain/sign.ts';
-import { meetsTarget } from '../../../chain/target.ts';
-import { buildTemplate } from '../../../chain/template.ts';
-import type { Block, BlockId, Checkpoint, Vote } from '../../../chain/types.ts';
+import type { BlockId, Checkpoint, Vote } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { AgreementService } from '../../../node/agreement/agreement-service.ts';
@@ -16,15 +12,10 @@ import { EventBus } from '../../../node/events.ts';
 import type { Clock, Network } from '../../../node/ports.ts';
 import { type Store, StoreError } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
-import {
-  composeFixture,
-  fixtureGenesis,
-  type NodeFixture,
-  networkOfOnePeer,
-  silentLogger,
-} from '../../node-fixture.ts';
-import { alice, bob, miner } from '../chain/chain-fixtures.ts';
-import { openMemoryStore } from '../store/open-store.ts';
+import { composeFixture, fixtureGenesis, networkOfOnePeer, silentLogger } from '../../node-fixture.ts';
+import { branchOn, checkpointOf } from '../../sim/chain-builder.ts';
+import { alice, bob } from '../chain/chain-fixtures.ts';
+import { openMemoryStore, unclosed } from '../store/open-store.ts';
 
 const genesis = fixtureGenesis([alice.address, bob.address]);
 const verifier = createInlineVerifier(nobleBackend, createSystemClock());
@@ -32,9 +23,12 @@ const verifier = createInlineVerifier(nobleBackend, createSystemClock());
 test('what stored votes prove is written before what the first peer proves: the final block on disk never goes back', async () => {
   const store = await openMemoryStore();
   const before = await composeFixture({ genesis, store: unclosed(store), verifier });
-  const checkpoints: Checkpoint[] = [{ height: 0n, id: genesis.entry.header.id }];
-  while (checkpoints.length <= 4) checkpoints.push(await mineOn(before));
+  const blocks = branchOn(genesis, genesis.entry, 4, { miner: 'm' });
+  for (const { block } of blocks) {
+    expect(await before.node.chain.receiveBlock(block, 'mined')).toMatchObject({ kind: 'accept' });
+  }
   await before.node.stop();
+  const checkpoints = [genesis.entry, ...blocks.map(({ entry }) => entry)].map(checkpointOf);
   const vote = (source: number, target: number): Vote =>
     signVote({ chainId: genesis.chainId, source: checkpoints[source]!, target: checkpoints[target]! }, alice.secretKey);
   await store.saveVotes([vote(0, 1), vote(1, 2)]); // killed before what they prove was written: 1 is final
@@ -66,38 +60,6 @@ test('what stored votes prove is written before what the first peer proves: the 
   expect(after.node.agreement.agreement.final.height).toBe(3n);
   await after.node.stop();
 });
-
-/** One block a second, up to now. */
-async function mineOn({ node: { chain } }: NodeFixture): Promise<Checkpoint> {
-  const height = chain.tip.header.height + 1n;
-  const template = buildTemplate({
-    parent: chain.tip,
-    bits: nextBits(genesis.params, { ...chain.tip, height: height - 1n }, genesis.entry.effectiveTimeMs),
-    timestampMs: BigInt(Date.now()) - 50_000n + height * 1_000n,
-    miner: miner.address,
-    candidates: [],
-    view: chain.accounts,
-    params: genesis.params,
-  });
-  for (let nonce = 0n; ; nonce++) {
-    const header = makeHeader({ ...template.header, nonce });
-    if (!meetsTarget(header.id, header.bits)) continue;
-    const block: Block = { header, coinbase: template.coinbase, txs: template.txs };
-    expect(await chain.receiveBlock(block, 'mined')).toMatchObject({ kind: 'accept' });
-    return { height, id: header.id };
-  }
-}
-
-/** The same store, which another node closes. */
-function unclosed(store: Store): Store {
-  return new Proxy(store, {
-    get: (target, key) => {
-      if (key === 'close') return () => Promise.resolve();
-      const value = Reflect.get(target, key) as unknown;
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
 
 test('a node that fails to start with a full disk tries nothing again', async () => {
   const root: Checkpoint = { height: 0n, id: genesis.entry.header.id };

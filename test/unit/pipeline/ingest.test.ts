@@ -10,7 +10,6 @@ import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
 import type { Network, SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
-import type { Store } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
 import {
@@ -21,7 +20,7 @@ import {
   networkOfOnePeer,
 } from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
-import { openMemoryStore } from '../store/open-store.ts';
+import { openMemoryStore, unclosed } from '../store/open-store.ts';
 
 const genesis = fixtureGenesis([alice.address, bob.address]);
 
@@ -275,14 +274,3 @@ test('a block that the first peer gives while the node still starts is heard by 
   await node.stop();
   await before.node.stop();
 });
-
-/** The same store, which another node closes. */
-function unclosed(store: Store): Store {
-  return new Proxy(store, {
-    get: (target, key) => {
-      if (key === 'close') return () => Promise.resolve();
-      const value = Reflect.get(target, key) as unknown;
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}

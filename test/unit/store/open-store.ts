@@ -3,7 +3,9 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AbstractBatchOptions } from 'abstract-level';
+import { ClassicLevel } from 'classic-level';
 import { MemoryLevel } from 'memory-level';
+import { vi } from 'vitest';
 import type { LevelDatabase } from '../../../node/store/database.ts';
 import { openStoreOn, type StoreOptions } from '../../../node/store/level-store.ts';
 import { openLevelStore } from '../../../node/store/open-level-store.ts';
@@ -54,6 +56,18 @@ export class FaultyLevel extends MemoryLevel<Uint8Array, Uint8Array> {
   }
 }
 
+/** Batches on disk fail, as where the process is killed, after so many, until what is returned is called. */
+export function killAfterBatches(count: number): () => void {
+  let left = count;
+  const { batch } = ClassicLevel.prototype;
+  const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: never, ...args) {
+    left -= 1;
+    if (left < 0) throw new Error('killed');
+    return batch.apply(this, args as never) as never;
+  });
+  return () => spy.mockRestore();
+}
+
 /** Runs `body` with a directory that is gone afterwards. */
 export async function withDirectory(body: (location: string) => Promise<void>): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'grapevine-store-'));
@@ -77,4 +91,15 @@ export async function readFiles(location: string): Promise<ReadonlyMap<string, s
     files.set(name, (await readFile(join(location, name))).toString('hex'));
   }
   return files;
+}
+
+/** The same store, which another node closes. */
+export function unclosed(store: Store): Store {
+  return new Proxy(store, {
+    get: (target, key) => {
+      if (key === 'close') return () => Promise.resolve();
+      const value = Reflect.get(target, key) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }

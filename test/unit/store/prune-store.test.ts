@@ -13,7 +13,7 @@ import { type PruneReport, pruneStore } from '../../../node/store/prune-store.ts
 import { SCHEMA } from '../../../node/store/schema.ts';
 import { readStats } from '../../../node/store/store-stats.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
-import { openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
+import { killAfterBatches, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 import { lateClock, mineBlock, realGenesis, receive, silentLogger, VOTERS } from './real-chain.ts';
 import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
 
@@ -119,15 +119,9 @@ test.each([1, 2, 11, 27, 28, 29, 30, 60, 100])(
   (writes) =>
     withDirectory(async (location) => {
       await makeStore(location);
-      let left = writes;
-      const { batch } = ClassicLevel.prototype;
-      const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: never, ...args) {
-        left -= 1;
-        if (left < 0) throw new Error('killed');
-        return batch.apply(this, args as never) as never;
-      });
+      const restore = killAfterBatches(writes);
       await expect(prune(location, 10, true, 1)).rejects.toThrow('killed');
-      spy.mockRestore();
+      restore();
       expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
       await prune(location, 10, true);
       const { kinds } = await readStats(placeOf(location), () => {});

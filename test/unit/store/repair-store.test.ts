@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parseGenesis } from '../../../chain/genesis.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { GUARD_FILE, readGuardFile, saveGuardFile } from '../../../node/store/guard-file.ts';
@@ -14,7 +14,7 @@ import { type OfflineDatabase, openDatabase } from '../../../node/store/offline-
 import * as records from '../../../node/store/records.ts';
 import type { Store, VoteGuard, VoteProtectionStore } from '../../../node/store/store.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
-import { openDiskStore, withDirectory } from './open-store.ts';
+import { killAfterBatches, openDiskStore, withDirectory } from './open-store.ts';
 import { MINER, realGenesis, VOTERS } from './real-chain.ts';
 import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
 
@@ -194,15 +194,9 @@ describe('db repair', () => {
       await db.close();
       const before = await readWitness(location);
       for (const writes of [0, 1]) {
-        let left = writes;
-        const { batch } = ClassicLevel.prototype;
-        const spy = vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (this: never, ...args) {
-          left -= 1;
-          if (left < 0) throw new Error('killed');
-          return batch.apply(this, args as never) as never;
-        });
+        const restore = killAfterBatches(writes);
         await expect(repairStore(placeOf(location), VERIFY)).rejects.toThrow('killed');
-        spy.mockRestore();
+        restore();
         expect(await readWitness(location), `${writes}`).toBe(before);
       }
       expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ remaining: [] });
