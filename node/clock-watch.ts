@@ -10,8 +10,8 @@
  *   no more than its own work, done whenever: it counts once its branch is ours, by how new it was when it was heard.
  * - Far behind that takes too long. But what sync brings is ahead of our clock, as it can be taken no sooner, which
  *   shows the way that the clock is off, not how far.
- * - The tip itself is too new: the clock has been set back since it came, as on a host that starts in 1970. Not genesis,
- *   which says when a net is to begin.
+ * - The tip itself is too new: the clock has been set back since it came, as on a host that starts in 1970. Where it is
+ *   genesis, either that, or the net is yet to begin: nothing tells the two apart.
  *
  * Most is most blocks, which takes most of the net's work, and most miners, so that one of much work with a bad clock
  * does not do. So any offset is believed. On a net that is idle a few blocks' work are most; who has them can as well
@@ -122,9 +122,8 @@ export class ClockWatch {
   /** Undefined: as far as is known, the clock is right. */
   #offsetMs(): number | undefined {
     const { clock, chain, maxFutureMs } = this.#deps;
-    const { header } = chain.tip;
-    const tipOffsetMs = this.#offsetOf(header);
-    if (header.height > 0n && tipOffsetMs < -maxFutureMs) return tipOffsetMs;
+    const tipOffsetMs = this.#offsetOf(chain.tip.header);
+    if (tipOffsetMs < -maxFutureMs) return tipOffsetMs;
     this.#forgetOtherClock();
     const nowMs = clock.monotonicMs();
     const samples = [...this.#samples.values()].filter(({ atMs }) => nowMs - atMs <= this.#forgetMs);
