@@ -242,7 +242,7 @@ export class GossipRouter<P extends GossipPeer> {
     if (wasPending) this.#release(pending);
     this.#deps.onSettled(item, sender, outcome);
     if (!wasPending || this.#isStopped) return;
-    item.state[this.place] = outcome === 'accept' ? VALID : GONE;
+    item.setState(this.place, outcome === 'accept' ? VALID : GONE);
     if (outcome !== 'accept') return;
     for (const peer of this.#mesh[item.topic]!) {
       if (peer === sender || sources?.includes(peer) === true) continue;
@@ -252,14 +252,12 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #isSeen(item: GossipItem, nowMs: number): boolean {
-    const seenAt = item.seenAt[this.place]!;
+    const seenAt = item.seenAt(this.place);
     return seenAt !== 0 && nowMs - seenAt < this.#deps.params.seenTtlMs;
   }
 
   #markSeen(item: GossipItem, state: number, hop: number, nowMs: number): void {
-    item.seenAt[this.place] = Math.floor(nowMs) + 1; // 0 is never
-    item.state[this.place] = state;
-    item.hop[this.place] = Math.min(hop, 255);
+    item.see(this.place, Math.floor(nowMs) + 1, state, hop); // 0 is never
     item.lastNewMs = nowMs;
     this.#history[0]!.push(item);
   }
@@ -289,7 +287,7 @@ export class GossipRouter<P extends GossipPeer> {
     counts.received += 1;
     if (this.#isSeen(item, nowMs)) {
       counts.duplicates += 1;
-      if (item.state[this.place] === PENDING) {
+      if (item.state(this.place) === PENDING) {
         const pending = this.#pending.get(item);
         if (pending !== undefined) pending.sources = [...(pending.sources ?? []), from];
       }
@@ -297,7 +295,7 @@ export class GossipRouter<P extends GossipPeer> {
     }
     counts.first += 1;
     const { params } = this.#deps;
-    const hop = item.hop[from.place]! + 1;
+    const hop = item.hop(from.place) + 1;
     this.#markSeen(item, PENDING, hop, nowMs);
     this.#deps.onNew(item, from, hop);
     if (item.data.byteLength >= params.idontwantMinBytes) {
@@ -305,7 +303,7 @@ export class GossipRouter<P extends GossipPeer> {
       for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
     }
     if (from.unsettled >= params.maxUnsettledPerPeer || this.#pending.size >= params.maxUnsettled) {
-      item.state[this.place] = GONE;
+      item.setState(this.place, GONE);
       return false;
     }
     from.unsettled += 1;
@@ -334,7 +332,7 @@ export class GossipRouter<P extends GossipPeer> {
     for (const pending of this.#pending.values()) {
       if (pending.sinceMs > expiredMs) break;
       this.#release(pending);
-      pending.item.state[this.place] = GONE;
+      pending.item.setState(this.place, GONE);
     }
   }
 
@@ -342,7 +340,7 @@ export class GossipRouter<P extends GossipPeer> {
     const history = this.#history;
     const oldest = history.pop()!;
     for (const item of oldest) {
-      if (item.state[this.place] === VALID) item.state[this.place] = GONE;
+      if (item.state(this.place) === VALID) item.setState(this.place, GONE);
     }
     oldest.length = 0;
     history.unshift(oldest);
@@ -436,7 +434,7 @@ export class GossipRouter<P extends GossipPeer> {
   #onIwant(from: P, items: readonly GossipItem[]): void {
     if (this.#isBelow(GOSSIP_THRESHOLD, from, this.#deps.nowMs())) return;
     for (const item of items) {
-      if (item.state[this.place] !== VALID) continue; // only what was accepted, as `sendOnlySettled`
+      if (item.state(this.place) !== VALID) continue; // only what was accepted, as `sendOnlySettled`
       if (from.idontwant?.has(item) === true) continue;
       this.#kindCounts[item.topic]!.iwantSent += 1;
       this.#sendItem(from, item);
@@ -562,7 +560,7 @@ export class GossipRouter<P extends GossipPeer> {
     const items: GossipItem[][] = TOPIC_KINDS.map(() => []);
     for (let at = 0; at < mcacheGossip; at++) {
       for (const item of this.#history[at]!) {
-        if (item.state[this.place] === VALID) items[item.topic]!.push(item);
+        if (item.state(this.place) === VALID) items[item.topic]!.push(item);
       }
     }
     const receivers: P[] = [];

@@ -100,16 +100,25 @@ interface Connection {
   readonly streams: Set<StreamEnd>;
 }
 
-/** One node's end of a connection. What is sent to it comes to `port`. */
+/**
+ * One node's end of a connection: what is sent to it comes to `port`. It has by itself all that sending from it takes,
+ * so that a send looks at one object and not at the link, its profile and the other end as well.
+ */
 class LinkEnd extends GossipPeer {
   readonly port: MemoryNetwork;
   readonly link: Link;
   /** The other node's end of the same connection. */
   other: LinkEnd;
   isOpen = true;
-  /** Earliest arrival of what is sent next to this end: keeps the order. */
+  /** Nothing that is sent from here gets through. */
+  isMuted = false;
+  latencyMs = 0;
+  jitterMs = 0;
+  loss = 0;
+  bytesPerSecond: number | undefined = undefined;
+  /** Earliest arrival of what is sent next from here: keeps the order. */
   nextArrivalMs = 0;
-  /** Until when what was sent to this end is being put on the wire. */
+  /** Until when what was sent from here is being put on the wire. */
   wireBusyUntilMs = 0;
   held: { readonly payload: Payload; readonly bytes: number }[] | undefined;
 
@@ -118,6 +127,16 @@ class LinkEnd extends GossipPeer {
     this.port = port;
     this.link = link;
     this.other = this; // until it is paired
+    this.shape();
+  }
+
+  /** Takes over what the link is like now. */
+  shape(): void {
+    const { latencyMs, profile } = this.link;
+    this.latencyMs = latencyMs;
+    this.jitterMs = profile.jitterMs;
+    this.loss = profile.loss;
+    this.bytesPerSecond = profile.bytesPerSecond;
   }
 }
 
@@ -219,6 +238,7 @@ export class MemoryHub {
     if (link === undefined) return;
     link.profile = profile;
     link.latencyMs = this.#drawLatency(a, b, profile);
+    for (const end of link.connection?.ends ?? []) end.shape();
   }
 
   /** All pairs with a link, the one who dials first. */
@@ -249,6 +269,7 @@ export class MemoryHub {
     this.trace.add(from, 'muted', to);
     const { connection } = link;
     if (connection === undefined) return;
+    for (const end of connection.ends) end.isMuted = link.mutedFrom.has(end.port.self);
     this.clock.after(this.#options.pingTimeoutMs ?? PING_TIMEOUT_MS, () => {
       if (link.mutedFrom.has(from) && link.connection === connection) this.#hangUp(link, 'ping timeout');
     });
@@ -265,6 +286,7 @@ export class MemoryHub {
       return;
     }
     for (const end of link.connection.ends) {
+      end.isMuted = false;
       const held = end.held ?? [];
       end.held = undefined;
       for (const { payload, bytes } of held) this.#transmit(end, payload, bytes);
@@ -317,18 +339,16 @@ export class MemoryHub {
   /** Sends to the other end of the connection whose one end is `from`. */
   send(from: LinkEnd, payload: Payload, bytes: number): void {
     if (!from.isOpen) return;
-    const { link } = from;
-    if (payload.tag === ITEM && link.profile.loss > 0 && this.#options.rng.unit() < link.profile.loss) {
+    if (payload.tag === ITEM && from.loss > 0 && this.#options.rng.unit() < from.loss) {
       from.port.countLost((payload as GossipItem).kind);
       return;
     }
-    if (link.mutedFrom.size > 0 && link.mutedFrom.has(from.port.self)) this.#hold(from, payload, bytes);
+    if (from.isMuted) this.#hold(from, payload, bytes);
     else this.#transmit(from, payload, bytes);
   }
 
   #transmit(from: LinkEnd, payload: Payload, bytes: number): void {
-    const to = from.other;
-    const { latencyMs, profile } = from.link;
+    const { bytesPerSecond } = from;
     let atMs = this.clock.monotonicMs();
     if (this.#sendMs > 0) {
       const { port } = from;
@@ -341,15 +361,15 @@ export class MemoryHub {
         port.controlUntilMs = atMs;
       }
     }
-    if (profile.bytesPerSecond !== undefined) {
-      atMs = Math.max(atMs, to.wireBusyUntilMs) + (bytes / profile.bytesPerSecond) * 1000;
-      to.wireBusyUntilMs = atMs;
+    if (bytesPerSecond !== undefined) {
+      atMs = Math.max(atMs, from.wireBusyUntilMs) + (bytes / bytesPerSecond) * 1000;
+      from.wireBusyUntilMs = atMs;
     }
-    atMs += latencyMs;
-    if (profile.jitterMs > 0) atMs += this.#options.rng.unit() * profile.jitterMs;
-    atMs = Math.max(Math.ceil(atMs / this.#resolutionMs) * this.#resolutionMs, to.nextArrivalMs);
-    to.nextArrivalMs = atMs;
-    this.#queue.push(atMs, to, payload);
+    atMs += from.latencyMs;
+    if (from.jitterMs > 0) atMs += this.#options.rng.unit() * from.jitterMs;
+    atMs = Math.max(Math.ceil(atMs / this.#resolutionMs) * this.#resolutionMs, from.nextArrivalMs);
+    from.nextArrivalMs = atMs;
+    this.#queue.push(atMs, from.other, payload);
   }
 
   #hold(from: LinkEnd, payload: Payload, bytes: number): void {

@@ -14,6 +14,10 @@ import type { TopicKind } from '../node/ports.ts';
 /** What travels over a link is told apart by this. */
 export const ITEM = 0;
 
+const STATE_BITS = 2;
+const STATE_MASK = (1 << STATE_BITS) - 1;
+const MAX_HOPS = 255;
+
 export class GossipItem {
   readonly tag = ITEM;
   readonly seq: number;
@@ -25,12 +29,8 @@ export class GossipItem {
   readonly publishedAtMs: number;
   /** When it was new to a node for the last time. */
   lastNewMs: number;
-  /** By place: the whole millisecond after the one in which the node saw it; 0: never. */
-  seenAt: Uint32Array;
-  /** By place: what the node knows of it, as its router has it. */
-  state: Uint8Array;
-  /** By place: steps from the publisher to the node, 255 at most. */
-  hop: Uint8Array;
+  /** Two words a place, beside each other so that one look at memory brings both: when it was seen, and the rest. */
+  #known: Uint32Array;
 
   constructor(of: {
     readonly seq: number;
@@ -48,25 +48,41 @@ export class GossipItem {
     this.data = of.data;
     this.publishedAtMs = of.nowMs;
     this.lastNewMs = of.nowMs;
-    this.seenAt = new Uint32Array(of.places);
-    this.state = new Uint8Array(of.places);
-    this.hop = new Uint8Array(of.places);
+    this.#known = new Uint32Array(2 * of.places);
+  }
+
+  /** The whole millisecond after the one in which the node at that place saw it; 0: never. */
+  seenAt(place: number): number {
+    return this.#known[2 * place]!;
+  }
+
+  /** What that node knows of it, as its router has it; 0 to 3. */
+  state(place: number): number {
+    return this.#known[2 * place + 1]! & STATE_MASK;
+  }
+
+  /** Steps from the publisher to that node, `MAX_HOPS` at most. */
+  hop(place: number): number {
+    return this.#known[2 * place + 1]! >>> STATE_BITS;
+  }
+
+  see(place: number, seenAt: number, state: number, hop: number): void {
+    this.#known[2 * place] = seenAt;
+    this.#known[2 * place + 1] = (Math.min(hop, MAX_HOPS) << STATE_BITS) | state;
+  }
+
+  setState(place: number, state: number): void {
+    this.#known[2 * place + 1] = (this.hop(place) << STATE_BITS) | state;
   }
 
   growTo(places: number): void {
-    const { seenAt, state, hop } = this;
-    this.seenAt = new Uint32Array(places);
-    this.state = new Uint8Array(places);
-    this.hop = new Uint8Array(places);
-    this.seenAt.set(seenAt);
-    this.state.set(state);
-    this.hop.set(hop);
+    const known = this.#known;
+    this.#known = new Uint32Array(2 * places);
+    this.#known.set(known);
   }
 
   forget(place: number): void {
-    this.seenAt[place] = 0;
-    this.state[place] = 0;
-    this.hop[place] = 0;
+    this.see(place, 0, 0, 0);
   }
 }
 
