@@ -116,6 +116,12 @@ export interface RouterDeps<P extends GossipPeer> {
   readonly penaltyPoints: (peer: PeerKey) => number;
 }
 
+/** What a heartbeat tells whom, by peer the topics. */
+interface MeshChanges<P> {
+  readonly grafts: Map<P, number[]>;
+  readonly prunes: Map<P, number[]>;
+}
+
 export class GossipRouter<P extends GossipPeer> {
   /** Where messages keep what this node knows of them. */
   readonly place: number;
@@ -224,12 +230,17 @@ export class GossipRouter<P extends GossipPeer> {
       }
     }
     if (this.#ticks % BACKOFF_TICKS === 0) this.#clearBackoffs(now);
-    const grafts = new Map<P, number[]>();
-    const prunes = new Map<P, number[]>();
-    for (const topic of ALL_TOPIC_INDICES) this.#keepMesh(topic, now, grafts, prunes);
+    let changes: MeshChanges<P> | undefined;
+    for (const topic of ALL_TOPIC_INDICES) {
+      if (this.#isMeshInOrder(topic)) continue;
+      changes ??= { grafts: new Map(), prunes: new Map() };
+      this.#keepMesh(topic, now, changes);
+    }
     this.#emitGossip();
-    for (const [peer, topics] of grafts) this.#control(peer, GRAFT, topics, NO_ITEMS);
-    for (const [peer, topics] of prunes) this.#control(peer, PRUNE, topics, NO_ITEMS);
+    if (changes !== undefined) {
+      for (const [peer, topics] of changes.grafts) this.#control(peer, GRAFT, topics, NO_ITEMS);
+      for (const [peer, topics] of changes.prunes) this.#control(peer, PRUNE, topics, NO_ITEMS);
+    }
     this.#shift();
     this.#expirePending(now);
     this.#flushQueued(now);
@@ -238,17 +249,25 @@ export class GossipRouter<P extends GossipPeer> {
   /** Called by a message that is settled. */
   settled(pending: PendingMessage<P>, outcome: 'accept' | 'ignore' | 'reject'): void {
     const { item, sender, sources } = pending;
-    const wasPending = this.#pending.get(item) === pending;
+    const wasPending = pending.isPending;
     if (wasPending) this.#release(pending);
     this.#deps.onSettled(item, sender, outcome);
     if (!wasPending || this.#isStopped) return;
     item.setState(this.place, outcome === 'accept' ? VALID : GONE);
     if (outcome !== 'accept') return;
+    const { send } = this.#deps;
+    const bytes = bytesOf(item);
+    let copies = 0;
     for (const peer of this.#mesh[item.topic]!) {
       if (peer === sender || sources?.includes(peer) === true) continue;
-      if (peer.idontwant?.has(item) === true) this.#kindCounts[item.topic]!.spared += 1;
-      else this.#sendItem(peer, item);
+      if (peer.idontwant?.has(item) === true) {
+        this.#kindCounts[item.topic]!.spared += 1;
+        continue;
+      }
+      send(peer, item, bytes);
+      copies += 1;
     }
+    this.#countSent(item, copies);
   }
 
   #isSeen(item: GossipItem, nowMs: number): boolean {
@@ -314,15 +333,19 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #sendItem(peer: P, item: GossipItem): void {
+    this.#countSent(item, 1);
+    this.#deps.send(peer, item, bytesOf(item));
+  }
+
+  #countSent(item: GossipItem, copies: number): void {
     const counts = this.#kindCounts[item.topic]!;
-    const bytes = item.data.byteLength + TOPIC_BYTES + MESSAGE_FRAMING_BYTES;
-    counts.sent += 1;
-    counts.payloadBytes += item.data.byteLength;
-    counts.wireBytes += bytes;
-    this.#deps.send(peer, item, bytes);
+    counts.sent += copies;
+    counts.payloadBytes += copies * item.data.byteLength;
+    counts.wireBytes += copies * bytesOf(item);
   }
 
   #release(pending: PendingMessage<P>): void {
+    pending.isPending = false;
     this.#pending.delete(pending.item);
     pending.sender.unsettled -= 1;
   }
@@ -490,14 +513,22 @@ export class GossipRouter<P extends GossipPeer> {
     }
   }
 
-  #keepMesh(topic: number, nowMs: number, grafts: Map<P, number[]>, prunes: Map<P, number[]>): void {
+  /** There is nothing to do for it at a heartbeat, as nearly always. */
+  #isMeshInOrder(topic: number): boolean {
+    const { Dlo, Dhi, Dout } = this.#deps.params;
+    const mesh = this.#mesh[topic]!;
+    if (mesh.length < Dlo || mesh.length > Dhi || this.#deps.hasPenalties()) return false;
+    let outbound = 0;
+    for (const peer of mesh) {
+      if (peer.isOutbound) outbound += 1;
+      if (outbound >= Dout) return true;
+    }
+    return outbound >= Dout;
+  }
+
+  #keepMesh(topic: number, nowMs: number, { grafts, prunes }: MeshChanges<P>): void {
     const { D, Dlo, Dhi, Dout } = this.#deps.params;
     const mesh = this.#mesh[topic]!;
-    if (mesh.length >= Dlo && mesh.length <= Dhi && !this.#deps.hasPenalties()) {
-      let outbound = 0;
-      for (const peer of mesh) if (peer.isOutbound) outbound += 1;
-      if (outbound >= Dout) return; // nothing to do, as nearly always
-    }
     const prune = (peer: P): void => {
       this.#backOff(peer, topic, nowMs);
       this.#removeFromMesh(peer, topic);
@@ -616,6 +647,11 @@ function pick<T>(items: T[], count: number, rng: SeededRng): T[] {
   return items;
 }
 
+/** On the wire: data, topic and framing. */
+function bytesOf(item: GossipItem): number {
+  return item.data.byteLength + TOPIC_BYTES + MESSAGE_FRAMING_BYTES;
+}
+
 /** A message that awaits its verdict. */
 class PendingMessage<P extends GossipPeer> implements GossipMessage {
   readonly item: GossipItem;
@@ -623,6 +659,8 @@ class PendingMessage<P extends GossipPeer> implements GossipMessage {
   readonly sinceMs: number;
   /** Who sent it too, while it waited. */
   sources: P[] | undefined;
+  /** False once it is settled, or has waited too long. */
+  isPending = true;
   readonly #router: GossipRouter<P>;
   #isSettled = false;
 
