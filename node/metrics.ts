@@ -12,7 +12,8 @@ export interface Metrics {
   /** Our own bugs: an exception where a verdict was due, a listener that threw. Must stay 0. */
   readonly internalErrors: Counter<'where'>;
   readonly queueDropped: Counter<'kind'>;
-  readonly stageSeconds: Histogram<'kind' | 'stage'>;
+  /** Undefined where the clock stands still while code runs, as in a simulation: all of it would be 0. */
+  readonly stageSeconds: Histogram<'kind' | 'stage'> | undefined;
   readonly blocksMined: Counter;
   readonly reorgs: Counter;
   readonly reorgDepth: Histogram;
@@ -39,6 +40,7 @@ export interface GaugeSources {
 /** Between samples of the event loop's delay. The default of 10 wakes an idle node a hundred times a second. */
 const LAG_SAMPLE_MS = 100;
 
+/** @param options `processMetrics`: those of a process of its own too, and how long things take in it */
 export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
   const registry = new Registry();
   if (options.processMetrics)
@@ -69,13 +71,15 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       labelNames: ['kind'],
       registers,
     }),
-    stageSeconds: new Histogram({
-      name: 'grapevine_stage_seconds',
-      help: 'From when a batch of messages is taken from its lane to its verdicts',
-      labelNames: ['kind', 'stage'],
-      buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
-      registers,
-    }),
+    stageSeconds: options.processMetrics
+      ? new Histogram({
+          name: 'grapevine_stage_seconds',
+          help: 'From when a batch of messages is taken from its lane to its verdicts',
+          labelNames: ['kind', 'stage'],
+          buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
+          registers,
+        })
+      : undefined,
     blocksMined: new Counter({ name: 'grapevine_blocks_mined_total', help: 'Blocks found by this node', registers }),
     reorgs: new Counter({ name: 'grapevine_reorgs_total', help: 'Times the tip moved to another branch', registers }),
     reorgDepth: new Histogram({

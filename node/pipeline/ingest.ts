@@ -24,7 +24,7 @@ import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
-import { LANES, type Lane, PriorityQueue } from './priority-queue.ts';
+import { type Lane, PriorityQueue } from './priority-queue.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
@@ -228,21 +228,17 @@ export class Ingest {
   }
 
   #serveNext(): void {
-    const { clock, metrics } = this.#deps;
-    for (const lane of LANES) this.#room[lane] = this.#underway[lane] < UNDERWAY[lane] ? BATCH[lane] : 0;
     const batch = this.#stopped ? undefined : this.#queue.take(this.#room);
     if (batch === undefined) return; // the end of a batch schedules again
     this.#scheduleRest();
     const { kind } = batch;
-    const items = batch.items.filter((item) => !this.#dropOfRefused(item));
-    if (items.length === 0) return;
-    const begin = clock.monotonicMs();
-    this.#underway[kind] += 1;
-    this.#tails[kind] = this.#serve(kind, items, this.#tails[kind]).then(() => {
-      this.#underway[kind] -= 1;
-      metrics.stageSeconds.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
-      this.#scheduleRest();
-    });
+    const items = batch.items.filter(this.#isWelcome);
+    if (items.length > 0) this.#tails[kind] = this.#serve(kind, items, this.#tails[kind]);
+  }
+
+  #setUnderway(kind: Lane, change: 1 | -1): void {
+    this.#underway[kind] += change;
+    this.#room[kind] = this.#underway[kind] < UNDERWAY[kind] ? BATCH[kind] : 0;
   }
 
   /** What comes when nothing waits schedules by itself. */
@@ -250,25 +246,31 @@ export class Ingest {
     if (!this.#queue.isEmpty) this.#schedule();
   }
 
-  /** What a peer sent before it was refused is not worth checking. */
-  #dropOfRefused(item: Item): boolean {
-    if (item.from === 'api' || !this.#deps.network.isRefused(item.from)) return false;
+  /** What a peer sent before it was refused is not worth checking, and has its answer. */
+  readonly #isWelcome = (item: Item): boolean => {
+    if (item.from === 'api' || !this.#deps.network.isRefused(item.from)) return true;
     item.answer(ignore('overloaded'));
-    return true;
-  }
+    return false;
+  };
 
   /** Never rejects. `before`: settles when the batches before this one have taken effect. */
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
+    const { clock, metrics } = this.#deps;
+    const begin = clock.monotonicMs();
+    this.#setUnderway(kind, 1);
     try {
       await this.#handlers[kind](items, before);
     } catch (error) {
       if (error instanceof VerifierBusyError) {
-        this.#deps.metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
+        metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
         for (const item of items) item.answer(ignore('overloaded'));
       } else this.internalError(error, `ingest-${kind}`);
     } finally {
       await before;
       for (const item of items) item.answer(ignore('internal-error'));
+      this.#setUnderway(kind, -1);
+      metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
+      this.#scheduleRest();
     }
   }
 

@@ -35,16 +35,24 @@ export interface Queued {
   readonly from: string;
 }
 
+interface LaneQueue<T> {
+  readonly kind: Lane;
+  /** What waits, from `head` on. */
+  items: T[];
+  head: number;
+}
+
 export class PriorityQueue<T extends Queued> {
-  readonly #lanes: Record<Lane, T[]> = { block: [], evidence: [], vote: [], api: [], tx: [] };
-  readonly #heads: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
+  /** In order of service. */
+  readonly #lanes: readonly LaneQueue<T>[] = LANES.map((kind) => ({ kind, items: [], head: 0 }));
+  readonly #byKind = Object.fromEntries(this.#lanes.map((lane) => [lane.kind, lane])) as Record<Lane, LaneQueue<T>>;
   #waiting = 0;
   #txBytes = 0;
   /** Of those who have anything in the lane. */
   readonly #txBytesOf = new Map<string, number>();
 
   length(kind: Lane): number {
-    return this.#lanes[kind].length - this.#heads[kind];
+    return lengthOf(this.#byKind[kind]);
   }
 
   get isEmpty(): boolean {
@@ -53,9 +61,10 @@ export class PriorityQueue<T extends Queued> {
 
   /** False, and nothing kept, when the lane is full, or a peer's share of it. */
   push(kind: Lane, item: T): boolean {
-    if (this.length(kind) >= LANE_LIMITS[kind]) return false;
+    const lane = this.#byKind[kind];
+    if (lengthOf(lane) >= LANE_LIMITS[kind]) return false;
     if (kind === 'block') {
-      const ofPeer = this.#lanes.block.filter((each, at) => at >= this.#heads.block && each.from === item.from);
+      const ofPeer = lane.items.filter((each, at) => at >= lane.head && each.from === item.from);
       if (ofPeer.length >= BLOCKS_PER_PEER) return false;
     }
     if (kind === 'tx') {
@@ -65,7 +74,7 @@ export class PriorityQueue<T extends Queued> {
       this.#txBytesOf.set(item.from, ofPeer);
       this.#txBytes += bytes;
     }
-    this.#lanes[kind].push(item);
+    lane.items.push(item);
     this.#waiting += 1;
     return true;
   }
@@ -75,17 +84,17 @@ export class PriorityQueue<T extends Queued> {
    * a lane of which none may be taken is passed over.
    */
   take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
-    for (const kind of LANES) {
-      const waiting = this.length(kind);
-      if (waiting === 0 || max[kind] === 0) continue;
-      const lane = this.#lanes[kind];
-      const head = this.#heads[kind];
+    for (const lane of this.#lanes) {
+      if (lengthOf(lane) === 0) continue;
+      const { kind, head } = lane;
+      const most = max[kind];
+      if (most === 0) continue;
       let end = head;
-      for (let bytes = 0; end < lane.length && end - head < max[kind]; end++) {
-        bytes += lane[end]!.bytes.length;
+      for (let bytes = 0; end < lane.items.length && end - head < most; end++) {
+        bytes += lane.items[end]!.bytes.length;
         if (bytes > TURN_BYTES && end > head) break;
       }
-      const items = this.#cut(kind, end);
+      const items = cut(lane, end);
       this.#waiting -= items.length;
       if (kind === 'tx') for (const item of items) this.#release(item);
       return { kind, items };
@@ -102,28 +111,31 @@ export class PriorityQueue<T extends Queued> {
     return items;
   }
 
-  /** Takes what is waiting in the lane before `end`. */
-  #cut(kind: Lane, end: number): T[] {
-    const lane = this.#lanes[kind];
-    const head = this.#heads[kind];
-    if (head === 0 && end === lane.length) {
-      this.#lanes[kind] = [];
-      return lane;
-    }
-    const items = lane.slice(head, end);
-    this.#heads[kind] = end;
-    // What was taken is let go of by the half, which costs O(1) each.
-    if (end * 2 > lane.length) {
-      lane.splice(0, end);
-      this.#heads[kind] = 0;
-    }
-    return items;
-  }
-
   #release({ from, bytes }: T): void {
     this.#txBytes -= bytes.length;
     const left = this.#txBytesOf.get(from)! - bytes.length;
     if (left === 0) this.#txBytesOf.delete(from);
     else this.#txBytesOf.set(from, left);
   }
+}
+
+function lengthOf({ items, head }: LaneQueue<unknown>): number {
+  return items.length - head;
+}
+
+/** Takes what is waiting in the lane before `end`. */
+function cut<T>(lane: LaneQueue<T>, end: number): T[] {
+  const { items, head } = lane;
+  if (head === 0 && end === items.length) {
+    lane.items = [];
+    return items;
+  }
+  const taken = items.slice(head, end);
+  lane.head = end;
+  // What was taken is let go of by the half, which costs O(1) each.
+  if (end * 2 > items.length) {
+    items.splice(0, end);
+    lane.head = 0;
+  }
+  return taken;
 }
