@@ -88,18 +88,22 @@ export class TxLane {
 
   /** Encoded transactions, one an item, from the API. What is accepted is published. */
   async serveSubmitted(items: readonly Item[], before: Promise<void>): Promise<void> {
-    const waiting: { readonly item: Item; readonly candidate: Candidate }[] = [];
+    const waiting: Item[] = [];
+    const open: Candidate[] = [];
     for (const item of items) {
       const decoded = this.#deps.codec.decodeTx(item.bytes);
       const candidate = decoded.ok ? this.#screen(decoded.value) : undefined;
-      if (candidate === undefined)
+      if (candidate === undefined) {
         item.answer(reject('tx/malformed')); // TX-1
-      else if (candidate.verdict === undefined) waiting.push({ item, candidate });
-      else item.answer(candidate.verdict);
+      } else if (candidate.verdict === undefined) {
+        waiting.push(item);
+        open.push(candidate);
+      } else item.answer(candidate.verdict);
     }
-    await this.#checkSignatures(waiting.map(({ candidate }) => candidate));
+    judge(open, await this.#verify(open));
     await before;
-    for (const { item, candidate } of waiting) {
+    for (let at = 0; at < open.length; at++) {
+      const [item, candidate] = [waiting[at]!, open[at]!];
       const { verdict, parked } = this.#add(candidate, item.from);
       if (verdict.kind === 'accept') this.#batcher.add(candidate.tx);
       item.answer(verdict, parked);
@@ -109,19 +113,23 @@ export class TxLane {
   /** Encoded batches, one an item, from peers. All signatures that are not known yet are checked in one request. */
   async serveBatches(items: readonly Item[], before: Promise<void>): Promise<void> {
     const batches: Batch[] = [];
+    const open: Candidate[] = [];
     for (const item of items) {
       const decoded = this.#deps.codec.decodeTxBatch(item.bytes);
       if (!decoded.ok) {
         item.answer(reject('batch/malformed')); // BATCH-1, BATCH-2
         continue;
       }
-      const candidates = decoded.value.map((tx) => this.#screen(tx));
+      const candidates = decoded.value.map(this.#screen);
       // What breaks a rule as it stands spares the rest of its batch their signature checks.
-      if (candidates.some(isBad)) item.answer(this.#refuse({ item, candidates }));
-      else batches.push({ item, candidates });
+      if (candidates.some(isBad)) {
+        item.answer(this.#refuse({ item, candidates }));
+        continue;
+      }
+      batches.push({ item, candidates });
+      for (const candidate of candidates) if (candidate.verdict === undefined) open.push(candidate);
     }
-    const open = batches.flatMap(({ candidates }) => candidates.filter(({ verdict }) => verdict === undefined));
-    await this.#checkSignatures(open);
+    if (open.length > 0) judge(open, await this.#verify(open));
     await before;
     for (const batch of batches) {
       batch.item.answer(batch.candidates.some(isBad) ? this.#refuse(batch) : this.#take(batch));
@@ -129,7 +137,7 @@ export class TxLane {
   }
 
   /** TX-2..TX-6 and TX-8, and what the state says before the signature is known. */
-  #screen(tx: Tx): Candidate {
+  readonly #screen = (tx: Tx): Candidate => {
     const { chainId, params, mempool } = this.#deps;
     const verdict = checkTxStateless(tx, { chainId, params });
     if (verdict.kind !== 'accept') return { tx, verdict, isProven: false };
@@ -137,19 +145,15 @@ export class TxLane {
     if (isKnown) return { tx, verdict: ignore('tx/known'), isProven: mempool.isVerified(tx) };
     const reason = mempool.screen(tx);
     return { tx, verdict: reason === undefined ? undefined : ignore(reason), isProven: false };
-  }
+  };
 
-  /** TX-7. */
-  async #checkSignatures(candidates: readonly Candidate[]): Promise<void> {
+  /** Whose signatures are good. */
+  #verify(candidates: readonly Candidate[]): Promise<readonly boolean[]> {
     const { verifier, codec } = this.#deps;
-    const good = await verifier.verify(
+    return verifier.verify(
       candidates.map(({ tx }) => codec.txSignatureItem(tx)),
       'bulk',
     );
-    for (const [index, candidate] of candidates.entries()) {
-      candidate.isProven = good[index] === true;
-      if (!candidate.isProven) candidate.verdict = reject('tx/bad-signature');
-    }
   }
 
   /** Into the mempool, unless something has been found against it. */
@@ -186,6 +190,15 @@ export class TxLane {
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
     if (!item.isPulled) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');
+  }
+}
+
+/** TX-7. */
+function judge(candidates: readonly Candidate[], good: readonly boolean[]): void {
+  for (let at = 0; at < candidates.length; at++) {
+    const candidate = candidates[at]!;
+    candidate.isProven = good[at] === true;
+    if (!candidate.isProven) candidate.verdict = reject('tx/bad-signature');
   }
 }
 
