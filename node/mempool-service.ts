@@ -31,6 +31,7 @@ export class MempoolService {
   readonly pool: Mempool;
   readonly #deps: MempoolServiceDeps;
   readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
+  /** What is to be written next: the transactions to be added, by id, and the ids to be removed. */
   #added = new Map<TxId, Tx>();
   readonly #removed = new Set<TxId>();
   /** In the write that is under way. */
@@ -153,21 +154,27 @@ export class MempoolService {
   }
 
   #startFlush(): void {
-    this.#flushing ??= this.#flush().then((isWritten) => {
-      this.#flushing = undefined;
-      if (isWritten && this.#added.size + this.#removed.size > 0 && this.#disposers.length > 0) this.#startFlush();
-    });
+    this.#flushing ??= this.#flushAll();
+  }
+
+  async #flushAll(): Promise<void> {
+    await undefined; // what arrives in this turn shares one write
+    while (await this.#flush()) if (!this.#isDirty || this.#disposers.length === 0) break;
+    this.#flushing = undefined;
+  }
+
+  get #isDirty(): boolean {
+    return this.#added.size + this.#removed.size > 0;
   }
 
   /** @returns false when the store refused: what was to be written waits for the next change */
   async #flush(): Promise<boolean> {
-    await Promise.resolve(); // what arrives in this turn shares one write
+    if (!this.#isDirty) return true;
     const added = [...this.#added.values()];
     const removed = [...this.#removed];
-    if (added.length + removed.length === 0) return true;
     this.#writing = this.#added;
     this.#added = new Map();
-    this.#removed.clear();
+    if (removed.length > 0) this.#removed.clear();
     try {
       await this.#deps.store.saveMempool(added, removed);
       return true;

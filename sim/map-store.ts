@@ -55,9 +55,14 @@ const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
 export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
   let isClosed = false;
-  const guard = async <T>(work: () => T): Promise<T> => {
-    if (isClosed) throw new StoreError('closed', 'the store in memory is closed');
-    return work();
+  // As an async function would, at half its price: a world makes some calls for every transaction at every node.
+  const guard = <T>(work: () => T): Promise<T> => {
+    if (isClosed) return Promise.reject(new StoreError('closed', 'the store in memory is closed'));
+    try {
+      return Promise.resolve(work());
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
   const putBlocks = (added: readonly StoredBlock[]): void => {
     for (const stored of added) db.blocks.set(stored.entry.header.id, stored);
