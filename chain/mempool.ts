@@ -138,8 +138,7 @@ export class Mempool {
 
     const evicted: RemovedTx[] = victims.map((victim) => this.#remove(victim, 'tx/evicted'));
     if (replaced !== undefined) evicted.push(this.#remove(replaced, 'tx/replaced'));
-    const { pooled, released } = this.#insert(tx, account, nowMs);
-    const parked = !this.#senders.get(tx.from)!.isReady(pooled);
+    const { parked, released } = this.#insert(tx, account, nowMs);
     // A replacement in the middle un-readies and re-readies those behind it: they were not parked before.
     return { verdict: accept(tx), parked, evicted, released: replaced === undefined ? released : [] };
   }
@@ -314,7 +313,7 @@ export class Mempool {
     return excess > 0 ? undefined : victims;
   }
 
-  #insert(tx: Tx, account: Account, nowMs: number): { pooled: PoolTx; released: Tx[] } {
+  #insert(tx: Tx, account: Account, nowMs: number): { readonly parked: boolean; readonly released: readonly Tx[] } {
     let queue = this.#senders.get(tx.from);
     if (queue === undefined) {
       queue = new SenderQueue(account.nonce);
@@ -328,8 +327,9 @@ export class Mempool {
     this.#digest.toggle(tx.id);
     this.#bytes += tx.bytes.length;
     if (queue.last === pooled) this.#pushTail(pooled);
-    const released = queue.readyCount > readyBefore ? queue.ready(readyBefore + 1) : [];
-    return { pooled, released: released.map((ready) => ready.tx) };
+    // One more ready is the transaction itself.
+    const released = queue.readyCount > readyBefore + 1 ? queue.ready(readyBefore + 1).map((ready) => ready.tx) : [];
+    return { parked: !queue.isReady(pooled), released };
   }
 
   #remove<R extends TxReason | 'mined'>(pooled: PoolTx, reason: R): RemovedTx<R> {
