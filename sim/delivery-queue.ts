@@ -5,9 +5,12 @@
  */
 import type { VirtualClock } from './virtual-clock.ts';
 
+/** Its arrays stay as long as they have been: emptied, an array would grow anew with every use. */
 interface Bucket<E, P> {
-  readonly ends: E[];
-  readonly payloads: P[];
+  readonly ends: (E | undefined)[];
+  readonly payloads: (P | undefined)[];
+  /** How many of their places are taken. */
+  size: number;
 }
 
 const KEPT_BUCKETS = 256;
@@ -28,24 +31,26 @@ export class DeliveryQueue<E, P> {
   push(atMs: number, end: E, payload: P): void {
     let bucket = this.#buckets.get(atMs);
     if (bucket === undefined) {
-      bucket = this.#spare.pop() ?? { ends: [], payloads: [] };
+      bucket = this.#spare.pop() ?? { ends: [], payloads: [], size: 0 };
       this.#buckets.set(atMs, bucket);
       const due = bucket;
       this.#clock.atQuietly(atMs, () => this.#run(atMs, due));
     }
-    bucket.ends.push(end);
-    bucket.payloads.push(payload);
+    bucket.ends[bucket.size] = end;
+    bucket.payloads[bucket.size] = payload;
+    bucket.size += 1;
   }
 
   #run(atMs: number, bucket: Bucket<E, P>): boolean {
     this.#buckets.delete(atMs); // what is sent now and takes no time gets a bucket of its own
     const { ends, payloads } = bucket;
     let ran = false;
-    for (let at = 0; at < ends.length; at++) {
+    for (let at = 0; at < bucket.size; at++) {
       if (this.#deliver(ends[at]!, payloads[at]!)) ran = true;
+      ends[at] = undefined;
+      payloads[at] = undefined;
     }
-    ends.length = 0;
-    payloads.length = 0;
+    bucket.size = 0;
     if (this.#spare.length < KEPT_BUCKETS) this.#spare.push(bucket);
     return ran;
   }

@@ -37,9 +37,13 @@ export interface NodeClock extends Clock {
 export class VirtualClock implements Clock {
   readonly #epochMs: number;
   readonly #heap: Timer[] = [];
-  /** Timers for this very instant, made in it: they come after those of the heap. In order, from `#nowHead`. */
-  readonly #now: Timer[] = [];
+  /**
+   * Timers for this very instant, made in it: they come after those of the heap. In order, from `#nowHead` on and up to
+   * `#nowEnd`; the array stays as long as it has been, so that it does not grow anew at every instant.
+   */
+  readonly #now: (Timer | undefined)[] = [];
   #nowHead = 0;
+  #nowEnd = 0;
   readonly #owner: Owner = { lastRound: 0, isDead: false };
   #elapsedMs = 0;
   #created = 0;
@@ -73,7 +77,7 @@ export class VirtualClock implements Clock {
     const timer: Timer = { atMs: this.#elapsedMs + Math.max(0, delayMs), order: this.#created, fn, owner };
     this.#created += 1;
     if (delayMs > 0) this.#push(timer);
-    else this.#now.push(timer);
+    else this.#pushNow(timer);
     return () => {
       timer.fn = undefined;
     };
@@ -87,7 +91,7 @@ export class VirtualClock implements Clock {
     const timer: Timer = { atMs: Math.max(atMs, this.#elapsedMs), order: this.#created, fn, owner: undefined };
     this.#created += 1;
     if (atMs > this.#elapsedMs) this.#push(timer);
-    else this.#now.push(timer);
+    else this.#pushNow(timer);
   }
 
   sleep(delayMs: number, signal: AbortSignal): Promise<void> {
@@ -195,10 +199,16 @@ export class VirtualClock implements Clock {
       this.#pop();
       return;
     }
+    this.#now[this.#nowHead] = undefined;
     this.#nowHead += 1;
-    if (this.#nowHead < this.#now.length) return;
-    this.#now.length = 0;
+    if (this.#nowHead < this.#nowEnd) return;
     this.#nowHead = 0;
+    this.#nowEnd = 0;
+  }
+
+  #pushNow(timer: Timer): void {
+    this.#now[this.#nowEnd] = timer;
+    this.#nowEnd += 1;
   }
 
   #push(timer: Timer): void {
