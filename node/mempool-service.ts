@@ -159,7 +159,9 @@ export class MempoolService {
 
   async #flushAll(): Promise<void> {
     await undefined; // what arrives in this turn shares one write
-    while (await this.#flush()) if (!this.#isDirty || this.#disposers.length === 0) break;
+    do {
+      if (!(await this.#flush())) break;
+    } while (this.#isDirty && this.#disposers.length > 0);
     this.#flushing = undefined;
   }
 
@@ -170,24 +172,30 @@ export class MempoolService {
   /** @returns false when the store refused: what was to be written waits for the next change */
   async #flush(): Promise<boolean> {
     if (!this.#isDirty) return true;
-    const added = [...this.#added.values()];
     const removed = [...this.#removed];
+    this.#removed.clear();
     this.#writing = this.#added;
     this.#added = new Map();
-    if (removed.length > 0) this.#removed.clear();
+    const added = [...this.#writing.values()];
     try {
       await this.#deps.store.saveMempool(added, removed);
       return true;
     } catch (error) {
-      // The pool in memory is whole; only its copy on disk lags. The next change writes this as well, less what
-      // has been overtaken meanwhile.
-      for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
-      for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
-      this.#deps.onStoreFailure(error);
+      this.#onRefused(added, removed, error);
       return false;
     } finally {
       this.#writing = NOTHING;
     }
+  }
+
+  /**
+   * The pool in memory is whole; only its copy on disk lags. The next change writes this as well, less what has been
+   * overtaken meanwhile.
+   */
+  #onRefused(added: readonly Tx[], removed: readonly TxId[], error: unknown): void {
+    for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
+    for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
+    this.#deps.onStoreFailure(error);
   }
 
   #scheduleExpiry(): void {

@@ -12,16 +12,9 @@ export interface MortalStore {
  */
 export function createMortalStore(inner: Store): MortalStore {
   let isDead = false;
-  const guard = async <T>(call: () => Promise<T>): Promise<T> => {
-    if (isDead) return never();
-    try {
-      const value = await call();
-      return isDead ? await never() : value;
-    } catch (error) {
-      if (isDead) return never();
-      throw error;
-    }
-  };
+  const fail = (error: unknown): Promise<never> => (isDead ? never() : Promise.reject(error));
+  const guard = <T>(call: () => Promise<T>): Promise<T> =>
+    isDead ? never() : call().then((value) => (isDead ? never<T>() : value), fail);
   return {
     store: {
       load: (chainId) => guard(() => inner.load(chainId)),

@@ -255,23 +255,33 @@ export class Ingest {
 
   /** Never rejects. `before`: settles when the batches before this one have taken effect. */
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
-    const { clock, metrics } = this.#deps;
-    const begin = clock.monotonicMs();
+    const begin = this.#deps.clock.monotonicMs();
     this.#setUnderway(kind, 1);
     try {
       await this.#handlers[kind](items, before);
     } catch (error) {
-      if (error instanceof VerifierBusyError) {
-        metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
-        for (const item of items) item.answer(ignore('overloaded'));
-      } else this.internalError(error, `ingest-${kind}`);
+      this.#onFailed(kind, items, error);
     } finally {
       await before;
-      for (const item of items) item.answer(ignore('internal-error'));
-      this.#setUnderway(kind, -1);
-      metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begin) / 1000);
-      this.#scheduleRest();
+      this.#onServed(kind, items, begin);
     }
+  }
+
+  #onFailed(kind: Lane, items: readonly Item[], error: unknown): void {
+    if (!(error instanceof VerifierBusyError)) {
+      this.internalError(error, `ingest-${kind}`);
+      return;
+    }
+    this.#deps.metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
+    for (const item of items) item.answer(ignore('overloaded'));
+  }
+
+  #onServed(kind: Lane, items: readonly Item[], begunAtMs: number): void {
+    const { clock, metrics } = this.#deps;
+    for (const item of items) item.answer(ignore('internal-error'));
+    this.#setUnderway(kind, -1);
+    metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begunAtMs) / 1000);
+    this.#scheduleRest();
   }
 
   async #serveVotes(items: readonly Item[], before: Promise<void>): Promise<void> {

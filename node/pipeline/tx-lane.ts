@@ -112,6 +112,14 @@ export class TxLane {
 
   /** Encoded batches, one an item, from peers. All signatures that are not known yet are checked in one request. */
   async serveBatches(items: readonly Item[], before: Promise<void>): Promise<void> {
+    // No more than the waits stands here: what an async function keeps, it keeps for each message of its own.
+    const { batches, open } = this.#screenBatches(items);
+    if (open.length > 0) judge(open, await this.#verify(open));
+    await before;
+    this.#answerBatches(batches);
+  }
+
+  #screenBatches(items: readonly Item[]): { readonly batches: readonly Batch[]; readonly open: readonly Candidate[] } {
     const batches: Batch[] = [];
     const open: Candidate[] = [];
     for (const item of items) {
@@ -129,8 +137,10 @@ export class TxLane {
       batches.push({ item, candidates });
       for (const candidate of candidates) if (candidate.verdict === undefined) open.push(candidate);
     }
-    if (open.length > 0) judge(open, await this.#verify(open));
-    await before;
+    return { batches, open };
+  }
+
+  #answerBatches(batches: readonly Batch[]): void {
     for (const batch of batches) {
       batch.item.answer(batch.candidates.some(isBad) ? this.#refuse(batch) : this.#take(batch));
     }
