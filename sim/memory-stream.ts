@@ -6,6 +6,7 @@ export type Carry = (bytes: number, arrive: () => void) => void;
 
 /** A sender waits while this much has not been read at the other end. */
 const WINDOW_BYTES = 256 * 1024;
+const SENT = Promise.resolve();
 
 interface StreamEndOptions {
   readonly peer: PeerKey;
@@ -40,29 +41,40 @@ export class StreamEnd implements FrameStream {
     this.#other = other;
   }
 
-  async send(frame: Uint8Array): Promise<void> {
-    const { maxFrameBytes, carry } = this.#options;
-    if (frame.byteLength > maxFrameBytes) {
-      throw new RangeError(`frame of ${frame.byteLength} bytes is over ${maxFrameBytes}`);
-    }
-    this.#throwIfFailed();
-    if (this.#isWriteClosed) throw new Error('the stream is closed for writing');
+  send(frame: Uint8Array): Promise<void> {
+    const { carry } = this.#options;
+    const fault = this.#faultOf(frame);
+    if (fault !== undefined) return Promise.reject(fault);
     const other = this.#other!;
     const copy = frame.slice();
     this.#unreadBytes += copy.byteLength;
     carry(copy.byteLength, () => other.#receive(copy));
-    while (this.#unreadBytes > WINDOW_BYTES) {
-      await new Promise<void>((resolve) => this.#wakeWriters.push(resolve));
-      this.#throwIfFailed();
-    }
+    return this.#unreadBytes > WINDOW_BYTES ? this.#untilRead() : SENT;
   }
 
-  async close(): Promise<void> {
-    if (this.#isWriteClosed || this.#error !== undefined) return;
+  async #untilRead(): Promise<void> {
+    do {
+      await new Promise<void>((resolve) => this.#wakeWriters.push(resolve));
+      this.#throwIfFailed();
+    } while (this.#unreadBytes > WINDOW_BYTES);
+  }
+
+  /** Why it cannot be sent. */
+  #faultOf(frame: Uint8Array): Error | undefined {
+    const { maxFrameBytes } = this.#options;
+    if (frame.byteLength > maxFrameBytes) {
+      return new RangeError(`frame of ${frame.byteLength} bytes is over ${maxFrameBytes}`);
+    }
+    return this.#error ?? (this.#isWriteClosed ? new Error('the stream is closed for writing') : undefined);
+  }
+
+  close(): Promise<void> {
+    if (this.#isWriteClosed || this.#error !== undefined) return SENT;
     this.#isWriteClosed = true;
     const other = this.#other!;
     this.#options.carry(0, () => other.#end());
     this.#closeWhenDone();
+    return SENT;
   }
 
   abort(error: Error): void {
