@@ -2,15 +2,18 @@
  * A whole node but for the network: bytes go in as gossip, verdicts come out. Its one peer gives the transactions of
  * the blocks that it is given to hold. For tests of the spine, and the bench.
  */
+import { nextBits } from '../chain/asert.ts';
+import { makeHeader } from '../chain/codec.ts';
 import { encodeCompactBlock, makeCompactBlock } from '../chain/compact-block.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
-import { bitsForHashes } from '../chain/target.ts';
-import type { Block, BlockId } from '../chain/types.ts';
+import { bitsForHashes, meetsTarget } from '../chain/target.ts';
+import { buildTemplate } from '../chain/template.ts';
+import type { Block, BlockId, Tx } from '../chain/types.ts';
 import type { Address } from '../crypto/address.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
-import type { FrameStream, Logger, Network, PowSolver, SignatureVerifier, TopicKind } from '../node/ports.ts';
+import type { Clock, FrameStream, Logger, Network, PowSolver, SignatureVerifier, TopicKind } from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
 import * as messages from '../node/sync/messages.ts';
 import { BLOCK_TXS } from '../node/sync/protocols.ts';
@@ -51,6 +54,10 @@ export async function composeFixture(options: {
   readonly store: Store;
   readonly verifier: SignatureVerifier;
   readonly mempoolMaxBytes?: number;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Default: says nothing. */
+  readonly logger?: Logger;
   /** What the node publishes goes here. */
   readonly publish?: Network['publish'];
   /** Default: one peer, which gives the transactions of the blocks that `blockMessage` made. */
@@ -72,9 +79,9 @@ export async function composeFixture(options: {
       expectsPeers: false,
     },
     {
-      clock: createSystemClock(),
+      clock: options.clock ?? createSystemClock(),
       rng: createSystemRng(),
-      logger: silentLogger,
+      logger: options.logger ?? silentLogger,
       network: options.network ?? { ...networkOfOnePeer(held), ...(options.publish && { publish: options.publish }) },
       store: options.store,
       verifier: options.verifier,
@@ -95,6 +102,23 @@ export async function composeFixture(options: {
       return gossip('block', blockMessage(block));
     },
   };
+}
+
+/** A block on the node's tip, which it has not been given yet. */
+export function mineOn({ genesis, chain }: GrapevineNode, miner: Address, txs: readonly Tx[]): Block {
+  const template = buildTemplate({
+    parent: chain.tip,
+    bits: nextBits(genesis.params, { ...chain.tip, height: chain.tip.header.height }, genesis.entry.effectiveTimeMs),
+    timestampMs: BigInt(Date.now()),
+    miner,
+    candidates: txs,
+    view: chain.accounts,
+    params: genesis.params,
+  });
+  for (let nonce = 0n; ; nonce++) {
+    const header = makeHeader({ ...template.header, nonce });
+    if (meetsTarget(header.id, header.bits)) return { header, coinbase: template.coinbase, txs: template.txs };
+  }
 }
 
 /** A block as its author publishes it. */

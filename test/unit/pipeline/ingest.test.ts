@@ -1,57 +1,25 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { nextBits } from '../../../chain/asert.ts';
-import { makeHeader } from '../../../chain/codec.ts';
 import { signTx } from '../../../chain/sign.ts';
-import { meetsTarget } from '../../../chain/target.ts';
-import { buildTemplate } from '../../../chain/template.ts';
 import { decodeTxBatch, encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
-import type { Network, SignatureItem, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
+import type { Network } from '../../../node/ports.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
-import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
 import {
   blockMessage,
   composeFixture,
   fixtureGenesis,
+  mineOn,
   type NodeFixture,
   networkOfOnePeer,
 } from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
 import { openMemoryStore, unclosed } from '../store/open-store.ts';
+import { HeldVerifier } from './held-verifier.ts';
 
 const genesis = fixtureGenesis([alice.address, bob.address]);
-
-/** Answers a request when the test says so, in any order. */
-class HeldVerifier implements SignatureVerifier {
-  readonly calls: {
-    readonly items: readonly SignatureItem[];
-    readonly priority: VerifyPriority;
-    answer(): void;
-    /** Without looking: none is good. */
-    refuse(): void;
-  }[] = [];
-  isBusy = false;
-
-  verify(items: readonly SignatureItem[], priority: VerifyPriority = 'urgent'): Promise<readonly boolean[]> {
-    if (this.isBusy && priority === 'bulk') return Promise.reject(new VerifierBusyError(9));
-    return new Promise((resolve) => {
-      this.calls.push({
-        items,
-        priority,
-        answer: () => resolve(items.map((item) => nobleBackend.verify(item))),
-        refuse: () => resolve(items.map(() => false)),
-      });
-    });
-  }
-
-  /** Resolves when `count` requests have come. */
-  async waitFor(count: number): Promise<void> {
-    await expect.poll(() => this.calls.length, { interval: 1, timeout: 5000 }).toBeGreaterThanOrEqual(count);
-  }
-}
 
 function transfer(nonce: bigint, from = alice): Tx {
   const body = { chainId: genesis.chainId, nonce, to: bob.address, amount: 1n, fee: 1000n, memo: new Uint8Array(0) };
@@ -65,22 +33,7 @@ function forged(nonce: bigint): Uint8Array {
   return bytes;
 }
 
-function mine(fixture: NodeFixture, txs: readonly Tx[]): Block {
-  const { chain } = fixture.node;
-  const template = buildTemplate({
-    parent: chain.tip,
-    bits: nextBits(genesis.params, { ...chain.tip, height: chain.tip.header.height }, genesis.entry.effectiveTimeMs),
-    timestampMs: BigInt(Date.now()),
-    miner: miner.address,
-    candidates: txs,
-    view: chain.accounts,
-    params: genesis.params,
-  });
-  for (let nonce = 0n; ; nonce++) {
-    const header = makeHeader({ ...template.header, nonce });
-    if (meetsTarget(header.id, header.bits)) return { header, coinbase: template.coinbase, txs: template.txs };
-  }
-}
+const mine = ({ node }: NodeFixture, txs: readonly Tx[]): Block => mineOn(node, miner.address, txs);
 
 let verifier: HeldVerifier;
 let fixture: NodeFixture;
