@@ -49,7 +49,6 @@ export interface ApiBackendDeps {
 
 /** Heights without agreement after which it is called stalled: more than a run of unlucky forks. */
 const STALLED_HEIGHTS = 5n;
-const RETRY_AFTER_S = 1;
 const NOT_KEPT: SubmitOutcome = {
   kind: 'unavailable',
   code: 'not-ready',
@@ -109,7 +108,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       if (verdict.kind === 'accept') return isKept ? { kind: 'accepted', id, parked } : NOT_KEPT;
       switch (verdict.reason) {
         case 'overloaded':
-          return { kind: 'overloaded', retryAfterS: RETRY_AFTER_S };
+          return { kind: 'overloaded', retryAfterS: ingest.retryAfterS };
         case 'internal-error':
           throw new Error('the transaction could not be checked');
         case 'tx/known':

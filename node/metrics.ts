@@ -35,6 +35,8 @@ export interface GaugeSources {
   mempoolBytes(): number;
   hashRate(): number;
   queueLength(kind: TopicKind): number;
+  /** 1 while submissions are refused. */
+  overloaded(): number;
 }
 
 /** Between samples of the event loop's delay. The default of 10 wakes an idle node a hundred times a second. */
@@ -67,7 +69,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     }),
     queueDropped: new Counter({
       name: 'grapevine_queue_dropped_total',
-      help: 'Messages dropped unchecked because their queue was full',
+      help: 'Messages dropped unchecked: their queue was full or, of the API, the node lagged behind its work',
       labelNames: ['kind'],
       registers,
     }),
@@ -135,6 +137,7 @@ export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
   gauge('grapevine_mempool_transactions', 'Transactions in the mempool', sources.mempoolTxs);
   gauge('grapevine_mempool_bytes', 'Bytes in the mempool', sources.mempoolBytes);
   gauge('grapevine_hash_rate', 'Hashes per second of the miner', sources.hashRate);
+  gauge('grapevine_overloaded', '1 while the node lags behind its work and refuses submissions', sources.overloaded);
   new Gauge({
     name: 'grapevine_queue_messages',
     help: 'Messages waiting to be checked',

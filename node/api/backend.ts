@@ -40,7 +40,7 @@ export type SubmitOutcome =
   | { readonly kind: 'known'; readonly id: TxId; readonly state: TransactionState; readonly parked: boolean }
   /** A rule says no, whether by `reject` or by `ignore`. `id` where it decoded. */
   | { readonly kind: 'refused'; readonly reason: TxReason; readonly id?: TxId; readonly detail?: string }
-  /** The queue is full. */
+  /** The node lags behind its work, or the queue is full. */
   | { readonly kind: 'overloaded'; readonly retryAfterS: number }
   | { readonly kind: 'unavailable'; readonly code: 'not-ready' | 'disk-full' | 'stopping'; readonly detail: string };
 

@@ -164,7 +164,12 @@ function submitResult(outcome: SubmitOutcome): SubmitResult {
         outcome.id === undefined ? {} : { id: outcome.id },
       );
     case 'overloaded':
-      throw new Problem(429, 'overloaded', 'the queue is full; try again', retryAfter(outcome.retryAfterS));
+      throw new Problem(
+        429,
+        'overloaded',
+        'the node has more to do than it can; try again',
+        retryAfter(outcome.retryAfterS),
+      );
     case 'unavailable':
       throw new Problem(503, outcome.code, outcome.detail, retryAfter(outcome.code === 'disk-full' ? 30 : 2));
     default:

@@ -21,6 +21,7 @@ import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ObjectCodec } from '../object-codec.ts';
 import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
+import { Admission } from './admission.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
@@ -61,6 +62,7 @@ export class Ingest {
   readonly #deps: IngestDeps;
   readonly #blocks: BlockLane;
   readonly #txs: TxLane;
+  readonly #admission: Admission;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<Record<Lane, (items: readonly Item[], before: Promise<void>) => Promise<void>>> = {
     tx: (items, before) => this.#txs.serveBatches(items, before),
@@ -93,10 +95,21 @@ export class Ingest {
     this.#deps = deps;
     this.#blocks = new BlockLane({ ...deps, internalError: (error, where) => this.internalError(error, where) });
     this.#txs = new TxLane({ ...deps, publish: (batch) => this.#publish('tx', batch) });
+    this.#admission = new Admission({ ...deps, backlog: (lane) => this.#queue.length(lane) + this.#underway[lane] });
   }
 
   queueLength(kind: Lane): number {
     return this.#queue.length(kind);
+  }
+
+  /** Submissions are refused because the node lags behind its work. */
+  get isOverloaded(): boolean {
+    return this.#admission.isRefusing;
+  }
+
+  /** When who was refused as `overloaded` may come again, in seconds. */
+  get retryAfterS(): number {
+    return this.#admission.retryAfterS;
   }
 
   /** Takes a message from gossip; answers it by `settle` when its verdict is known. */
@@ -113,6 +126,10 @@ export class Ingest {
   submitTx(bytes: Uint8Array): Promise<TxAnswer> {
     const decoded = this.#deps.codec.decodeTx(bytes);
     if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
+    if (!this.#admission.admits()) {
+      this.#deps.metrics.queueDropped.inc({ kind: 'api' });
+      return Promise.resolve({ verdict: ignore('overloaded'), parked: false });
+    }
     return new Promise((resolve) => {
       const done = (verdict: OutcomeVerdict, parked: boolean): void => {
         const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
@@ -212,6 +229,7 @@ export class Ingest {
   }
 
   #enqueue(kind: Lane, item: Item): void {
+    item.sinceMs = this.#deps.clock.monotonicMs();
     if (this.#stopped || !this.#queue.push(kind, item)) {
       this.#deps.metrics.queueDropped.inc({ kind });
       item.answer(ignore('overloaded'));
@@ -257,6 +275,7 @@ export class Ingest {
   async #serve(kind: Lane, items: readonly Item[], before: Promise<void>): Promise<void> {
     const begin = this.#deps.clock.monotonicMs();
     this.#setUnderway(kind, 1);
+    if (kind === 'tx' || kind === 'api') this.#admission.onTaken(kind, items[0]!.sinceMs);
     try {
       await this.#handlers[kind](items, before);
     } catch (error) {
@@ -280,6 +299,7 @@ export class Ingest {
     const { clock, metrics } = this.#deps;
     for (const item of items) item.answer(ignore('internal-error'));
     this.#setUnderway(kind, -1);
+    if (kind === 'tx' || kind === 'api') this.#admission.onServed(kind);
     metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begunAtMs) / 1000);
     this.#scheduleRest();
   }

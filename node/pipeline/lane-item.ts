@@ -7,6 +7,8 @@ export class Item {
   readonly from: PeerKey | 'api';
   /** Asked for, from a peer's mempool: nothing of it is published. */
   readonly isPulled: boolean;
+  /** When it came into its lane. */
+  sinceMs = 0;
   readonly #done: (verdict: OutcomeVerdict, parked: boolean) => void;
   #isAnswered = false;
 
