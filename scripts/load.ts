@@ -1,6 +1,7 @@
 /**
  * Load: transfers at a steady rate from several accounts, and what became of them. Each sender's transactions go out
- * one after the other, so that nonces arrive in order; one whose transaction was refused asks for its nonce again.
+ * one after the other, so that nonces arrive in order; one whose transaction was refused asks for its nonce again. What a
+ * node that is overloaded refuses is sent again when it says.
  */
 import { formatAddress } from '../crypto/address.ts';
 import type { KeyPair } from '../crypto/mnemonic.ts';
@@ -38,6 +39,8 @@ export interface LoadResult {
 
 /** Requests on their way at once; beyond that the rate is not kept. */
 const MAX_IN_FLIGHT = 64;
+/** Of one transaction, at a node that is overloaded; then it is counted as rejected. */
+const MAX_TRIES = 5;
 
 interface Sender {
   readonly index: number;
@@ -86,19 +89,32 @@ async function sendOne(sender: Sender, options: LoadOptions): Promise<AcceptedTr
   const { client, senders } = options;
   try {
     sender.nonce ??= BigInt((await client.account(formatAddress(sender.key.address))).pendingNonce);
-    const { id } = await client.sendTransaction({
+    const transfer = {
       secretKey: sender.key.secretKey,
       to: options.to ?? formatAddress(senders[(sender.index + 1) % senders.length]!.address),
       amount: options.amount,
       nonce: sender.nonce,
       ...(options.fee === undefined ? {} : { fee: options.fee }),
       ...(options.memo === undefined ? {} : { memo: options.memo }),
-    });
+    };
+    const { id } = await untilTaken(() => client.sendTransaction(transfer), options.clock);
     sender.nonce += 1n;
     return { id, sender: sender.index };
   } catch (error) {
     sender.nonce = undefined; // what was refused has not used it
     throw error;
+  }
+}
+
+/** Sends again where the node is overloaded, after as long as it asks for. */
+async function untilTaken<T>(send: () => Promise<T>, clock: Clock): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof GrapevineError) || error.status !== 429 || tries === MAX_TRIES) throw error;
+      await clock.sleep((error.retryAfterS ?? 1) * 1000, NEVER);
+    }
   }
 }
 

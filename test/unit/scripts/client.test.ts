@@ -245,6 +245,27 @@ describe('load', () => {
     expect(backend.calls.filter(([name]) => name === 'account')).toHaveLength(3);
   });
 
+  it('sends again what an overloaded node refused, when it says, and counts it where it goes on refusing', async () => {
+    const { client, backend } = await startNode();
+    const sleeps: number[] = [];
+    const patient = { ...clock, sleep: async (ms: number) => void sleeps.push(ms) };
+    let left = 3;
+    const nonces: bigint[] = [];
+    backend.submitTransaction = async (bytes) => {
+      const decoded = decodeTx(bytes);
+      if (!decoded.ok) throw new Error(decoded.detail);
+      nonces.push(decoded.value.nonce);
+      if (left-- > 0) return { kind: 'overloaded', retryAfterS: 7 };
+      return { kind: 'accepted', id: decoded.value.id, parked: false };
+    };
+    const load = { client, senders: [devAccount(0)], ratePerS: 1e6, amount: 1n, clock: patient };
+    expect(await runLoad({ ...load, count: 2 })).toMatchObject({ accepted: [{}, {}], rejected: {} });
+    expect(nonces).toEqual([4n, 4n, 4n, 4n, 5n]);
+    expect(sleeps.filter((ms) => ms >= 1000)).toEqual([7000, 7000, 7000]);
+    left = Number.POSITIVE_INFINITY;
+    expect(await runLoad({ ...load, count: 1 })).toMatchObject({ accepted: [], rejected: { overloaded: 1 } });
+  });
+
   it('settles: counts what was mined, dropped, and is open when time is up', async () => {
     const { client, backend } = await startNode();
     const ids = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(64));
