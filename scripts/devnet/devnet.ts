@@ -41,6 +41,7 @@ export interface DevnetReport {
   /** While the load ran, by the blocks that hold it. */
   readonly minedPerS: number;
   readonly rejected: number;
+  readonly heldBack: number;
   readonly height: number;
   readonly agreedHeight: number;
   readonly finalHeight: number;

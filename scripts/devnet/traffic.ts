@@ -23,6 +23,8 @@ export interface TrafficCounts {
   readonly submitted: number;
   readonly mined: number;
   readonly rejected: number;
+  /** Due while their node had asked not to be sent more, and so not made. */
+  readonly heldBack: number;
 }
 
 export interface Percentiles {
@@ -86,7 +88,10 @@ export class Traffic {
   readonly #mined = new Set<string>();
   readonly #minedRate = new MinedRate();
   readonly #counted = new Set<string>();
+  /** By name, until when a node has asked not to be sent more. */
+  readonly #pausedUntilMs = new Map<string, number>();
   #rejected = 0;
+  #heldBack = 0;
   #txsInBlocks = 0;
   #turn = 0;
 
@@ -119,7 +124,7 @@ export class Traffic {
   }
 
   get counts(): TrafficCounts {
-    return { submitted: this.#ids.size, mined: this.#mined.size, rejected: this.#rejected };
+    return { submitted: this.#ids.size, mined: this.#mined.size, rejected: this.#rejected, heldBack: this.#heldBack };
   }
 
   /**
@@ -215,11 +220,16 @@ export class Traffic {
   #requestsFor(count: number): readonly SendRequest[] {
     const running = this.#nodes().filter((node) => node.isRunning);
     const requests = new Map<TrafficNode, Account[]>();
+    const nowMs = this.#clock.monotonicMs();
     for (let i = 0; i < count; i++) {
       const index = this.#turn++ % this.#accounts.length;
       const node = running[index % running.length];
       const account = this.#accounts[index]!;
       if (node === undefined || account.isAsking) continue;
+      if (nowMs < (this.#pausedUntilMs.get(node.name) ?? nowMs)) {
+        this.#heldBack += 1;
+        continue;
+      }
       const accounts = requests.get(node);
       if (accounts === undefined) requests.set(node, [account]);
       else accounts.push(account);
@@ -252,6 +262,9 @@ export class Traffic {
       }
     } catch (error) {
       if (!(error instanceof GrapevineError)) throw error;
+      if (error.retryAfterS !== undefined) {
+        this.#pausedUntilMs.set(node.name, this.#clock.monotonicMs() + error.retryAfterS * 1000);
+      }
       this.#rejected += accounts.length;
       for (const account of senders) account.nonce = undefined; // ask again: what was refused has not used its nonce
     }

@@ -2,6 +2,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { chainIdFromBytes } from '../../../chain/codec.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
+import type { Clock } from '../../../node/ports.ts';
 import { type ChainEvent, type GrapevineClient, GrapevineError } from '../../../scripts/client.ts';
 import { devAccounts } from '../../../scripts/dev-accounts.ts';
 import { Traffic } from '../../../scripts/devnet/traffic.ts';
@@ -35,20 +36,20 @@ it('the rate on the screen counts what anybody sent, each block once, however ma
   for (const node of ['node1', 'node2']) traffic.onEvent(node, blockEvent('a', ['x', 'y']));
   traffic.onEvent('node1', blockEvent('b', ['z']));
   expect(traffic.txsInBlocks).toBe(3);
-  expect(traffic.counts).toEqual({ submitted: 0, mined: 0, rejected: 0 }); // of its own load
+  expect(traffic.counts).toEqual({ submitted: 0, mined: 0, rejected: 0, heldBack: 0 }); // of its own load
 });
 
 /** Load on one node, that answers the question for a nonce so. */
-function trafficOn(account: () => Promise<never>): Traffic {
+function trafficOn(account: () => Promise<never>, clock: Clock = createSystemClock(), rate = 100): Traffic {
   return new Traffic({
     nodes: () => [{ name: 'node1', client: { account } as unknown as GrapevineClient, isRunning: true }],
     accounts: devAccounts().slice(0, 2),
     chainId: chainIdFromBytes(new Uint8Array(32)),
     minFee: 1n,
-    clock: createSystemClock(),
+    clock,
     rng: createSeededRng('traffic'),
     backend: nobleBackend,
-    rate: 100,
+    rate,
   });
 }
 
@@ -79,4 +80,27 @@ it('a node that refuses is counted, and the run goes on', async () => {
   await traffic.run(1_000, ending.signal);
   expect(asked).toBeGreaterThanOrEqual(4);
   expect(traffic.counts.rejected).toBeGreaterThan(0);
+});
+
+it('a node that asks to wait is not sent more until then, and what was due meanwhile is counted', async () => {
+  const ending = new AbortController();
+  let nowMs = 0;
+  const askedAtMs: number[] = [];
+  const clock: Clock = {
+    ...createSystemClock(),
+    monotonicMs: () => nowMs,
+    sleep: async (ms) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      nowMs += ms;
+    },
+  };
+  const busy = async (): Promise<never> => {
+    askedAtMs.push(nowMs);
+    if (askedAtMs.length === 2) ending.abort();
+    throw new GrapevineError('overloaded', 'too much to do', { status: 429, retryAfterS: 5 });
+  };
+  const traffic = trafficOn(busy, clock, 10);
+  await traffic.run(10, ending.signal);
+  expect(askedAtMs).toEqual([0, 5_000]);
+  expect(traffic.counts).toMatchObject({ rejected: 2, heldBack: 49 }); // one each 100 ms
 });
