@@ -57,7 +57,13 @@ export function planAdmission(
   };
   const patienceMs = isRecent(state, nowMs) ? 0 : INTERVAL_MS;
   const isRefusing = ADMISSION_LANES.some((each) => nowMs - (longSinceMs[each] ?? nowMs + 1) >= patienceMs);
-  return { shortAtMs, longSinceMs, isRefusing, refusedAtMs: isRefusing ? nowMs : state.refusedAtMs };
+  const isCalm = ADMISSION_LANES.every((each) => longSinceMs[each] === undefined);
+  return {
+    shortAtMs,
+    longSinceMs: isCalm ? CALM.longSinceMs : longSinceMs,
+    isRefusing,
+    refusedAtMs: isRefusing ? nowMs : state.refusedAtMs,
+  };
 }
 
 function isRecent({ refusedAtMs }: AdmissionState, nowMs: number): boolean {
@@ -80,6 +86,8 @@ export class Admission {
   /** When the oldest message of each batch came that is being checked; verdicts come in this order. */
   readonly #checking: Readonly<Record<AdmissionLane, number[]>> = { api: [], tx: [] };
   readonly #waitMs: Record<AdmissionLane, number> = { api: 0, tx: 0 };
+  /** As `AdmissionState` has it: the newer one counts. */
+  readonly #shortAtMs: Record<AdmissionLane, number> = { ...CALM.shortAtMs };
   #state = CALM;
   /** From the first refusal until `RELAPSE_MS` have passed without one. */
   #episode: { readonly sinceMs: number; refused: number } | undefined;
@@ -127,7 +135,10 @@ export class Admission {
   #observe(lane: AdmissionLane, waitMs: number, nowMs: number): void {
     const { logger } = this.#deps;
     this.#waitMs[lane] = waitMs;
-    this.#state = planAdmission(this.#state, lane, waitMs, nowMs);
+    if (waitMs < TARGET_MS) this.#shortAtMs[lane] = nowMs;
+    // A short wait where nothing is late, as nearly always, changes nothing else.
+    if (waitMs < TARGET_MS && this.#state.longSinceMs === CALM.longSinceMs && this.#episode === undefined) return;
+    this.#state = planAdmission({ ...this.#state, shortAtMs: { ...this.#shortAtMs } }, lane, waitMs, nowMs);
     if (this.#state.isRefusing && this.#episode === undefined) {
       this.#episode = { sinceMs: nowMs, refused: 0 };
       logger.warn(
