@@ -9,7 +9,8 @@
  * grow with the load by themselves. Half-empty bulk batches leave at most once per `LINGER_MS`. Each thread has some
  * batches of `BATCH_MS` waiting, so that it does not idle while this thread is busy or collects garbage; it puts urgent
  * ones first itself. A request that takes less time than the round trip to a thread is checked right here, within an
- * allowance that keeps the event loop free.
+ * allowance that keeps the event loop free; where no thread runs, one that is not worth starting it. A thread takes 15 to
+ * 20 MB, which a quiet node so does without.
  */
 import { hasItemLengths, type SignatureBackend } from '../../crypto/signature.ts';
 import type { Clock, Logger, SignatureItem, SignatureVerifier, VerifyPriority } from '../ports.ts';
@@ -31,11 +32,17 @@ const LINGER_MS = 2;
 const MAX_BULK_ITEMS = 16_384;
 /** A round trip to an idle thread costs 0.35–0.43 ms: what takes less is done here. */
 const INLINE_MS = 0.35;
+/** The same while no thread runs; no more than can be saved up. */
+const UNTHREADED_MS = 2;
 /** Share of this thread's time that may go into signatures checked here, and how much may be saved up. */
 const INLINE_SHARE = 0.1;
 const INLINE_SAVED_MS = 2;
 /** First guess at one check, between the backends'; measured from then on. */
 const FIRST_GUESS_MS = 0.2;
+/** A check that took so many times what was expected was interrupted: more says nothing of the backend. */
+const MAX_SURPRISE = 4;
+/** Threads that had nothing to do for so long end. */
+const UNUSED_MS = 30_000;
 /** Items of a batch whose thread died this often are checked here: they may be what it died of. */
 const MAX_TRIES = 2;
 /** Threads that died in a row without an answer: from then on a new one is tried only so often. */
@@ -75,6 +82,7 @@ interface Thread {
   readonly batches: Map<number, { readonly priority: VerifyPriority; readonly spans: readonly Span[] }>;
   /** Batches by priority. */
   readonly owed: Record<VerifyPriority, number>;
+  usedAtMs: number;
 }
 
 export class VerifyPool implements SignatureVerifier {
@@ -91,6 +99,7 @@ export class VerifyPool implements SignatureVerifier {
   #cancelLinger: (() => void) | undefined;
   #deaths = 0;
   #cancelRespawn: (() => void) | undefined;
+  #cancelEnding: (() => void) | undefined;
   #isClosed = false;
 
   constructor(options: VerifyPoolOptions) {
@@ -122,6 +131,7 @@ export class VerifyPool implements SignatureVerifier {
     this.#isClosed = true;
     this.#cancelLinger?.();
     this.#cancelRespawn?.();
+    this.#cancelEnding?.();
     const closed = new Error('the verifier is closed');
     const spans = [...this.#waiting.urgent.splice(0), ...this.#waiting.bulk.splice(0)];
     for (const { batches } of this.#threads) for (const batch of batches.values()) spans.push(...batch.spans);
@@ -137,7 +147,8 @@ export class VerifyPool implements SignatureVerifier {
   /** Quicker here than over there, nothing waits before it, and this thread has time to spare. */
   #maySpare(count: number): boolean {
     const cost = count * this.#itemMs;
-    if (cost > INLINE_MS || this.#waitingItems.urgent + this.#waitingItems.bulk > 0) return false;
+    const mostMs = this.#threads.size === 0 ? UNTHREADED_MS : INLINE_MS;
+    if (cost > mostMs || this.#waitingItems.urgent + this.#waitingItems.bulk > 0) return false;
     const nowMs = this.#options.clock.monotonicMs();
     this.#inlineMs = Math.min(INLINE_SAVED_MS, this.#inlineMs + (nowMs - this.#inlineAt) * INLINE_SHARE);
     this.#inlineAt = nowMs;
@@ -148,14 +159,15 @@ export class VerifyPool implements SignatureVerifier {
     const { backend, clock } = this.#options;
     const begin = clock.monotonicMs();
     const results = items.map((item) => backend.verify(item));
-    const elapsedMs = clock.monotonicMs() - begin;
-    this.#inlineMs -= elapsedMs;
-    this.#learn(elapsedMs / items.length);
+    this.#inlineMs -= items.length * this.#learn((clock.monotonicMs() - begin) / items.length);
     return results;
   }
 
-  #learn(itemMs: number): void {
+  /** @returns what is believed of the measurement */
+  #learn(measuredMs: number): number {
+    const itemMs = Math.min(measuredMs, MAX_SURPRISE * this.#itemMs);
     this.#itemMs += (itemMs - this.#itemMs) / 8;
+    return itemMs;
   }
 
   /** Fills the threads with what waits. */
@@ -211,9 +223,25 @@ export class VerifyPool implements SignatureVerifier {
       }),
       batches: new Map(),
       owed: { urgent: 0, bulk: 0 },
+      usedAtMs: this.#options.clock.monotonicMs(),
     };
     this.#threads.add(thread);
+    this.#endUnusedLater();
     return thread;
+  }
+
+  #endUnusedLater(): void {
+    const { clock } = this.#options;
+    this.#cancelEnding ??= clock.after(UNUSED_MS, () => {
+      this.#cancelEnding = undefined;
+      const unusedSinceMs = clock.monotonicMs() - UNUSED_MS;
+      for (const each of this.#threads) {
+        if (each.batches.size > 0 || each.usedAtMs > unusedSinceMs) continue;
+        this.#threads.delete(each);
+        void each.thread.terminate();
+      }
+      if (this.#threads.size > 0) this.#endUnusedLater();
+    });
   }
 
   #post(thread: Thread, priority: VerifyPriority, size: number): void {
@@ -249,6 +277,7 @@ export class VerifyPool implements SignatureVerifier {
     if (batch === undefined) return;
     thread.batches.delete(id);
     thread.owed[batch.priority] -= 1;
+    thread.usedAtMs = this.#options.clock.monotonicMs();
     this.#deaths = 0;
     const verdicts = new Uint8Array(results);
     this.#learn(elapsedMs / verdicts.length);
@@ -263,8 +292,8 @@ export class VerifyPool implements SignatureVerifier {
 
   /** Puts the dead thread's batches back in front; none of their verdicts is lost. */
   #onExit(thread: Thread, error: unknown): void {
-    this.#threads.delete(thread);
-    if (this.#isClosed) return;
+    const wasEnded = !this.#threads.delete(thread);
+    if (this.#isClosed || wasEnded) return;
     const { logger, onThreadDeath, clock } = this.#options;
     this.#deaths += 1;
     logger.error(

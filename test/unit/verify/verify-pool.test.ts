@@ -221,6 +221,58 @@ describe('small requests', () => {
   });
 });
 
+describe('threads, which cost memory,', () => {
+  test('are not started for the few signatures of a quiet net, however long a pause falls into one of them', async () => {
+    let verifyMs = 30;
+    const quiet = makePool({
+      backend: {
+        name: 'paused once',
+        verify(each) {
+          clock.advance(verifyMs);
+          verifyMs = 0.1;
+          return isGood(each);
+        },
+      },
+    });
+    for (let block = 0; block < 20; block++) {
+      clock.advance(2000);
+      for (let vote = 0; vote < 5; vote++) expect(await quiet.verify([item(vote)])).toEqual([vote % 2 === 0]);
+      expect(await quiet.verify(items(8), 'bulk')).toEqual(items(8).map(isGood));
+    }
+    expect(threads).toEqual([]);
+    await quiet.close();
+  });
+
+  test('are started by the first batch that is worth one, and then take what is quicker there', async () => {
+    const large = pool.verify(items(100));
+    expect(threads[0]!.sizes()).toEqual([40, 40, 20]);
+    const small = pool.verify(items(8));
+    expect(threads[0]!.sizes()).toEqual([40, 40, 20, 8]);
+    answerAll();
+    expect((await large).length + (await small).length).toBe(108);
+  });
+
+  test('end when nobody has needed them for half a minute; the next batch starts another', async () => {
+    void pool.verify(items(100));
+    clock.advance(60_000);
+    expect(threads[0]!.isTerminated).toBe(false); // it owes an answer
+    answerAll();
+    clock.advance(20_000);
+    void pool.verify(items(100));
+    answerAll();
+    clock.advance(20_000);
+    expect(threads[0]!.isTerminated).toBe(false);
+    clock.advance(60_000);
+    expect(threads[0]!.isTerminated).toBe(true);
+    threads[0]!.events.onExit(new Error('terminated'));
+    expect(deaths).toBe(0);
+    const later = pool.verify(items(100));
+    answerAll();
+    expect(await later).toEqual(items(100).map(isGood));
+    expect(threads.length).toBe(2);
+  });
+});
+
 describe('threads that die', () => {
   test('are replaced, and their batches checked again: no verdict is lost', async () => {
     const all = items(600);
