@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { bitsForHashes, bitsToTarget } from '../chain/target.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { loadPowKernel, POW_KERNELS, type PowSearch } from '../crypto/pow.ts';
-import type { SolverJob, SolverReply } from '../node/mining/worker-solver.ts';
+import type { SolverJob, SolverReply } from '../node/mining/nonce-grinder.ts';
 import { type Bench, interleave, makeRow, percentile, type Row, threadMs } from './measure.ts';
 
 const HEADER = new Uint8Array(113).map((_, i) => sha256(Uint8Array.of(1))[i % 32]!);

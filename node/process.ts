@@ -15,7 +15,7 @@ import { composeNode, type GrapevineNode } from './compose.ts';
 import type { NodeConfig } from './config.ts';
 import { makeDirectory } from './make-directory.ts';
 import { createMetrics } from './metrics.ts';
-import { createWorkerSolver } from './mining/worker-solver.ts';
+import { createPowSolver } from './mining/pow-solver.ts';
 import { gossipCounts, gossipTxCopies } from './net/gossip-metrics.ts';
 import { createLibp2pNetwork } from './net/libp2p-network.ts';
 import { networkOptions } from './network-options.ts';
@@ -75,7 +75,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     addressStore: store,
     metricsRegistry: metrics.registry,
   });
-  const solver = createWorkerSolver({
+  const solver = createPowSolver({
     budget: config.mine === 'on-demand' ? 1 : config.hashBudget, // who asks for a block waits for it
     clock,
     rng,

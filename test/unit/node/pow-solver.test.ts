@@ -1,10 +1,10 @@
 import type { Worker } from 'node:worker_threads';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { makeHeader } from '../../../chain/codec.ts';
 import { bitsForHashes, meetsTarget } from '../../../chain/target.ts';
 import type { HeaderBody } from '../../../chain/types.ts';
 import { createSystemClock, createSystemRng } from '../../../node/adapters.ts';
-import { createWorkerSolver } from '../../../node/mining/worker-solver.ts';
+import { createPowSolver } from '../../../node/mining/pow-solver.ts';
 import type { PowSolver } from '../../../node/ports.ts';
 import { genesis, miner } from '../chain/chain-fixtures.ts';
 
@@ -29,10 +29,10 @@ afterEach(async () => {
   threads.length = 0;
 });
 
-function setUp() {
+function setUp(budget = 1) {
   const failures: unknown[] = [];
-  solver = createWorkerSolver({
-    budget: 1,
+  solver = createPowSolver({
+    budget,
     clock: createSystemClock(),
     rng: createSystemRng(),
     onFailure: (error) => failures.push(error),
@@ -124,4 +124,32 @@ test('closing ends the search and the thread', async () => {
 test('bits that are no target are the caller’s bug', () => {
   const { solver } = setUp();
   expect(() => solver.solve({ ...header(1n), bits: 0 }, never())).toThrow(RangeError);
+});
+
+describe('with a small budget', () => {
+  test('it grinds here, without a thread', async () => {
+    const { solver } = setUp(0.02);
+    for (let height = 1n; height <= 3n; height++) {
+      const job = header(2_000n, height);
+      const { nonce, hashes } = await solver.solve(job, never());
+      expect(meetsTarget(makeHeader({ ...job, nonce }).id, job.bits)).toBe(true);
+      expect(hashes).toBeGreaterThan(0);
+    }
+    expect(solver.hashRate()).toBeGreaterThan(0);
+    expect(threads).toHaveLength(0);
+  });
+
+  test('an abort, a newer search and closing end a search as they do on a thread', async () => {
+    const { solver } = setUp(0.02);
+    const controller = new AbortController();
+    const aborted = solver.solve(header(IMPOSSIBLE), controller.signal);
+    controller.abort(new Error('new tip'));
+    await expect(aborted).rejects.toThrow('new tip');
+    const replaced = solver.solve(header(IMPOSSIBLE), never());
+    const newer = solver.solve(header(100n), never());
+    await expect(replaced).rejects.toThrow('replaced by a newer search');
+    expect((await newer).hashes).toBeGreaterThan(0);
+    const last = solver.solve(header(IMPOSSIBLE), never());
+    await Promise.all([expect(last).rejects.toThrow('solver closed'), solver.close()]);
+  });
 });

@@ -4,7 +4,7 @@ import { bitsForHashes, meetsTarget } from '../../../chain/target.ts';
 import type { HeaderBody } from '../../../chain/types.ts';
 import type { PowKernelName } from '../../../crypto/pow.ts';
 import { createSystemClock, createSystemRng } from '../../../node/adapters.ts';
-import { createWorkerSolver } from '../../../node/mining/worker-solver.ts';
+import { createPowSolver } from '../../../node/mining/pow-solver.ts';
 import type { PowSolver } from '../../../node/ports.ts';
 import { genesis } from '../chain/chain-fixtures.ts';
 
@@ -14,7 +14,7 @@ let solver: PowSolver;
 beforeEach(() => {
   kernels.length = 0;
   failures.length = 0;
-  solver = createWorkerSolver({
+  solver = createPowSolver({
     budget: 0.5,
     clock: createSystemClock(),
     rng: createSystemRng(),

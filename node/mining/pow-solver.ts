@@ -1,35 +1,19 @@
-/** The production {@link PowSolver}: grinds nonces on a worker thread within a budget. */
+/** The production {@link PowSolver}: grinds nonces within a budget, on a worker thread where that is worth one. */
 import { Worker } from 'node:worker_threads';
 import { makeHeader } from '../../chain/codec.ts';
 import { bitsToTarget } from '../../chain/target.ts';
 import type { PowKernelName } from '../../crypto/pow.ts';
 import type { Clock, PowSolution, PowSolver, Rng } from '../ports.ts';
-
-/** What the thread is told. A new search replaces the one before it. */
-export type SolverJob =
-  | {
-      readonly kind: 'search';
-      readonly id: number;
-      readonly header: Uint8Array;
-      readonly target: Uint8Array;
-      readonly start: bigint;
-    }
-  | { readonly kind: 'stop' };
-
-/** What the thread says. `hashes`: since it last spoke; `total`: for this job. */
-export type SolverReply =
-  | { readonly kind: 'ready'; readonly kernel: PowKernelName }
-  | { readonly kind: 'progress'; readonly hashes: number }
-  | {
-      readonly kind: 'found';
-      readonly id: number;
-      readonly nonce: bigint;
-      readonly hashes: number;
-      readonly total: number;
-    };
+import { NonceGrinder, type SolverJob, type SolverReply } from './nonce-grinder.ts';
 
 /** It makes next to no garbage: V8's default for the young generation would be 16 MB a half. */
 const THREAD_LIMITS = { maxYoungGenerationSizeMb: 3 };
+
+/**
+ * Up to this budget there is no thread: bursts of 2.5 ms at most on the event loop, eight times a second, cost a node
+ * less than the 16 MB of a thread.
+ */
+const MAX_BUDGET_HERE = 0.02;
 
 /** Span over which the hash rate is averaged. */
 const RATE_WINDOW_MS = 5000;
@@ -40,21 +24,26 @@ interface Pending {
   readonly reject: (reason: unknown) => void;
 }
 
+/** A {@link NonceGrinder}, here or on a thread. */
+interface Grinder {
+  post(job: SolverJob): void;
+  end(): Promise<void>;
+}
+
 /**
- * Starts the mining thread.
  * @param options.budget share of one core, 0 < budget ≤ 1
  * @param options.onFailure called when the thread dies; the next `solve` starts another
  */
-export function createWorkerSolver(options: {
+export function createPowSolver(options: {
   readonly budget: number;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly onFailure: (error: unknown) => void;
-  /** Hears which kernel the thread hashes with. */
+  /** Hears which kernel is used, when the first search begins. */
   readonly onReady?: (kernel: PowKernelName) => void;
 }): PowSolver {
   const { budget, clock, rng, onFailure, onReady } = options;
-  let worker: Worker | undefined;
+  let grinder: Grinder | undefined;
   let jobs = 0;
   let pending: Pending | undefined;
   let windowStart = clock.monotonicMs();
@@ -69,50 +58,46 @@ export function createWorkerSolver(options: {
     windowHashes = 0;
   };
 
-  const spawn = (): Worker => {
-    const thread = new Worker(new URL('./pow-worker.ts', import.meta.url), {
-      workerData: { budget },
-      resourceLimits: THREAD_LIMITS,
-    });
-    thread.on('message', (reply: SolverReply) => {
-      if (reply.kind === 'ready') {
-        onReady?.(reply.kernel);
-        return;
-      }
-      windowHashes += reply.hashes;
-      roll();
-      if (reply.kind === 'found' && pending?.id === reply.id) {
-        pending.resolve({ nonce: reply.nonce, hashes: reply.total });
-        pending = undefined;
-      }
-    });
-    thread.on('error', (error) => {
-      if (worker === thread) worker = undefined;
-      pending?.reject(error);
+  const onReply = (reply: SolverReply): void => {
+    if (reply.kind === 'ready') {
+      onReady?.(reply.kernel);
+      return;
+    }
+    windowHashes += reply.hashes;
+    roll();
+    if (reply.kind === 'found' && pending?.id === reply.id) {
+      pending.resolve({ nonce: reply.nonce, hashes: reply.total });
       pending = undefined;
-      onFailure(error);
-    });
-    thread.unref();
-    return thread;
+    }
   };
+
+  const start = (): Grinder =>
+    budget <= MAX_BUDGET_HERE
+      ? grindHere(budget, clock, onReply)
+      : grindOnThread(budget, onReply, (error, thread) => {
+          if (grinder === thread) grinder = undefined;
+          pending?.reject(error);
+          pending = undefined;
+          onFailure(error);
+        });
 
   return {
     solve(header, signal) {
       signal.throwIfAborted();
-      worker ??= spawn();
-      const thread = worker;
+      grinder ??= start();
+      const grinding = grinder;
       const target = bitsToTarget(header.bits);
       if (target === undefined) throw new RangeError(`bits ${header.bits} are not a target`);
       pending?.reject(new Error('replaced by a newer search'));
       jobs += 1;
       const id = jobs;
       // A random start, so that two nodes with one address and one template do not search the same nonces.
-      const start = new DataView(rng.bytes(8).buffer).getBigUint64(0) >> 1n;
+      const firstNonce = new DataView(rng.bytes(8).buffer).getBigUint64(0) >> 1n;
       return new Promise<PowSolution>((resolve, reject) => {
         const onAbort = (): void => {
           if (pending?.id === id) {
             pending = undefined;
-            thread.postMessage({ kind: 'stop' } satisfies SolverJob);
+            grinding.post({ kind: 'stop' });
           }
           reject(signal.reason);
         };
@@ -129,9 +114,9 @@ export function createWorkerSolver(options: {
           id,
           header: makeHeader({ ...header, nonce: 0n }).bytes,
           target: bytes32(target),
-          start,
+          start: firstNonce,
         };
-        thread.postMessage(job);
+        grinding.post(job);
       });
     },
 
@@ -144,10 +129,41 @@ export function createWorkerSolver(options: {
     async close() {
       pending?.reject(new Error('solver closed'));
       pending = undefined;
-      await worker?.terminate();
-      worker = undefined;
+      await grinder?.end();
+      grinder = undefined;
     },
   };
+}
+
+function grindHere(budget: number, clock: Clock, say: (reply: SolverReply) => void): Grinder {
+  const grinder = new NonceGrinder({ budget, clock, say });
+  return {
+    post: (job) => grinder.post(job),
+    async end() {
+      grinder.stop();
+    },
+  };
+}
+
+function grindOnThread(
+  budget: number,
+  onReply: (reply: SolverReply) => void,
+  onError: (error: unknown, grinder: Grinder) => void,
+): Grinder {
+  const thread = new Worker(new URL('./pow-worker.ts', import.meta.url), {
+    workerData: { budget },
+    resourceLimits: THREAD_LIMITS,
+  });
+  const grinder: Grinder = {
+    post: (job) => thread.postMessage(job),
+    async end() {
+      await thread.terminate();
+    },
+  };
+  thread.on('message', onReply);
+  thread.on('error', (error) => onError(error, grinder));
+  thread.unref();
+  return grinder;
 }
 
 function bytes32(value: bigint): Uint8Array {

@@ -1,0 +1,137 @@
+import { loadPowKernel, type PowKernelName, type PowSearch } from '../../crypto/pow.ts';
+import type { Clock } from '../ports.ts';
+import { HashBudget } from './hash-budget.ts';
+
+/** What a grinder is told. A new search replaces the one before it. */
+export type SolverJob =
+  | {
+      readonly kind: 'search';
+      readonly id: number;
+      readonly header: Uint8Array;
+      readonly target: Uint8Array;
+      readonly start: bigint;
+    }
+  | { readonly kind: 'stop' };
+
+/** What it says. `hashes`: since it last spoke; `total`: for this job. */
+export type SolverReply =
+  | { readonly kind: 'ready'; readonly kernel: PowKernelName }
+  | { readonly kind: 'progress'; readonly hashes: number }
+  | {
+      readonly kind: 'found';
+      readonly id: number;
+      readonly nonce: bigint;
+      readonly hashes: number;
+      readonly total: number;
+    };
+
+export interface NonceGrinderDeps {
+  /** Share of one core, 0 < budget ≤ 1. */
+  readonly budget: number;
+  readonly clock: Clock;
+  /**
+   * Processor time so far of a thread that does nothing else: all of it counts. Undefined: the thread is shared, and
+   * bursts count by the clock, for the kernel tells a running thread's processor time to some 4 ms only.
+   */
+  readonly usedMs?: () => number;
+  readonly say: (reply: SolverReply) => void;
+  /** Looked at while grinding, where what it is told cannot reach it during a burst. */
+  readonly nextJob?: () => SolverJob | undefined;
+}
+
+/** Time between two looks for a new job: bounds how long the grinder goes on with a tip that is no longer one. */
+const LOOK_MS = 1;
+
+/**
+ * How long the grinder holds its thread: short with a small budget, so that the rests are short too; with a large one
+ * long, for a timer costs a millisecond.
+ */
+export function burstMs(budget: number): number {
+  return budget < 0.5 ? Math.min(5, Math.max(1, 125 * budget)) : 50;
+}
+
+/** Searches nonces in short bursts and rests between them, so that over time it uses no more than its budget of one core. */
+export class NonceGrinder {
+  readonly #deps: NonceGrinderDeps;
+  readonly #kernel = loadPowKernel('auto');
+  readonly #account: HashBudget;
+  readonly #burstMs: number;
+  #usedMs = 0;
+  #job: { readonly id: number; readonly search: PowSearch; next: bigint; hashes: number } | undefined;
+  #batch = 256;
+  #cancelBurst: (() => void) | undefined;
+
+  constructor(deps: NonceGrinderDeps) {
+    this.#deps = deps;
+    this.#usedMs = deps.usedMs?.() ?? 0;
+    this.#account = new HashBudget(deps.budget, deps.clock.monotonicMs(), this.#usedMs);
+    this.#burstMs = burstMs(deps.budget);
+    deps.say({ kind: 'ready', kernel: this.#kernel.name });
+  }
+
+  /** @throws RangeError for a header or a target of another length */
+  post(message: SolverJob): void {
+    this.#take(message);
+    if (this.#job !== undefined) this.#schedule();
+  }
+
+  stop(): void {
+    this.#job = undefined;
+    this.#cancelBurst?.();
+    this.#cancelBurst = undefined;
+  }
+
+  #take(message: SolverJob): void {
+    this.#job =
+      message.kind === 'stop'
+        ? undefined
+        : {
+            id: message.id,
+            search: this.#kernel.prepare(message.header, message.target),
+            next: message.start,
+            hashes: 0,
+          };
+  }
+
+  #burst(): void {
+    const { clock, say, nextJob } = this.#deps;
+    const begin = clock.monotonicMs();
+    let nowMs = begin;
+    let hashed = 0;
+    while (this.#job !== undefined && nowMs - begin < this.#burstMs) {
+      const job = this.#job;
+      const found = job.search.search(job.next, this.#batch);
+      const tried = found === undefined ? this.#batch : Number(found - job.next) + 1;
+      job.next += BigInt(this.#batch);
+      job.hashes += tried;
+      hashed += tried;
+      const elapsedMs = clock.monotonicMs() - nowMs;
+      nowMs += elapsedMs;
+      if (found !== undefined) {
+        this.#job = undefined;
+        say({ kind: 'found', id: job.id, nonce: found, hashes: hashed, total: job.hashes });
+        hashed = 0;
+      } else if (elapsedMs > 0) {
+        // At most doubled: the first batches run before the kernel is compiled well.
+        this.#batch = Math.min(2 * this.#batch, 65_536, Math.max(16, Math.round((tried / elapsedMs) * LOOK_MS)));
+      }
+      const waiting = nextJob?.();
+      if (waiting !== undefined) this.#take(waiting);
+    }
+    if (hashed > 0) say({ kind: 'progress', hashes: hashed });
+    // No more than that: the rest of a longer one went to other processes.
+    this.#usedMs += Math.min(nowMs - begin, 2 * this.#burstMs);
+    if (this.#job !== undefined) this.#schedule();
+  }
+
+  /** Rests after a find too: a template that is solved at once must not turn into a busy loop. */
+  #schedule(): void {
+    const { clock, usedMs } = this.#deps;
+    if (this.#cancelBurst !== undefined) return;
+    if (usedMs !== undefined) this.#usedMs = usedMs();
+    this.#cancelBurst = clock.after(this.#account.rest(clock.monotonicMs(), this.#usedMs), () => {
+      this.#cancelBurst = undefined;
+      this.#burst();
+    });
+  }
+}

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { burstMs, NonceGrinder } from '../../../node/mining/nonce-grinder.ts';
+import type { Clock } from '../../../node/ports.ts';
+
+const LOOK_MS = 0.25;
+
+/** Moves on a little with each look; one timer, fired by the test. */
+class LookedAtClock implements Clock {
+  now = 0;
+  looks = 0;
+  timer: { readonly delayMs: number; readonly fn: () => void } | undefined;
+
+  nowMs(): number {
+    return this.monotonicMs();
+  }
+
+  monotonicMs(): number {
+    this.looks += 1;
+    this.now += LOOK_MS;
+    return this.now;
+  }
+
+  after(delayMs: number, fn: () => void): () => void {
+    const timer = { delayMs, fn };
+    this.timer = timer;
+    return () => {
+      if (this.timer === timer) this.timer = undefined;
+    };
+  }
+
+  sleep(): Promise<void> {
+    return Promise.reject(new Error('nobody sleeps here'));
+  }
+
+  /** Waits for the timer and fires it; gives how long that was. */
+  fire(): number {
+    const { delayMs, fn } = this.timer!;
+    this.timer = undefined;
+    this.now += delayMs;
+    fn();
+    return delayMs;
+  }
+}
+
+const BUDGET = 0.01;
+
+/** Rests between bursts of a hopeless search on a thread that between them uses 50 ms for something else. */
+function rests(ownsThread: boolean): number[] {
+  const clock = new LookedAtClock();
+  let othersMs = 0;
+  const grinder = new NonceGrinder({
+    budget: BUDGET,
+    clock,
+    ...(ownsThread && { usedMs: () => LOOK_MS * clock.looks + othersMs }),
+    say: () => undefined,
+  });
+  grinder.post({ kind: 'search', id: 1, header: new Uint8Array(113), target: new Uint8Array(32), start: 0n });
+  const taken: number[] = [];
+  for (let i = 0; i < 6; i++) {
+    taken.push(clock.fire());
+    othersMs += 50;
+  }
+  grinder.stop();
+  expect(clock.timer).toBeUndefined();
+  return taken.slice(3);
+}
+
+test('on a thread that it shares its bursts alone are taken off the budget', () => {
+  for (const rest of rests(false)) {
+    expect(rest).toBeGreaterThan((0.9 * burstMs(BUDGET)) / BUDGET);
+    expect(rest).toBeLessThan((1.3 * burstMs(BUDGET)) / BUDGET);
+  }
+});
+
+test('on a thread of its own all that the thread uses is', () => {
+  for (const rest of rests(true)) expect(rest).toBeGreaterThan(50 / BUDGET);
+});
