@@ -1,6 +1,5 @@
 /** Signing what the codec encodes. */
-import { publicKeyOf } from '../crypto/keys.ts';
-import { createSigner, type Signer, signDigest } from '../crypto/sign.ts';
+import { createSigner, type Signer } from '../crypto/sign.ts';
 import { makeTx, makeVote, txDigest, voteDigest } from './codec.ts';
 import type { Tx, TxBody, Vote, VoteBody } from './types.ts';
 
@@ -28,6 +27,14 @@ export function signTxBy(body: Omit<TxBody, 'publicKey'>, signer: Signer): Tx {
  * @throws RangeError where a field does not fit its width, or the key is not a valid scalar.
  */
 export function signVote(body: Omit<VoteBody, 'publicKey'>, secretKey: Uint8Array): Vote {
-  const full: VoteBody = { ...body, publicKey: publicKeyOf(secretKey) };
-  return makeVote(full, signDigest(voteDigest(full), secretKey));
+  return signVoteBy(body, createSigner(secretKey));
+}
+
+/**
+ * Signs a vote, for those who sign many.
+ * @throws RangeError where a field does not fit its width
+ */
+export function signVoteBy(body: Omit<VoteBody, 'publicKey'>, signer: Signer): Vote {
+  const full: VoteBody = { ...body, publicKey: signer.publicKey };
+  return makeVote(full, signer.sign(voteDigest(full)));
 }

@@ -6,6 +6,7 @@ import { Agreement } from '../chain/agreement.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
+import type { SigningBackend } from '../crypto/signature.ts';
 import { AgreementService, type AgreementServiceDeps, type VoterKey } from './agreement/agreement-service.ts';
 import { loadPathToFinal } from './agreement/path-to-final.ts';
 import { ChainService } from './chain-service.ts';
@@ -41,6 +42,8 @@ export interface NodePorts {
   readonly verifier: SignatureVerifier;
   readonly solver: PowSolver;
   readonly metrics: Metrics;
+  /** Signs the own votes; default: noble's. */
+  readonly sign?: SigningBackend['sign'];
   /** Default: each node for itself. */
   readonly codec?: ObjectCodec;
 }
@@ -168,6 +171,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     publish: (vote) => ingest.publishVote(vote),
     publishEvidence: (evidence) => ingest.publishEvidence(evidence),
     voter: settings.voter,
+    sign: ports.sign,
     mayVote: () => !sync.isBehind,
     onFailure,
   };

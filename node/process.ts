@@ -110,7 +110,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
         txLingerMs: config.txLingerMs,
         expectsPeers: config.bootstrap.length > 0,
       },
-      { clock, rng, logger, network, store, verifier, solver, metrics },
+      { clock, rng, logger, network, store, verifier, solver, metrics, sign: backend.sign },
     );
   } catch (error) {
     await store.close();

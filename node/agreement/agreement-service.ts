@@ -7,10 +7,12 @@
 import type { Agreement, AgreementUpdate } from '../../chain/agreement.ts';
 import { planVote } from '../../chain/plan-vote.ts';
 import type { EvidenceReason, VoteReason } from '../../chain/reasons.ts';
-import { signVote } from '../../chain/sign.ts';
+import { signVoteBy } from '../../chain/sign.ts';
 import type { Certificate, Checkpoint, Evidence, Vote } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
+import { createSigner, type Signer } from '../../crypto/sign.ts';
+import type { SigningBackend } from '../../crypto/signature.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Clock, Logger } from '../ports.ts';
@@ -32,6 +34,8 @@ export interface AgreementServiceDeps {
   readonly publish: (vote: Vote) => void;
   readonly publishEvidence: (evidence: Evidence) => void;
   readonly voter: VoterKey | undefined;
+  /** Default: noble's, which takes a millisecond. */
+  readonly sign?: SigningBackend['sign'] | undefined;
   /** False while the node is behind: a vote for an old tip helps nobody. */
   readonly mayVote: () => boolean;
   readonly onFailure: (error: unknown) => void;
@@ -43,6 +47,7 @@ const RETRY_MS = 10_000;
 export class AgreementService {
   readonly agreement: Agreement;
   readonly #deps: AgreementServiceDeps;
+  readonly #signer: Signer | undefined;
   readonly #writes = new Serial();
   readonly #disposers: (() => void)[] = [];
   #agreed: Checkpoint;
@@ -70,6 +75,7 @@ export class AgreementService {
     restored: AgreementUpdate,
   ) {
     this.#deps = deps;
+    this.#signer = deps.voter && createSigner(deps.voter.secretKey, deps.sign);
     this.agreement = deps.agreement;
     this.#agreed = stored.certificates.at(-1)?.target ?? stored.final;
     this.#final = stored.final;
@@ -221,7 +227,7 @@ export class AgreementService {
 
   async #vote(): Promise<void> {
     const { voter, mayVote, chain, agreement, store, publish } = this.#deps;
-    if (voter === undefined || !this.isVoter || this.hasMovedAway) {
+    if (voter === undefined || this.#signer === undefined || !this.isVoter || this.hasMovedAway) {
       this.#voteFailure = undefined; // no vote is due any more
       return;
     }
@@ -241,7 +247,7 @@ export class AgreementService {
       this.#voteFailure = undefined; // nor is one for this tip
       return;
     }
-    const vote = signVote({ chainId: chain.genesis.chainId, ...link }, voter.secretKey);
+    const vote = signVoteBy({ chainId: chain.genesis.chainId, ...link }, this.#signer);
     const next = { ...this.#guard, ...guardOf(link) };
     await store.saveOwnVote(vote, next); // VOTE-8: on disk before anybody can hear it
     this.#voteFailure = undefined;

@@ -2,9 +2,11 @@
 import { expect, test } from 'vitest';
 import { Agreement } from '../../../chain/agreement.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
+import { voteDigest } from '../../../chain/codec.ts';
 import { signVote } from '../../../chain/sign.ts';
 import type { BlockId, Checkpoint, Vote } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
+import { signDigest } from '../../../crypto/sign.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { AgreementService } from '../../../node/agreement/agreement-service.ts';
 import type { ChainService } from '../../../node/chain-service.ts';
@@ -103,4 +105,42 @@ test('a node that fails to start with a full disk tries nothing again', async ()
   expect(waiting).toBe(1);
   await service.stop(); // as what was begun before the network is, where that does not start
   expect(waiting).toBe(0);
+});
+
+test('the own vote is signed by the backend that is given', async () => {
+  const root = checkpointOf(genesis.entry);
+  const tip = branchOn(genesis, genesis.entry, 1, { miner: 'm' })[0]!.entry;
+  const tree = new BlockTree([genesis.entry, tip]);
+  tree.setTip(tip.header.id);
+  const signed: string[] = [];
+  const published: Vote[] = [];
+  const chain = { tree, genesis, tip, reconsiderTip: async () => {}, afterAgreement: async () => {} };
+  const store = { voteGuard: async () => undefined, saveOwnVote: async () => {} };
+  const service = new AgreementService(
+    {
+      agreement: new Agreement({ electorate: genesis.electorate, genesis: root, checkpointInterval: 1 }),
+      chain: chain as unknown as ChainService,
+      store: store as unknown as Store,
+      events: new EventBus(() => {}),
+      clock: createSystemClock(),
+      logger: silentLogger,
+      publish: (vote) => published.push(vote),
+      publishEvidence: () => {},
+      voter: alice,
+      sign(digest, secretKey) {
+        signed.push(Buffer.from(digest).toString('hex'));
+        return signDigest(digest, secretKey);
+      },
+      mayVote: () => true,
+      onFailure: () => {},
+    },
+    { final: root, certificates: [] },
+    { agreed: [] },
+  );
+  await service.follow();
+  service.start();
+  await service.stop();
+  const expected = signVote({ chainId: genesis.chainId, source: root, target: checkpointOf(tip) }, alice.secretKey);
+  expect(published).toEqual([expected]);
+  expect(signed).toEqual([Buffer.from(voteDigest(expected)).toString('hex')]);
 });
