@@ -77,6 +77,7 @@ export class MempoolService {
   /** Stops following the tip and writes what is not yet journalled. */
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
+    await this.#flushing; // one write at a time
     await this.#flush();
   }
 
@@ -154,15 +155,15 @@ export class MempoolService {
   }
 
   #startFlush(): void {
-    this.#flushing ??= this.#flushAll();
+    this.#flushing ??= this.#flushNext();
   }
 
-  async #flushAll(): Promise<void> {
+  /** One write: who waits for `journalled` waits for its own, not for those that follow. */
+  async #flushNext(): Promise<void> {
     await undefined; // what arrives in this turn shares one write
-    do {
-      if (!(await this.#flush())) break;
-    } while (this.#isDirty && this.#disposers.length > 0);
+    const isWritten = await this.#flush();
     this.#flushing = undefined;
+    if (isWritten && this.#isDirty && this.#disposers.length > 0) this.#startFlush();
   }
 
   get #isDirty(): boolean {

@@ -25,23 +25,7 @@ test('a checkpoint whose votes were stored, but not its certificate, is agreed a
 });
 
 test('a transaction is journalled when the journal says so, also one that came while another was being written', async () => {
-  const db = makeMemory();
-  const store = await openMemoryStore(db);
-  await (await buildRealChain(store, 2)).chain.idle();
-  let release = (): void => {};
-  const written: string[] = [];
-  const slow: Store = Object.create(store, {
-    saveMempool: {
-      value: async (added: Parameters<Store['saveMempool']>[0], removed: Parameters<Store['saveMempool']>[1]) => {
-        await new Promise<void>((resolve) => {
-          release = resolve;
-        });
-        await store.saveMempool(added, removed);
-        written.push(...added.map(({ id }) => id));
-      },
-    },
-    ...boundMethods(store),
-  });
+  const { slow, written, release } = await holdMempoolWrites();
   const node = await openOffline(slow);
   node.mempool.follow();
   const [first, second] = [makeTx(3n), makeTx(4n)];
@@ -69,6 +53,29 @@ test('a transaction is journalled when the journal says so, also one that came w
   expect(await node.mempool.journalled(first.id)).toBe(true); // long since: at once
 });
 
+test('a node that stops writes one thing after another, and is done when all is written', async () => {
+  const { slow, written, release, underway } = await holdMempoolWrites();
+  const node = await openOffline(slow);
+  node.mempool.follow();
+  const [first, second] = [makeTx(3n), makeTx(4n)];
+  node.mempool.add(first, 'api');
+  await turns();
+  node.mempool.add(second, 'api');
+  let isStopped = false;
+  const stopping = node.mempool.stop().then(() => {
+    isStopped = true;
+  });
+  await turns();
+  expect([underway(), written]).toEqual([1, []]);
+  release();
+  await turns();
+  expect([underway(), written, isStopped]).toEqual([1, [first.id], false]);
+  release();
+  await stopping;
+  expect(written).toEqual([first.id, second.id]);
+  expect(await node.mempool.journalled(second.id)).toBe(true);
+});
+
 test('a transaction that the store refused is not called journalled, until a later write takes it along', async () => {
   const db = new FaultyLevel();
   const store = await openMemoryStore(db);
@@ -82,6 +89,25 @@ test('a transaction that the store refused is not called journalled, until a lat
   expect(await node.mempool.journalled(makeTx(1n).id)).toBe(true);
   expect(await node.mempool.journalled(makeTx(0n).id)).toBe(true);
 });
+
+/** A store with a short chain that writes to its mempool when it is told to, one write each time. */
+async function holdMempoolWrites() {
+  const store = await openMemoryStore(makeMemory());
+  await (await buildRealChain(store, 2)).chain.idle();
+  const held: (() => void)[] = [];
+  const written: string[] = [];
+  const slow: Store = Object.create(store, {
+    saveMempool: {
+      value: async (added: Parameters<Store['saveMempool']>[0], removed: Parameters<Store['saveMempool']>[1]) => {
+        await new Promise<void>((resolve) => held.push(resolve));
+        await store.saveMempool(added, removed);
+        written.push(...added.map(({ id }) => id));
+      },
+    },
+    ...boundMethods(store),
+  });
+  return { slow, written, release: () => held.shift()?.(), underway: () => held.length };
+}
 
 /** Methods of the store under its own `this`, as it has private fields. */
 function boundMethods(store: Store): PropertyDescriptorMap {
