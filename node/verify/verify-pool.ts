@@ -41,7 +41,7 @@ const INLINE_SAVED_MS = 2;
 const FIRST_GUESS_MS = 0.2;
 /** A check that took so many times what was expected was interrupted: more says nothing of the backend. */
 const MAX_SURPRISE = 4;
-/** Threads that had nothing to do for so long end. */
+/** Threads that had nothing to do for so long end, when it is looked for next: as often. */
 const UNUSED_MS = 30_000;
 /** Items of a batch whose thread died this often are checked here: they may be what it died of. */
 const MAX_TRIES = 2;
@@ -111,7 +111,15 @@ export class VerifyPool implements SignatureVerifier {
   verify(items: readonly SignatureItem[], priority: VerifyPriority = 'urgent'): Promise<readonly boolean[]> {
     if (items.length === 0) return Promise.resolve([]);
     if (this.#isClosed) return Promise.reject(new Error('the verifier is closed'));
-    if (this.#maySpare(items.length)) return Promise.resolve(this.#verifyHere(items));
+    if (this.#maySpare(items.length)) {
+      const done = this.#verifyHere(items);
+      if (done.length === items.length) return Promise.resolve(done);
+      return this.#handOver(items.slice(done.length), priority).then((rest) => [...done, ...rest]);
+    }
+    return this.#handOver(items, priority);
+  }
+
+  #handOver(items: readonly SignatureItem[], priority: VerifyPriority): Promise<readonly boolean[]> {
     if (this.#isDisabled) return this.#inline.verify(items, priority);
     const waiting = this.#waitingItems.bulk;
     if (priority === 'bulk' && waiting + items.length > (this.#options.maxBulkItems ?? MAX_BULK_ITEMS)) {
@@ -155,11 +163,18 @@ export class VerifyPool implements SignatureVerifier {
     return this.#inlineMs >= cost;
   }
 
+  /** @returns the first verdicts: all of them, unless they take longer than was expected */
   #verifyHere(items: readonly SignatureItem[]): readonly boolean[] {
     const { backend, clock } = this.#options;
     const begin = clock.monotonicMs();
-    const results = items.map((item) => backend.verify(item));
-    this.#inlineMs -= items.length * this.#learn((clock.monotonicMs() - begin) / items.length);
+    const results: boolean[] = [];
+    let elapsedMs = 0;
+    for (const item of items) {
+      results.push(backend.verify(item));
+      elapsedMs = clock.monotonicMs() - begin;
+      if (elapsedMs >= UNTHREADED_MS) break;
+    }
+    this.#inlineMs -= results.length * this.#learn(elapsedMs / results.length);
     return results;
   }
 

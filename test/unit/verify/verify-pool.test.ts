@@ -243,6 +243,24 @@ describe('threads, which cost memory,', () => {
     await quiet.close();
   });
 
+  test('are handed what is left where checks turn out to be dear: the event loop is not held up for the rest', async () => {
+    pool = makePool({
+      backend: {
+        name: 'slow',
+        verify(each) {
+          clock.advance(2.7);
+          return isGood(each);
+        },
+      },
+    });
+    const begin = clock.monotonicMs();
+    const verdicts = pool.verify(items(10));
+    expect(clock.monotonicMs() - begin).toBe(2.7);
+    expect(threads[0]!.sizes()).toEqual([9]);
+    threads[0]!.answer(2.7);
+    expect(await verdicts).toEqual(items(10).map(isGood));
+  });
+
   test('are started by the first batch that is worth one, and then take what is quicker there', async () => {
     const large = pool.verify(items(100));
     expect(threads[0]!.sizes()).toEqual([40, 40, 20]);
