@@ -79,10 +79,10 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     budget: config.mine === 'on-demand' ? 1 : config.hashBudget, // who asks for a block waits for it
     clock,
     rng,
-    onReady: (kernel) => logger.info({ kernel }, 'mining thread'),
+    onReady: (kernel) => logger.info({ kernel }, 'mining'),
     onFailure: (error) => {
       metrics.internalErrors.inc({ where: 'pow-worker' });
-      logger.error({ err: error }, 'the mining thread died');
+      logger.error({ err: error }, 'grinding failed');
     },
   });
   const pool =

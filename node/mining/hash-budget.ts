@@ -1,7 +1,7 @@
 /**
- * How long the mining thread rests so that it uses `budget` of one core. It keeps an account: time that passes pays in
+ * How long a grinder rests so that it uses `budget` of one core. It keeps an account: time that passes pays in
  * `budget` of its length, processor time is drawn. Timers that fire late and other processes that take the core
- * so even out. What is saved up is bounded: after an idle hour the thread does not run flat out for minutes.
+ * so even out. What is saved up is bounded: after an idle hour the grinder does not run flat out for minutes.
  */
 const MAX_SAVED_MS = 20;
 

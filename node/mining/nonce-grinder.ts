@@ -37,6 +37,8 @@ export interface NonceGrinderDeps {
   readonly say: (reply: SolverReply) => void;
   /** Looked at while grinding, where what it is told cannot reach it during a burst. */
   readonly nextJob?: () => SolverJob | undefined;
+  /** Hears what made a burst fail; the grinder has stopped. Undefined: it is thrown, and ends the thread. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** Time between two looks for a new job: bounds how long the grinder goes on with a tip that is no longer one. */
@@ -131,7 +133,14 @@ export class NonceGrinder {
     if (usedMs !== undefined) this.#usedMs = usedMs();
     this.#cancelBurst = clock.after(this.#account.rest(clock.monotonicMs(), this.#usedMs), () => {
       this.#cancelBurst = undefined;
-      this.#burst();
+      try {
+        this.#burst();
+      } catch (error) {
+        const { onFailure } = this.#deps;
+        if (onFailure === undefined) throw error;
+        this.stop();
+        onFailure(error);
+      }
     });
   }
 }

@@ -10,8 +10,8 @@ import { NonceGrinder, type SolverJob, type SolverReply } from './nonce-grinder.
 const THREAD_LIMITS = { maxYoungGenerationSizeMb: 3 };
 
 /**
- * Up to this budget there is no thread: bursts of 2.5 ms at most on the event loop, eight times a second, cost a node
- * less than the 16 MB of a thread.
+ * Up to this budget there is no thread: bursts of 1 to 2.5 ms, and at most one look for a new job more, on the event
+ * loop eight times a second or less cost a node less than the memory of a thread.
  */
 const MAX_BUDGET_HERE = 0.02;
 
@@ -32,7 +32,7 @@ interface Grinder {
 
 /**
  * @param options.budget share of one core, 0 < budget ≤ 1
- * @param options.onFailure called when the thread dies; the next `solve` starts another
+ * @param options.onFailure called when grinding fails, or its thread dies; the next `solve` begins anew
  */
 export function createPowSolver(options: {
   readonly budget: number;
@@ -71,15 +71,14 @@ export function createPowSolver(options: {
     }
   };
 
+  const onError = (error: unknown, failed: Grinder): void => {
+    if (grinder === failed) grinder = undefined;
+    pending?.reject(error);
+    pending = undefined;
+    onFailure(error);
+  };
   const start = (): Grinder =>
-    budget <= MAX_BUDGET_HERE
-      ? grindHere(budget, clock, onReply)
-      : grindOnThread(budget, onReply, (error, thread) => {
-          if (grinder === thread) grinder = undefined;
-          pending?.reject(error);
-          pending = undefined;
-          onFailure(error);
-        });
+    budget <= MAX_BUDGET_HERE ? grindHere(budget, clock, onReply, onError) : grindOnThread(budget, onReply, onError);
 
   return {
     solve(header, signal) {
@@ -129,20 +128,27 @@ export function createPowSolver(options: {
     async close() {
       pending?.reject(new Error('solver closed'));
       pending = undefined;
-      await grinder?.end();
+      const ending = grinder;
       grinder = undefined;
+      await ending?.end();
     },
   };
 }
 
-function grindHere(budget: number, clock: Clock, say: (reply: SolverReply) => void): Grinder {
-  const grinder = new NonceGrinder({ budget, clock, say });
-  return {
+function grindHere(
+  budget: number,
+  clock: Clock,
+  say: (reply: SolverReply) => void,
+  onError: (error: unknown, grinder: Grinder) => void,
+): Grinder {
+  const grinder = new NonceGrinder({ budget, clock, say, onFailure: (error) => onError(error, here) });
+  const here: Grinder = {
     post: (job) => grinder.post(job),
     async end() {
       grinder.stop();
     },
   };
+  return here;
 }
 
 function grindOnThread(

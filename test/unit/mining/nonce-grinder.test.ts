@@ -72,6 +72,28 @@ test('on a thread that it shares its bursts alone are taken off the budget', () 
   }
 });
 
+test('a burst that fails is told, and the grinder rests until it is given another search', () => {
+  const clock = new LookedAtClock();
+  const fault = new Error('nobody listens');
+  const failures: unknown[] = [];
+  const grinder = new NonceGrinder({
+    budget: BUDGET,
+    clock,
+    say: ({ kind }) => {
+      if (kind === 'progress') throw fault;
+    },
+    onFailure: (error) => failures.push(error),
+  });
+  const search = { kind: 'search', id: 1, header: new Uint8Array(113), target: new Uint8Array(32), start: 0n } as const;
+  grinder.post(search);
+  clock.fire();
+  expect(failures).toEqual([fault]);
+  expect(clock.timer).toBeUndefined();
+  grinder.post(search);
+  expect(clock.timer).toBeDefined();
+  grinder.stop();
+});
+
 test('on a thread of its own all that the thread uses is', () => {
   for (const rest of rests(true)) expect(rest).toBeGreaterThan(50 / BUDGET);
 });
