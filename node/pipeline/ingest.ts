@@ -292,16 +292,27 @@ export class Ingest {
       return;
     }
     this.#deps.metrics.queueDropped.inc({ kind }, items.filter(({ isAnswered }) => !isAnswered).length);
-    for (const item of items) item.answer(ignore('overloaded'));
+    this.#answerRest(kind, items, 'overloaded');
   }
 
   #onServed(kind: Lane, items: readonly Item[], begunAtMs: number): void {
     const { clock, metrics } = this.#deps;
-    for (const item of items) item.answer(ignore('internal-error'));
+    this.#answerRest(kind, items, 'internal-error');
     this.#setUnderway(kind, -1);
     if (kind === 'tx' || kind === 'api') this.#admission.onServed(kind);
     metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begunAtMs) / 1000);
     this.#scheduleRest();
+  }
+
+  /** Whoever has no answer yet gets this one. Never throws: those after this batch wait for its end. */
+  #answerRest(kind: Lane, items: readonly Item[], reason: 'overloaded' | 'internal-error'): void {
+    for (const item of items) {
+      try {
+        item.answer(ignore(reason));
+      } catch (error) {
+        this.internalError(error, `answer-${kind}`);
+      }
+    }
   }
 
   async #serveVotes(items: readonly Item[], before: Promise<void>): Promise<void> {
