@@ -142,6 +142,18 @@ describe('the service', () => {
     expect(admission.admits()).toBe(true);
   });
 
+  it('a wait is late since the last short one, which where all is calm is all that is noted', () => {
+    const { admission, clock, serve } = open();
+    clock.advance(INTERVAL_MS);
+    serve('tx', 0);
+    clock.advance(100);
+    serve('tx', TARGET_MS + INTERVAL_MS);
+    expect(admission.admits()).toBe(true);
+    clock.advance(INTERVAL_MS - 100);
+    serve('tx', TARGET_MS);
+    expect(admission.admits()).toBe(false);
+  });
+
   it('a long wait that leaves nothing behind is no lag', () => {
     const { admission, backlog, overload } = open();
     backlog.tx = 0;
