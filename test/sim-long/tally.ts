@@ -16,8 +16,9 @@ export interface Tally {
 export const TALLY_DIRECTORY = join(import.meta.dirname, '..', '..', 'sim-reports');
 export const TALLY_FILE = join(TALLY_DIRECTORY, 'long-set.jsonl');
 
-/** Seeds of each scenario. */
-export const SEEDS = Number(process.env.SIM_SEEDS ?? 50);
+/** Of each scenario: SIM_FIRST_SEED (1 unless told) and so many in all, up to SIM_SEEDS (50 unless told). */
+export const FIRST_SEED = Number(process.env.SIM_FIRST_SEED ?? 1);
+export const SEEDS = Number(process.env.SIM_SEEDS ?? 50) - FIRST_SEED + 1;
 
 export function addTally(tally: Tally): void {
   mkdirSync(TALLY_DIRECTORY, { recursive: true });
