@@ -264,7 +264,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     mempoolBytes: () => mempool.pool.bytes,
     hashRate: () => mining.hashRate(),
     queueLength: (kind) => ingest.queueLength(kind),
-    overloaded: () => Number(ingest.isOverloaded),
+    overloaded: () => Number(ingest.isOverloaded()),
   });
 
   const lifecycle = new Lifecycle({ clock, logger });

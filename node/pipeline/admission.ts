@@ -108,7 +108,8 @@ export class Admission {
     this.#observe(lane, this.#deps.backlog(lane) === 0 ? 0 : nowMs - sinceMs, nowMs);
   }
 
-  get isRefusing(): boolean {
+  /** Looks at what waits now, as no batch may have ended since. */
+  checkRefusing(): boolean {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const lane of ADMISSION_LANES) {
       const [sinceMs] = this.#checking[lane];
@@ -121,7 +122,7 @@ export class Admission {
 
   /** May one more be taken? Counts those that may not. */
   admits(): boolean {
-    const { isRefusing } = this;
+    const isRefusing = this.checkRefusing();
     if (isRefusing && this.#episode !== undefined) this.#episode.refused += 1;
     return !isRefusing;
   }

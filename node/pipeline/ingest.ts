@@ -103,8 +103,8 @@ export class Ingest {
   }
 
   /** Submissions are refused because the node lags behind its work. */
-  get isOverloaded(): boolean {
-    return this.#admission.isRefusing;
+  isOverloaded(): boolean {
+    return this.#admission.checkRefusing();
   }
 
   /** When who was refused as `overloaded` may come again, in seconds. */
