@@ -9,7 +9,7 @@
 import type { GossipOptions } from '../node/net/gossip-settings.ts';
 import { DEVNET_NETWORK, PUBLIC_NETWORK } from '../node/net/libp2p-network.ts';
 import { gossipParamsOf } from '../sim/gossip-params.ts';
-import { MemoryHub } from '../sim/memory-network.ts';
+import { MemoryHub } from '../sim/memory-hub.ts';
 import { createSeededRng } from '../sim/seeded-rng.ts';
 import { Spread } from '../sim/spread.ts';
 import { regularTopology } from '../sim/topology.ts';

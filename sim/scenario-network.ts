@@ -1,5 +1,6 @@
 /** All that scenarios know of the network in memory: its faults, what it counts, and what it says in the trace. */
-import { DEFAULT_LINK, type LinkProfile, type MemoryHub } from './memory-network.ts';
+import { DEFAULT_LINK, type LinkProfile } from './link.ts';
+import type { MemoryHub } from './memory-hub.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import { type LinkFields, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
 import type { SeededRng } from './seeded-rng.ts';

@@ -7,7 +7,7 @@ import { gossipCounts } from '../../node/net/gossip-metrics.ts';
 import { DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { GossipMessage, Network, PeerKey, TopicKind } from '../../node/ports.ts';
 import { gossipParamsOf } from '../../sim/gossip-params.ts';
-import { MemoryHub } from '../../sim/memory-network.ts';
+import { MemoryHub } from '../../sim/memory-hub.ts';
 import { createSeededRng } from '../../sim/seeded-rng.ts';
 import { type Links, regularTopology } from '../../sim/topology.ts';
 import { Trace } from '../../sim/trace.ts';

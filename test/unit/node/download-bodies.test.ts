@@ -7,7 +7,7 @@ import { PeerFault } from '../../../node/requests/exchange.ts';
 import { downloadBodies } from '../../../node/sync/download-bodies.ts';
 import * as messages from '../../../node/sync/messages.ts';
 import { BODIES } from '../../../node/sync/protocols.ts';
-import { MemoryHub } from '../../../sim/memory-network.ts';
+import { MemoryHub } from '../../../sim/memory-hub.ts';
 import { createSeededRng } from '../../../sim/seeded-rng.ts';
 import { Trace } from '../../../sim/trace.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';

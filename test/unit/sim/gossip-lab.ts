@@ -1,6 +1,7 @@
 /** Gossip without nodes: ports whose handlers accept everything. */
 import type { GossipParams } from '../../../sim/gossip-params.ts';
-import { type LinkProfile, MemoryHub } from '../../../sim/memory-network.ts';
+import type { LinkProfile } from '../../../sim/link.ts';
+import { MemoryHub } from '../../../sim/memory-hub.ts';
 import { createSeededRng, type SeededRng } from '../../../sim/seeded-rng.ts';
 import { type Links, randomTopology } from '../../../sim/topology.ts';
 import { Trace } from '../../../sim/trace.ts';

@@ -10,7 +10,7 @@ import {
   V1_1_GOSSIP,
 } from '../../../sim/gossip-params.ts';
 import type { Delivery } from '../../../sim/gossip-stats.ts';
-import type { LinkProfile } from '../../../sim/memory-network.ts';
+import type { LinkProfile } from '../../../sim/link.ts';
 import type { Links } from '../../../sim/topology.ts';
 import { regularTopology } from '../../../sim/topology.ts';
 import { type GossipLab, openGossipLab, repeatSimsub } from './gossip-lab.ts';
