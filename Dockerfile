@@ -5,6 +5,12 @@ COPY package.json package-lock.json .npmrc ./
 # No install scripts: the one that is allowed fetches Node 24, which is here; LevelDB's binary comes prebuilt.
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 
+# The libraries in few files (docs/adr/0015): what puts them together is a devDependency, and stays here.
+FROM dependencies AS libraries
+RUN npm ci --ignore-scripts && npm cache clean --force
+COPY tools/libraries.js tools/library-hook.js tools/bundle-libraries.js ./tools/
+RUN node tools/bundle-libraries.js /app/libraries
+
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
     GRAPEVINE_DATA_DIR=/data \
@@ -18,6 +24,7 @@ ENV NODE_ENV=production \
     MALLOC_TRIM_THRESHOLD_=131072
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=libraries /app/libraries ./libraries
 COPY package.json ./
 COPY tools/healthcheck.js ./tools/
 COPY deploy/devnet.genesis.json ./deploy/
@@ -30,7 +37,7 @@ COPY scripts ./scripts
 # the sources it stays root's, so that the node cannot change its own code; a new volume takes over /data's owner.
 RUN install -d -o node -g node -m 0700 /data \
     && install -d -o node -g node "$NODE_COMPILE_CACHE" \
-    && su node -s /bin/sh -c 'node /app/scripts/cli.ts node --print-config' >/dev/null \
+    && su node -s /bin/sh -c 'node --import /app/libraries/hook.js /app/scripts/cli.ts node --print-config' >/dev/null \
     && chown -R root:root "$NODE_COMPILE_CACHE" && chmod -R a+rX "$NODE_COMPILE_CACHE"
 USER node
 VOLUME /data
@@ -38,5 +45,5 @@ EXPOSE 7401 7501
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=3s --timeout=6s --start-period=60s --retries=3 CMD ["node", "/app/tools/healthcheck.js"]
 # As the devnet starts its nodes (scripts/devnet/node-process.ts).
-ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/scripts/cli.ts"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--import", "/app/libraries/hook.js", "/app/scripts/cli.ts"]
 CMD ["node"]

@@ -1,12 +1,14 @@
 // @ts-check
 /**
- * Installs the dependencies when they are missing or not those of package-lock.json; says nothing when all is
- * there. Runs before `npm start` and `npm test`, so it is plain JavaScript without dependencies for any Node ≥ 20.
+ * Installs the dependencies when they are missing or not those of package-lock.json, and puts the libraries together;
+ * says nothing when all is there. Runs before `npm start` and `npm test`, so it is plain JavaScript without dependencies
+ * for any Node ≥ 20.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleLibraries, libraryHook } from './libraries.js';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -34,12 +36,17 @@ export function compileCachePath() {
 }
 
 /**
- * Loads the whole program once, so that five nodes that start together do not each compile it: on two cores that is
- * half a second of a new user's first start. Nothing depends on it, so nothing is said when it fails.
+ * Puts the libraries together and loads the whole program once, so that five nodes that start together do not each
+ * compile it. Does nothing where it has been done.
+ *
+ * @param {string} node Node 24 or later
  */
-function warmCompileCache() {
+export function prepare(node) {
+  if (!bundleLibraries(node)) return;
   const cli = join(repository, 'scripts', 'cli.ts');
-  spawnSync(bundledNodePath(), [cli, 'node', '--print-config'], {
+  const hook = libraryHook();
+  // Nothing depends on it, so nothing is said when it fails.
+  spawnSync(node, [...(hook === undefined ? [] : ['--import', hook]), cli, 'node', '--print-config'], {
     cwd: repository,
     env: { ...process.env, NODE_COMPILE_CACHE: compileCachePath() },
     stdio: 'ignore',
@@ -95,7 +102,6 @@ export function ensureInstalled() {
   if (result.status === 0 && stillMissing === undefined) {
     const seconds = Number((process.hrtime.bigint() - startedAt) / 1_000_000n) / 1000;
     process.stderr.write(`grapevine: dependencies installed in ${seconds.toFixed(1)} s\n`);
-    warmCompileCache();
     return true;
   }
   const cause =
@@ -112,4 +118,7 @@ export function ensureInstalled() {
 
 const calledDirectly =
   process.argv[1] !== undefined && realpathSync(process.argv[1]) === realpathSync(fileURLToPath(import.meta.url));
-if (calledDirectly && !ensureInstalled()) process.exitCode = 1;
+if (calledDirectly) {
+  if (ensureInstalled()) prepare(bundledNodePath());
+  else process.exitCode = 1;
+}

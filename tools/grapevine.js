@@ -9,7 +9,8 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism, constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { bundledNodePath, compileCachePath, ensureInstalled } from './ensure-install.js';
+import { bundledNodePath, compileCachePath, ensureInstalled, prepare } from './ensure-install.js';
+import { libraryHook } from './libraries.js';
 
 const NEEDED_MAJOR = 24;
 /**
@@ -18,6 +19,8 @@ const NEEDED_MAJOR = 24;
  * one core, the collector's helper threads only take turns with the main thread: without them it takes 10 % less.
  */
 const SIM_FLAGS = ['--max-semi-space-size=64', ...(availableParallelism() === 1 ? ['--single-threaded-gc'] : [])];
+/** Commands that are worth a second or two before the first of them: those that start a node. */
+const NODE_COMMANDS = ['devnet', 'node'];
 /** Exit status when the command cannot begin. */
 const EXIT_USAGE = 2;
 
@@ -32,12 +35,18 @@ function hasTerminal() {
   }
 }
 
-/** Nodes started by the command find the compiled code too, and stay quiet about type stripping before 24.12. */
+/**
+ * Nodes started by the command find the compiled code and the libraries that were put together, and stay quiet about
+ * type stripping before 24.12.
+ */
 function prepareEnvironment() {
   process.env.NODE_COMPILE_CACHE ??= compileCachePath();
-  const quiet = '--disable-warning=ExperimentalWarning';
-  const options = process.env.NODE_OPTIONS ?? '';
-  if (!options.includes(quiet)) process.env.NODE_OPTIONS = `${options} ${quiet}`.trim();
+  const hook = libraryHook();
+  const wanted = ['--disable-warning=ExperimentalWarning', ...(hook === undefined ? [] : [`--import=${hook}`])];
+  for (const option of wanted) {
+    const options = process.env.NODE_OPTIONS ?? '';
+    if (!options.includes(option)) process.env.NODE_OPTIONS = `${options} ${option}`.trim();
+  }
 }
 
 /**
@@ -69,8 +78,11 @@ if (major >= NEEDED_MAJOR && flags.length > 0) {
   prepareEnvironment();
   continueOn(process.execPath, flags);
 } else if (major >= NEEDED_MAJOR) {
+  if (NODE_COMMANDS.includes(process.argv[2] ?? '')) prepare(process.execPath);
   prepareEnvironment();
   module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
+  const hook = libraryHook();
+  if (hook !== undefined) await import(hook);
   await import('../scripts/cli.ts');
 } else if (!existsSync(bundledNodePath()) && !ensureInstalled()) {
   process.exit(EXIT_USAGE);
