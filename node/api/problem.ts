@@ -1,9 +1,9 @@
 /** Errors as RFC 9457 problem documents, whoever finds them: a route, fastify's validation, or its body limit. */
-import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from '../ports.ts';
 import { StoreError } from '../store/store.ts';
 import type { ProblemCode, ProblemDocument } from './schemas.ts';
+import { STATUS_TEXT } from './status-text.ts';
 
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
@@ -33,7 +33,7 @@ export class Problem extends Error {
 export function problemDocument(problem: Problem): ProblemDocument {
   return {
     type: 'about:blank',
-    title: STATUS_CODES[problem.status] ?? 'Error',
+    title: STATUS_TEXT[problem.status] ?? 'Error',
     status: problem.status,
     code: problem.code,
     detail: problem.message,

@@ -1,5 +1,4 @@
 /** The HTTP API's server: limits, hooks, routes, and its start and stop. */
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -25,6 +24,7 @@ import { addBlockRoutes } from './routes-blocks.ts';
 import { addHealthRoutes } from './routes-health.ts';
 import { addNodeRoutes } from './routes-node.ts';
 import { addTransactionRoutes } from './routes-transactions.ts';
+import { STATUS_TEXT } from './status-text.ts';
 import { compileValidator } from './validation.ts';
 
 export interface ApiServerOptions {
@@ -225,7 +225,7 @@ function answerBrokenRequest(error: Error & { readonly code?: string }, socket: 
   const problem = brokenRequestProblem(error.code);
   const body = JSON.stringify(problemDocument(problem));
   socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: ${PROBLEM_MEDIA_TYPE}\r\n` +
+    `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\ncontent-type: ${PROBLEM_MEDIA_TYPE}\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
   // Closed at once with data unread, the kernel sends a reset, which may overtake the answer: read on for a moment.
