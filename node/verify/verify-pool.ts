@@ -9,8 +9,8 @@
  * grow with the load by themselves. Half-empty bulk batches leave at most once per `LINGER_MS`. Each thread has some
  * batches of `BATCH_MS` waiting, so that it does not idle while this thread is busy or collects garbage; it puts urgent
  * ones first itself. A request that takes less time than the round trip to a thread is checked right here, within an
- * allowance that keeps the event loop free; where no thread runs, one that is not worth starting it. A thread takes 15 to
- * 20 MB, which a quiet node so does without.
+ * allowance that keeps the event loop free; where no thread runs, one that is not worth starting it, and a thread that
+ * did too little ends. It takes 15 to 20 MB, which a quiet node so does without.
  */
 import { hasItemLengths, type SignatureBackend } from '../../crypto/signature.ts';
 import type { Clock, Logger, SignatureItem, SignatureVerifier, VerifyPriority } from '../ports.ts';
@@ -34,15 +34,17 @@ const MAX_BULK_ITEMS = 16_384;
 const INLINE_MS = 0.35;
 /** The same while no thread runs; no more than can be saved up. */
 const UNTHREADED_MS = 2;
-/** Share of this thread's time that may go into signatures checked here, and how much may be saved up. */
+/** Share of this thread's time that may go into signatures checked here, and how much may be saved up, with threads and without. */
 const INLINE_SHARE = 0.1;
 const INLINE_SAVED_MS = 2;
+const UNTHREADED_SAVED_MS = 6;
 /** First guess at one check, between the backends'; measured from then on. */
 const FIRST_GUESS_MS = 0.2;
 /** A check that took so many times what was expected was interrupted: more says nothing of the backend. */
 const MAX_SURPRISE = 4;
-/** Threads that had nothing to do for so long end, when it is looked for next: as often. */
-const UNUSED_MS = 30_000;
+/** So often is looked for threads that did less than this since: they end, as so little can be done here. */
+const LOOK_MS = 30_000;
+const WORTH_MS = 0.01 * LOOK_MS;
 /** Items of a batch whose thread died this often are checked here: they may be what it died of. */
 const MAX_TRIES = 2;
 /** Threads that died in a row without an answer: from then on a new one is tried only so often. */
@@ -82,7 +84,8 @@ interface Thread {
   readonly batches: Map<number, { readonly priority: VerifyPriority; readonly spans: readonly Span[] }>;
   /** Batches by priority. */
   readonly owed: Record<VerifyPriority, number>;
-  usedAtMs: number;
+  /** Since threads were last looked at. */
+  workedMs: number;
 }
 
 export class VerifyPool implements SignatureVerifier {
@@ -93,7 +96,7 @@ export class VerifyPool implements SignatureVerifier {
   readonly #waitingItems: Record<VerifyPriority, number> = { urgent: 0, bulk: 0 };
   #batches = 0;
   #itemMs = FIRST_GUESS_MS;
-  #inlineMs = INLINE_SAVED_MS;
+  #inlineMs = UNTHREADED_SAVED_MS;
   #inlineAt: number;
   #partialAt = Number.NEGATIVE_INFINITY;
   #cancelLinger: (() => void) | undefined;
@@ -114,7 +117,11 @@ export class VerifyPool implements SignatureVerifier {
     if (this.#maySpare(items.length)) {
       const done = this.#verifyHere(items);
       if (done.length === items.length) return Promise.resolve(done);
-      return this.#handOver(items.slice(done.length), priority).then((rest) => [...done, ...rest]);
+      const left = items.slice(done.length);
+      // Where what is left takes little too, it was not the checks that took so long.
+      const isSlow = this.#threads.size > 0 || left.length * this.#itemMs > UNTHREADED_MS;
+      const rest = isSlow ? this.#handOver(left, priority) : this.#inline.verify(left, priority);
+      return rest.then((results) => [...done, ...results]);
     }
     return this.#handOver(items, priority);
   }
@@ -155,10 +162,11 @@ export class VerifyPool implements SignatureVerifier {
   /** Quicker here than over there, nothing waits before it, and this thread has time to spare. */
   #maySpare(count: number): boolean {
     const cost = count * this.#itemMs;
-    const mostMs = this.#threads.size === 0 ? UNTHREADED_MS : INLINE_MS;
+    const [mostMs, savedMs] =
+      this.#threads.size === 0 ? [UNTHREADED_MS, UNTHREADED_SAVED_MS] : [INLINE_MS, INLINE_SAVED_MS];
     if (cost > mostMs || this.#waitingItems.urgent + this.#waitingItems.bulk > 0) return false;
     const nowMs = this.#options.clock.monotonicMs();
-    this.#inlineMs = Math.min(INLINE_SAVED_MS, this.#inlineMs + (nowMs - this.#inlineAt) * INLINE_SHARE);
+    this.#inlineMs = Math.min(savedMs, this.#inlineMs + (nowMs - this.#inlineAt) * INLINE_SHARE);
     this.#inlineAt = nowMs;
     return this.#inlineMs >= cost;
   }
@@ -238,24 +246,24 @@ export class VerifyPool implements SignatureVerifier {
       }),
       batches: new Map(),
       owed: { urgent: 0, bulk: 0 },
-      usedAtMs: this.#options.clock.monotonicMs(),
+      workedMs: 0,
     };
     this.#threads.add(thread);
-    this.#endUnusedLater();
+    this.#endIdleLater();
     return thread;
   }
 
-  #endUnusedLater(): void {
-    const { clock } = this.#options;
-    this.#cancelEnding ??= clock.after(UNUSED_MS, () => {
+  #endIdleLater(): void {
+    this.#cancelEnding ??= this.#options.clock.after(LOOK_MS, () => {
       this.#cancelEnding = undefined;
-      const unusedSinceMs = clock.monotonicMs() - UNUSED_MS;
       for (const each of this.#threads) {
-        if (each.batches.size > 0 || each.usedAtMs > unusedSinceMs) continue;
-        this.#threads.delete(each);
-        void each.thread.terminate();
+        if (each.batches.size === 0 && each.workedMs < WORTH_MS) {
+          this.#threads.delete(each);
+          void each.thread.terminate();
+        }
+        each.workedMs = 0;
       }
-      if (this.#threads.size > 0) this.#endUnusedLater();
+      if (this.#threads.size > 0) this.#endIdleLater();
     });
   }
 
@@ -292,7 +300,7 @@ export class VerifyPool implements SignatureVerifier {
     if (batch === undefined) return;
     thread.batches.delete(id);
     thread.owed[batch.priority] -= 1;
-    thread.usedAtMs = this.#options.clock.monotonicMs();
+    thread.workedMs += elapsedMs;
     this.#deaths = 0;
     const verdicts = new Uint8Array(results);
     this.#learn(elapsedMs / verdicts.length);
