@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Puts the libraries that the program imports together into a directory: a file for each import, what several of them
- * share in files of its own, and `hook.js`. Nothing is changed but names within files, white space and comments.
+ * share in files of its own, and `hook.js`. Comments go, and names within a file change where two of them meet.
  *
  *     node tools/bundle-libraries.js <directory, which does not exist>
  */
@@ -62,7 +62,8 @@ async function bundle(directory) {
   await build.write({
     dir: directory,
     format: 'esm',
-    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+    minify: false,
+    comments: false,
   });
   await build.close();
   for (const name of await readdir(directory)) {
