@@ -15,6 +15,8 @@ const COMMAND_TIMEOUT_MS = 60_000;
 const UP_TIMEOUT_MS = 480_000;
 const API_PORT_INSIDE = 7401;
 const POLL_MS = 250;
+/** A node that still refuses submissions then has not recovered. */
+const OVERLOADED_TIMEOUT_MS = 30_000;
 /** Runs inside a container, where the published port may be out of reach: prints one API answer. */
 const FETCH_INSIDE = 'fetch(process.argv[1]).then(async r => console.log(JSON.stringify([r.status, await r.json()])))';
 
@@ -145,15 +147,24 @@ export class ComposeProject {
     return body;
   }
 
+  /** Sends again, after as long as it is told, where the node has more to do than it can. */
   async post<T>(node: NodeName, path: string, body: unknown): Promise<T> {
-    const response = await fetch(`${this.url(node)}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(10_000),
-    });
-    if (!response.ok) throw new Error(`${node}${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as T;
+    const end = performance.now() + OVERLOADED_TIMEOUT_MS;
+    for (;;) {
+      const response = await fetch(`${this.url(node)}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(10_000),
+      });
+      if (response.ok) return (await response.json()) as T;
+      const text = await response.text();
+      const retryAfterS = response.headers.get('retry-after');
+      if (response.status !== 429 || retryAfterS === null || performance.now() > end) {
+        throw new Error(`${node}${path}: ${response.status} ${text}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, Number(retryAfterS) * 1000));
+    }
   }
 
   url(node: NodeName): string {
