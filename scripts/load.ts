@@ -7,6 +7,7 @@ import { formatAddress } from '../crypto/address.ts';
 import type { KeyPair } from '../crypto/mnemonic.ts';
 import type { Clock } from '../node/ports.ts';
 import { type GrapevineClient, GrapevineError, type TransactionState } from './client.ts';
+import { untilAdmitted } from './until-admitted.ts';
 
 export interface LoadOptions {
   readonly client: GrapevineClient;
@@ -39,8 +40,6 @@ export interface LoadResult {
 
 /** Requests on their way at once; beyond that the rate is not kept. */
 const MAX_IN_FLIGHT = 64;
-/** Of one transaction, at a node that is overloaded; then it is counted as rejected. */
-const MAX_TRIES = 5;
 
 interface Sender {
   readonly index: number;
@@ -97,24 +96,12 @@ async function sendOne(sender: Sender, options: LoadOptions): Promise<AcceptedTr
       ...(options.fee === undefined ? {} : { fee: options.fee }),
       ...(options.memo === undefined ? {} : { memo: options.memo }),
     };
-    const { id } = await untilTaken(() => client.sendTransaction(transfer), options.clock);
+    const { id } = await untilAdmitted(() => client.sendTransaction(transfer), options.clock, NEVER);
     sender.nonce += 1n;
     return { id, sender: sender.index };
   } catch (error) {
     sender.nonce = undefined; // what was refused has not used it
     throw error;
-  }
-}
-
-/** Sends again where the node is overloaded, after as long as it asks for. */
-async function untilTaken<T>(send: () => Promise<T>, clock: Clock): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await send();
-    } catch (error) {
-      if (!(error instanceof GrapevineError) || error.status !== 429 || tries === MAX_TRIES) throw error;
-      await clock.sleep((error.retryAfterS ?? 1) * 1000, NEVER);
-    }
   }
 }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatAddress } from '../../crypto/address.ts';
 import { createSystemClock } from '../../node/adapters.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
+import { untilAdmitted } from '../../scripts/until-admitted.ts';
 import { makeGenesis, type StartedNode, startNode, untilStarted } from './node-support.ts';
 import { eventually, internalErrors, Workbench } from './process-support.ts';
 
@@ -52,7 +53,8 @@ function load(): () => Promise<number> {
     let sent = 0;
     const { secretKey } = devAccount(0);
     while (!stopping.signal.aborted) {
-      await nodes[0]!.client.sendTransaction({ secretKey, to: formatAddress(devAccount(1).address), amount: 1n });
+      const transfer = { secretKey, to: formatAddress(devAccount(1).address), amount: 1n };
+      await untilAdmitted(() => nodes[0]!.client.sendTransaction(transfer), clock, new AbortController().signal);
       sent += 1;
       await clock.sleep(20, stopping.signal).catch(() => undefined); // aborted: the condition ends the loop
     }

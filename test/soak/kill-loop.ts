@@ -30,6 +30,7 @@ import { GrapevineClient, GrapevineError } from '../../scripts/client.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
 import { findFreePort } from '../../scripts/devnet/ports.ts';
 import type { NodeStartedMessage } from '../../scripts/node.ts';
+import { untilAdmitted } from '../../scripts/until-admitted.ts';
 
 export interface KillLoopOptions {
   readonly iterations: number;
@@ -250,7 +251,8 @@ class KillLoop {
         const to = formatAddress(devAccount(i + SENDERS).address);
         let nonce = BigInt((await client.account(formatAddress(address))).pendingNonce);
         while (!signal.aborted) {
-          const { id } = await client.sendTransaction({ secretKey, to, amount: 1n, nonce });
+          const transfer = { secretKey, to, amount: 1n, nonce };
+          const { id } = await untilAdmitted(() => client.sendTransaction(transfer), clock, signal);
           said.txs.add(id as TxId);
           nonce += 1n;
         }
