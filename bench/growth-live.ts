@@ -19,6 +19,10 @@ const SETTLE_MS = 15_000;
 /** A transfer of the load: no more than its memo of 11 bytes beside the least. */
 export const TX_BYTES = MIN_TX_BYTES + 11;
 
+// Nodes as the launcher starts them: with their libraries and what V8 compiled before.
+const { prepareEnvironment } = await import(new URL('../tools/environment.js', import.meta.url).href);
+prepareEnvironment();
+
 const clock = createSystemClock();
 const rng = createSystemRng();
 const forever = new AbortController().signal;

@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compileCachePath } from './environment.js';
 import { bundleLibraries, libraryHook } from './libraries.js';
 
 const repository = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -28,11 +29,6 @@ function loadLockedPackages(path) {
 /** @returns {string} where the devDependency `node` keeps its executable */
 export function bundledNodePath() {
   return join(repository, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
-}
-
-/** @returns {string} where compiled code is kept between runs; goes with the dependencies when they are reinstalled */
-export function compileCachePath() {
-  return join(repository, 'node_modules', '.cache', 'grapevine-compile');
 }
 
 /**

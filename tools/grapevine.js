@@ -9,7 +9,8 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism, constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { bundledNodePath, compileCachePath, ensureInstalled, prepare } from './ensure-install.js';
+import { bundledNodePath, ensureInstalled, prepare } from './ensure-install.js';
+import { prepareEnvironment } from './environment.js';
 import { libraryHook } from './libraries.js';
 
 const NEEDED_MAJOR = 24;
@@ -32,20 +33,6 @@ function hasTerminal() {
     return true;
   } catch {
     return false;
-  }
-}
-
-/**
- * Nodes started by the command find the compiled code and the libraries that were put together, and stay quiet about
- * type stripping before 24.12.
- */
-function prepareEnvironment() {
-  process.env.NODE_COMPILE_CACHE ??= compileCachePath();
-  const hook = libraryHook();
-  const wanted = ['--disable-warning=ExperimentalWarning', ...(hook === undefined ? [] : [`--import=${hook}`])];
-  for (const option of wanted) {
-    const options = process.env.NODE_OPTIONS ?? '';
-    if (!options.includes(option)) process.env.NODE_OPTIONS = `${options} ${option}`.trim();
   }
 }
 
