@@ -42,7 +42,7 @@ const UNTHREADED_SAVED_MS = 6;
 const FIRST_GUESS_MS = 0.2;
 /** A check that took so many times what was expected was interrupted: more says nothing of the backend. */
 const MAX_SURPRISE = 4;
-/** So often is looked for threads that did less than this since: they end, as so little can be done here. */
+/** So often is looked for threads that did less than this since, and nothing but what can be done here: they end. */
 const LOOK_MS = 30_000;
 const WORTH_MS = 0.01 * LOOK_MS;
 /** Items of a batch whose thread died this often are checked here: they may be what it died of. */
@@ -84,8 +84,9 @@ interface Thread {
   readonly batches: Map<number, { readonly priority: VerifyPriority; readonly spans: readonly Span[] }>;
   /** Batches by priority. */
   readonly owed: Record<VerifyPriority, number>;
-  /** Since threads were last looked at. */
+  /** Since threads were last looked at, in all and over the largest batch. */
   workedMs: number;
+  longestMs: number;
 }
 
 export class VerifyPool implements SignatureVerifier {
@@ -247,6 +248,7 @@ export class VerifyPool implements SignatureVerifier {
       batches: new Map(),
       owed: { urgent: 0, bulk: 0 },
       workedMs: 0,
+      longestMs: 0,
     };
     this.#threads.add(thread);
     this.#endIdleLater();
@@ -257,11 +259,13 @@ export class VerifyPool implements SignatureVerifier {
     this.#cancelEnding ??= this.#options.clock.after(LOOK_MS, () => {
       this.#cancelEnding = undefined;
       for (const each of this.#threads) {
-        if (each.batches.size === 0 && each.workedMs < WORTH_MS) {
+        // One that took a batch too large to be done here would be started again by the next.
+        if (each.batches.size === 0 && each.workedMs < WORTH_MS && each.longestMs <= UNTHREADED_MS) {
           this.#threads.delete(each);
           void each.thread.terminate();
         }
         each.workedMs = 0;
+        each.longestMs = 0;
       }
       if (this.#threads.size > 0) this.#endIdleLater();
     });
@@ -301,6 +305,7 @@ export class VerifyPool implements SignatureVerifier {
     thread.batches.delete(id);
     thread.owed[batch.priority] -= 1;
     thread.workedMs += elapsedMs;
+    thread.longestMs = Math.max(thread.longestMs, elapsedMs);
     this.#deaths = 0;
     const verdicts = new Uint8Array(results);
     this.#learn(elapsedMs / verdicts.length);

@@ -287,18 +287,13 @@ describe('threads, which cost memory,', () => {
     await quiet.close();
   });
 
-  test('end when they did less than a hundredth of half a minute; the next batch starts another', async () => {
+  test('end when they did less than a hundredth of half a minute, in small batches; the next large one starts another', async () => {
     void pool.verify(items(100));
     clock.advance(60_000);
     expect(threads[0]!.isTerminated).toBe(false); // it owes an answer
     answerAll();
-    for (let block = 0; block < 15; block++) {
-      clock.advance(2000);
-      void pool.verify(items(300)); // 22 ms of work each
-      answerAll();
-    }
-    clock.advance(5000);
-    expect(threads[0]!.isTerminated).toBe(false);
+    clock.advance(30_000);
+    expect(threads[0]!.isTerminated).toBe(false); // the answer was of a large batch
     for (let block = 0; block < 30; block++) {
       clock.advance(2000);
       if (threads[0]!.isTerminated) break;
@@ -312,6 +307,25 @@ describe('threads, which cost memory,', () => {
     answerAll();
     expect(await later).toEqual(items(100).map(isGood));
     expect(threads.length).toBe(2);
+  });
+
+  test.each([
+    ['that are seldom and large', 50, 0.075, 2000],
+    ['of a slow backend, one at a time', 1, 2.7, 2000],
+    ['that are small and many', 8, 0.075, 40],
+  ])('do not end between requests %s: each would start another', (_, count, msPerItem, everyMs) => {
+    // So that the pool knows what one costs.
+    for (let i = 0; i < 50; i++) {
+      void pool.verify(items(100));
+      for (const thread of threads) while (thread.batches.length > 0) thread.answer(msPerItem);
+    }
+    for (let ms = 0; ms < 120_000; ms += everyMs) {
+      clock.advance(everyMs);
+      void pool.verify(items(count));
+      for (const thread of threads) while (thread.batches.length > 0) thread.answer(msPerItem);
+    }
+    expect(threads.length).toBe(1);
+    expect(threads[0]!.isTerminated).toBe(false);
   });
 });
 
