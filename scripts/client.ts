@@ -66,6 +66,9 @@ export const DEFAULT_API_URL = 'http://127.0.0.1:7401';
 /** Codes that the client itself gives; all others are the node's. */
 export type ClientErrorCode = 'client/no-answer' | 'client/timeout' | 'client/not-grapevine' | 'client/bad-argument';
 
+/** Longest wait that is believed; a node asks for half of it at most. */
+const MAX_RETRY_AFTER_S = 60;
+
 /** The node refused, or there was no answer (`status` 0). */
 export class GrapevineError extends Error {
   /** A reason code (`tx/balance-low`), another code of the API, or one of the client's. */
@@ -515,12 +518,14 @@ async function refusal(response: Response): Promise<GrapevineError> {
   const { status } = response;
   const text = await response.text();
   const retryAfter = response.headers.get('retry-after');
-  const retryAfterS = retryAfter === null ? undefined : Number(retryAfter);
+  // Seconds, as nodes send it; a date (RFC 9110 §10.2.3) can only be from what stands before one.
+  const retryAfterS = /^\d{1,9}$/.test(retryAfter ?? '') ? Math.min(Number(retryAfter), MAX_RETRY_AFTER_S) : undefined;
   if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
     const problem = JSON.parse(text) as ProblemDocument;
     return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });
   }
-  return new GrapevineError('client/not-grapevine', `HTTP ${status} from what is not a Grapevine node`, { status });
+  const message = `HTTP ${status} from what is not a Grapevine node`;
+  return new GrapevineError('client/not-grapevine', message, { status, retryAfterS });
 }
 
 function checkUrl(text: string): string {

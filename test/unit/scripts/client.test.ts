@@ -132,6 +132,20 @@ describe('GrapevineClient', () => {
     expect(() => new GrapevineClient({ url: 'ftp://x' })).toThrow(GrapevineError);
   });
 
+  it.each([
+    ['7', 7],
+    ['3000000', 60],
+    ['-1', undefined],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+  ])('told by what stands before a node to come again (Retry-After: %s) believes %s seconds', async (text, seconds) => {
+    const proxy = createServer((_, response) => response.writeHead(429, { 'retry-after': text }).end());
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const { port } = proxy.address() as AddressInfo;
+    const client = new GrapevineClient({ url: `http://127.0.0.1:${port}` });
+    expect(await errorOf(client.status())).toMatchObject({ status: 429, retryAfterS: seconds });
+    await new Promise((resolve) => proxy.close(resolve));
+  });
+
   it('gives up on a node that does not answer in time', async () => {
     const { port, backend } = await startNode();
     backend.status = () => new Promise(() => {});
