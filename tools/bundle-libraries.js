@@ -5,15 +5,18 @@
  *
  *     node tools/bundle-libraries.js <directory, which does not exist>
  */
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { rolldown } from 'rolldown';
-import { BUNDLED, HOOK, SEPARATE } from './libraries.js';
+import { areWhole, BUNDLED, HOOK, MANIFEST, SEPARATE, TIMEOUT_MS } from './libraries.js';
 
 const VIRTUAL = '\0library:';
 /** V8 keeps a text with one character beyond Latin-1 in two bytes a character. */
 const BEYOND_LATIN_1 = /[\u0100-\uffff]/g;
+const TAKEN_AS_WRITTEN = /String\.raw|\\[\u0100-\uffff]/;
+const DRAFT = '.draft-';
 
 /** @param {string} specifier */
 const fileNameOf = (specifier) => specifier.replace(/\.js$/, '').replaceAll(/[^\w-]+/g, '_');
@@ -66,15 +69,19 @@ async function bundle(directory) {
     comments: false,
   });
   await build.close();
+  await copyFile(new URL('library-hook.js', import.meta.url), join(directory, HOOK));
+  /** @type {Record<string, number>} */
+  const lengths = {};
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    const code = await readFile(path, 'utf8');
-    // Such characters stand in literals only; one that takes its text as it is written must keep them.
-    if (!code.includes('String.raw')) await writeFile(path, code.replace(BEYOND_LATIN_1, escaped));
+    let code = await readFile(path, 'utf8');
+    // Such characters stand in literals; one that takes its text as it is written must keep them.
+    if (!TAKEN_AS_WRITTEN.test(code)) code = code.replace(BEYOND_LATIN_1, escaped);
+    await writeFile(path, code, { flush: true });
+    lengths[name] = Buffer.byteLength(code);
   }
   const files = Object.fromEntries(BUNDLED.map((specifier) => [specifier, `./${fileNameOf(specifier)}.js`]));
-  await writeFile(join(directory, 'manifest.json'), JSON.stringify(files, null, 2));
-  await copyFile(new URL('library-hook.js', import.meta.url), join(directory, HOOK));
+  await writeFile(join(directory, MANIFEST), JSON.stringify({ files, lengths }, null, 2), { flush: true });
 }
 
 /** @param {string} character one UTF-16 code unit */
@@ -92,22 +99,54 @@ async function check(directory) {
   }
 }
 
-const target = process.argv[2];
-if (target === undefined) {
-  process.stderr.write('usage: node tools/bundle-libraries.js <directory>\n');
-  process.exit(2);
+/**
+ * Moves the draft to its place, whole, also where several do this at once: the first one's stays.
+ *
+ * @param {string} draft
+ * @param {string} directory
+ */
+async function publish(draft, directory) {
+  try {
+    await rename(draft, directory);
+  } catch {
+    if (areWhole(directory)) return;
+    // What a power cut left of them.
+    const damaged = `${draft}-damaged`;
+    await rename(directory, damaged);
+    await rename(draft, directory);
+    await rm(damaged, { recursive: true });
+  }
 }
-const directory = resolve(target);
-// Beside its place and then moved there: whoever finds it finds it whole, also where several do this at once.
-const draft = join(dirname(directory), `.draft-${process.pid}`);
-await mkdir(draft, { recursive: true });
-try {
-  await bundle(draft);
-  await check(draft);
-  await rename(draft, directory).catch((error) => {
-    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST' && error.code !== 'EPERM') throw error;
-    // Another was first.
-  });
-} finally {
-  await rm(draft, { recursive: true, force: true });
+
+/** Of processes that were killed. @param {string} parent */
+async function removeOldDrafts(parent) {
+  for (const name of await readdir(parent)) {
+    const path = join(parent, name);
+    if (name.startsWith(DRAFT) && Date.now() - (await stat(path)).mtimeMs > 2 * TIMEOUT_MS) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
 }
+
+async function main() {
+  const target = process.argv[2];
+  if (target === undefined) throw new Error('usage: node tools/bundle-libraries.js <directory>');
+  const directory = resolve(target);
+  const parent = dirname(directory);
+  await mkdir(parent, { recursive: true });
+  await removeOldDrafts(parent);
+  const draft = join(parent, DRAFT + randomUUID());
+  await mkdir(draft);
+  try {
+    await bundle(draft);
+    await check(draft);
+    await publish(draft, directory);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+await main().catch((error) => {
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+});

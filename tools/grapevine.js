@@ -65,7 +65,8 @@ if (major >= NEEDED_MAJOR && flags.length > 0) {
   prepareEnvironment();
   continueOn(process.execPath, flags);
 } else if (major >= NEEDED_MAJOR) {
-  if (NODE_COMMANDS.includes(process.argv[2] ?? '')) prepare(process.execPath);
+  const isHelp = process.argv.some((argument) => argument === '--help' || argument === '-h');
+  if (NODE_COMMANDS.includes(process.argv[2] ?? '') && !isHelp) prepare(process.execPath);
   prepareEnvironment();
   module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
   const hook = libraryHook();

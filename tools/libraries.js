@@ -6,9 +6,12 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/** Longer is given up. */
+export const TIMEOUT_MS = 60_000;
 
 const tools = dirname(fileURLToPath(import.meta.url));
 const repository = dirname(tools);
@@ -61,45 +64,81 @@ export const SEPARATE = [
 
 /** In the directory of bundled libraries: to be loaded by `--import` before the program. */
 export const HOOK = 'hook.js';
+/** In the same: which file answers an import, and how long each file is. Written last. */
+export const MANIFEST = 'manifest.json';
 
-/** @returns {string} where they are for this package-lock.json, whether or not they have been put together */
+/**
+ * Where they are for what is installed, whether or not they have been put together.
+ *
+ * @returns {string | undefined} undefined where npm keeps no record of what it installed: this is not a checkout
+ */
 function librariesPath() {
+  const installed = join(repository, 'node_modules', '.package-lock.json');
+  if (!existsSync(installed)) return undefined;
   const hash = createHash('sha256');
-  const files = [
-    join(repository, 'package-lock.json'),
-    join(tools, 'bundle-libraries.js'),
-    join(tools, 'library-hook.js'),
-  ];
-  for (const file of files) hash.update(readFileSync(file)).update('\0');
-  hash.update(BUNDLED.join('\n'));
+  for (const name of ['libraries.js', 'bundle-libraries.js', 'library-hook.js']) {
+    hash.update(readFileSync(join(tools, name))).update('\0');
+  }
+  hash.update(readFileSync(installed));
   const key = hash.digest('hex').slice(0, 16);
   return join(repository, 'node_modules', '.cache', 'grapevine-libraries', key);
 }
 
+/**
+ * Whether all files are there at their full length. A machine that lost power soon after they were written may have
+ * empty ones.
+ *
+ * @param {string} directory
+ */
+export function areWhole(directory) {
+  try {
+    const { lengths } = JSON.parse(readFileSync(join(directory, MANIFEST), 'utf8'));
+    return Object.entries(lengths).every(([name, length]) => statSync(join(directory, name)).size === length);
+  } catch {
+    return false; // no such file, or not what was written: they are made again
+  }
+}
+
 /** @returns {string | undefined} address of the hook to load first; undefined: every library is loaded from its package */
 export function libraryHook() {
-  if (!existsSync(join(repository, 'package-lock.json'))) return undefined; // not a checkout
-  const hook = join(librariesPath(), HOOK);
-  return existsSync(hook) ? pathToFileURL(hook).href : undefined;
+  const directory = librariesPath();
+  if (directory === undefined || !areWhole(directory)) return undefined;
+  return pathToFileURL(join(directory, HOOK)).href;
 }
 
 /**
- * Puts them together where that has not been done: a second or two, once. Needs the devDependencies. Nothing depends on
- * it, so a failure is said and no more.
+ * Puts them together where that has not been done: a second or two, once. Needs the devDependencies, and a place to write
+ * to. Nothing depends on it, so a failure is said and no more.
  *
  * @param {string} node Node 24 or later
  * @returns {boolean} whether it was done now
  */
 export function bundleLibraries(node) {
-  if (libraryHook() !== undefined || !existsSync(join(repository, 'node_modules', 'rolldown'))) return false;
-  const result = spawnSync(node, [join(tools, 'bundle-libraries.js'), librariesPath()], {
+  const directory = librariesPath();
+  const isPossible =
+    existsSync(join(repository, 'node_modules', 'rolldown')) && isWritable(join(repository, 'node_modules'));
+  if (directory === undefined || areWhole(directory) || !isPossible) return false;
+  process.stderr.write('grapevine: putting the libraries together (once, some seconds)\n');
+  const result = spawnSync(node, [join(tools, 'bundle-libraries.js'), directory], {
     cwd: repository,
+    // A hook that is set there already would answer with other libraries.
+    env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'ignore', 'pipe'],
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: TIMEOUT_MS,
   });
   if (result.status === 0) return true;
-  const cause = result.error?.message ?? result.stderr.trim().split('\n').at(-1);
+  const cause = result.error?.message ?? (result.stderr.trim() || `ended by ${result.signal}`);
   process.stderr.write(`grapevine: the libraries could not be put together, which costs time only: ${cause}\n`);
   return false;
+}
+
+/** @param {string} path */
+function isWritable(path) {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false; // another user's, or read-only: libraries are loaded from their packages
+  }
 }

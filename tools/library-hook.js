@@ -6,8 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
-/** @type {Readonly<Record<string, string>>} */
-const files = JSON.parse(readFileSync(new URL('manifest.json', import.meta.url), 'utf8'));
+/** @type {{ readonly files: Readonly<Record<string, string>> }} */
+const { files } = JSON.parse(readFileSync(new URL('manifest.json', import.meta.url), 'utf8'));
 
 registerHooks({
   resolve(specifier, context, nextResolve) {

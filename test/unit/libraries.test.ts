@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,9 +8,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const repository = join(import.meta.dirname, '..', '..');
 const tools = join(repository, 'tools');
-const { BUNDLED, SEPARATE }: { BUNDLED: readonly string[]; SEPARATE: readonly string[] } = await import(
-  pathToFileURL(join(tools, 'libraries.js')).href
-);
+interface Libraries {
+  readonly BUNDLED: readonly string[];
+  readonly SEPARATE: readonly string[];
+  readonly areWhole: (directory: string) => boolean;
+}
+const { BUNDLED, SEPARATE, areWhole }: Libraries = await import(pathToFileURL(join(tools, 'libraries.js')).href);
 
 /** What the program and its threads import from packages at run time. */
 async function importedPackages(): Promise<ReadonlySet<string>> {
@@ -41,10 +44,14 @@ describe('libraries that were put together', () => {
   beforeAll(() => {
     parent = mkdtempSync(join(tmpdir(), 'grapevine-libraries-'));
     directory = join(parent, 'libraries');
-    execFileSync(process.execPath, [join(tools, 'bundle-libraries.js'), directory], { cwd: repository });
+    bundle();
   }, 60_000);
 
   afterAll(() => rmSync(parent, { recursive: true, force: true }));
+
+  function bundle(): void {
+    execFileSync(process.execPath, [join(tools, 'bundle-libraries.js'), directory], { cwd: repository });
+  }
 
   /** Runs a module of a program beside the libraries, with the hook, and gives what it prints. */
   function run(code: string): string {
@@ -86,8 +93,36 @@ describe('libraries that were put together', () => {
     expect(wide).toEqual([]);
   });
 
-  it('leave no draft behind, also where they were there already', () => {
-    execFileSync(process.execPath, [join(tools, 'bundle-libraries.js'), directory], { cwd: repository });
+  it('leave no draft behind, also where they were there already, and are there for every user', () => {
+    const { ino, mode } = statSync(directory);
+    bundle();
+    expect(statSync(directory).ino).toBe(ino);
+    expect(mode & 0o555).toBe(0o555);
     expect(readdirSync(parent).sort()).toEqual(['libraries', 'program.mjs']);
+  });
+
+  it('are made again where a power cut left one of their files empty, whichever', () => {
+    for (const name of ['manifest.json', 'commander.js', 'hook.js']) {
+      const path = join(directory, name);
+      const code = readFileSync(path);
+      writeFileSync(path, '');
+      expect(areWhole(directory)).toBe(false);
+      writeFileSync(path, code);
+      expect(areWhole(directory)).toBe(true);
+    }
+    writeFileSync(join(directory, 'hook.js'), '');
+    bundle();
+    expect(areWhole(directory)).toBe(true);
+    expect(readdirSync(parent).sort()).toEqual(['libraries', 'program.mjs']);
+  });
+
+  it('that cannot be made end the tool with a line that says why', () => {
+    const file = join(parent, 'program.mjs', 'libraries');
+    const { status, stderr } = spawnSync(process.execPath, [join(tools, 'bundle-libraries.js'), file], {
+      cwd: repository,
+      encoding: 'utf8',
+    });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^E(NOTDIR|EXIST): .*\n$/);
   });
 });
