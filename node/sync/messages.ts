@@ -151,11 +151,24 @@ export function decodeEvidenceChunk(frame: Uint8Array): readonly Uint8Array[] | 
   return wire.decodeEvidenceChunk(frame)?.evidence;
 }
 
+const U64_BYTES = 8;
+const U64_END = 1n << 64n;
+
+/** Big-endian, no zeros before it; zero is one zero byte. Work mostly fits 64 bits: text is made only where it does not. */
 function bigintToBytes(value: bigint): Uint8Array {
-  const hex = value.toString(16);
-  return Uint8Array.from(Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex'));
+  if (value >= U64_END) {
+    const hex = value.toString(16);
+    return hexToBytes(hex.length % 2 === 0 ? hex : `0${hex}`);
+  }
+  const bytes = new Uint8Array(U64_BYTES);
+  new DataView(bytes.buffer).setBigUint64(0, value);
+  const from = bytes.findIndex((byte) => byte !== 0);
+  return bytes.subarray(from === -1 ? U64_BYTES - 1 : from);
 }
 
 function bytesToBigint(bytes: Uint8Array): bigint {
-  return bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
+  if (bytes.length > U64_BYTES) return BigInt(`0x${bytesToHex(bytes)}`);
+  const padded = new Uint8Array(U64_BYTES);
+  padded.set(bytes, U64_BYTES - bytes.length);
+  return new DataView(padded.buffer).getBigUint64(0);
 }
