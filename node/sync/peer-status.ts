@@ -14,6 +14,18 @@ export interface PeerStatus {
   readonly mempool: string;
 }
 
-export interface LocalStatus extends PeerStatus {
+/** What of the own chain decides what is asked of whom. */
+export interface LocalStatus extends Pick<PeerStatus, 'totalWork' | 'agreed' | 'final'> {
   readonly knows: (id: BlockId) => boolean;
+}
+
+/** Neither has anything that the other lacks. */
+export function isSameStatus(a: PeerStatus, b: PeerStatus): boolean {
+  return (
+    a.tip.id === b.tip.id &&
+    a.agreed.id === b.agreed.id &&
+    a.final.id === b.final.id &&
+    a.offenders === b.offenders &&
+    a.mempool === b.mempool
+  );
 }

@@ -18,11 +18,13 @@ import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
-import type { PeerStatus } from './peer-status.ts';
-import { planSync, type SyncPlan } from './plan-sync.ts';
+import { OwnStatus } from './own-status.ts';
+import { isSameStatus, type PeerStatus } from './peer-status.ts';
+import type { SyncPlan } from './plan-sync.ts';
 import { MAX_EVIDENCE_PER_REQUEST } from './protocols.ts';
 import { requestEvidence, requestStatus } from './requests.ts';
 import { serveSync } from './serve.ts';
+import { SyncPlanner } from './sync-planner.ts';
 
 export interface SyncServiceDeps {
   readonly network: Network;
@@ -58,11 +60,14 @@ const MAX_BACK_OFF_MS = 60_000;
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
 const GOODBYE_MS = 500;
+const NOBODY: ReadonlySet<PeerKey> = new Set();
 const POINTS = { ...FAULT_POINTS, wrongNetwork: 100 };
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;
   readonly #statuses = new Map<PeerKey, PeerStatus>();
+  readonly #own: OwnStatus;
+  readonly #planner = new SyncPlanner();
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
@@ -85,6 +90,7 @@ export class SyncService {
 
   constructor(deps: SyncServiceDeps) {
     this.#deps = deps;
+    this.#own = new OwnStatus(deps);
     this.#branch = new BranchFetch({
       ...deps,
       peers: () => [...this.#statuses.keys()],
@@ -120,7 +126,7 @@ export class SyncService {
       chain,
       agreement,
       store,
-      ownStatus: () => this.#ownStatus(),
+      ownStatus: () => this.#own.now(),
       onStatus: (peer, status) => this.#onStatus(peer, status),
     });
   }
@@ -178,21 +184,6 @@ export class SyncService {
     return peers.filter((peer) => !except.has(peer)).sort((a, b) => distance(a) - distance(b));
   }
 
-  #ownStatus(): PeerStatus {
-    const { chain, agreement, software } = this.#deps;
-    const { header, totalWork } = chain.tip;
-    return {
-      chainId: chain.genesis.chainId,
-      software,
-      tip: { height: header.height, id: header.id },
-      totalWork,
-      agreed: agreement.agreed,
-      final: agreement.final,
-      offenders: agreement.agreement.offendersDigest,
-      mempool: this.#deps.mempoolFingerprint(),
-    };
-  }
-
   #scheduleExchange(): void {
     const { clock, rng, network } = this.#deps;
     const cancel = clock.after(EXCHANGE_MS * (0.5 + rng.unit()), () => {
@@ -222,10 +213,10 @@ export class SyncService {
   #exchangeStatus(peer: PeerKey): void {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
-    requestStatus(this.#deps, peer, this.#ownStatus(), this.#stopping.signal)
+    requestStatus(this.#deps, peer, this.#own.now(), this.#stopping.signal)
       .then((status) => {
-        const own = this.#ownStatus();
-        this.#settledMempool = isSame(status, own) ? own.mempool : undefined;
+        const own = this.#own.now();
+        this.#settledMempool = isSameStatus(status, own) ? own.mempool : undefined;
         this.#leftOut = 0;
         this.#onStatus(peer, status);
       })
@@ -251,20 +242,21 @@ export class SyncService {
     }
     this.#metPeer = true;
     this.#statuses.set(peer, status);
-    const own = this.#ownStatus();
+    const own = this.#own.now();
     if (status.offenders !== own.offenders) this.#fetchEvidence(peer);
     if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);
-    if (!isSame(status, own)) this.#settledMempool = undefined;
-    this.#wake();
+    if (!isSameStatus(status, own)) this.#settledMempool = undefined;
+    this.#wake(peer);
   }
 
-  #wake(): void {
+  /** @param came whose status came; undefined: perhaps several */
+  #wake(came?: PeerKey): void {
     if (this.#stopping.signal.aborted) return;
     if (this.#running !== undefined) {
       this.#runAgain = true;
       return;
     }
-    const plan = this.#plan();
+    const plan = this.#plan(came);
     if (plan.kind === 'idle') {
       this.#branch.end();
       return;
@@ -295,28 +287,31 @@ export class SyncService {
         this.#onFault(peer, error, plan.kind);
       }
       if (progressed) this.#backOff.delete(peer);
-      else this.#leaveAlone(peer);
+      else this.#backOffFrom(peer);
       if (this.#statuses.get(peer) === before && !progressed) this.#statuses.delete(peer);
     }
   }
 
-  #plan(): SyncPlan {
-    const { chain } = this.#deps;
-    const local = { ...this.#ownStatus(), knows: (id: BlockId) => chain.tree.get(id) !== undefined };
-    return planSync(local, this.#usableStatuses());
+  #plan(came?: PeerKey): SyncPlan {
+    const { chain, agreement } = this.#deps;
+    const { agreed, final } = agreement;
+    const { tree, tip } = chain;
+    const knows = (id: BlockId): boolean => tree.has(id);
+    const local = { totalWork: tip.totalWork, agreed, final, knows, blocks: tree.size };
+    return this.#planner.plan(local, this.#statuses, this.#leftAlone(), came);
   }
 
-  #usableStatuses(): ReadonlyMap<PeerKey, PeerStatus> {
-    if (this.#backOff.size === 0) return this.#statuses;
+  #leftAlone(): ReadonlySet<PeerKey> {
+    if (this.#backOff.size === 0) return NOBODY;
     const nowMs = this.#deps.clock.monotonicMs();
-    return new Map([...this.#statuses].filter(([peer]) => (this.#backOff.get(peer)?.untilMs ?? 0) <= nowMs));
+    return new Set([...this.#backOff].filter(([, { untilMs }]) => untilMs > nowMs).map(([peer]) => peer));
   }
 
   #isConnected(peer: PeerKey): boolean {
     return this.#deps.network.peers().some((view) => view.peer === peer);
   }
 
-  #leaveAlone(peer: PeerKey): void {
+  #backOffFrom(peer: PeerKey): void {
     if (!this.#isConnected(peer)) return;
     const waitMs = Math.min(MAX_BACK_OFF_MS, 2 * (this.#backOff.get(peer)?.waitMs ?? MIN_BACK_OFF_MS / 2));
     this.#backOff.set(peer, { waitMs, untilMs: this.#deps.clock.monotonicMs() + waitMs });
@@ -371,15 +366,4 @@ export class SyncService {
     logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
     if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
   }
-}
-
-/** Neither has anything that the other lacks. */
-function isSame(a: PeerStatus, b: PeerStatus): boolean {
-  return (
-    a.tip.id === b.tip.id &&
-    a.agreed.id === b.agreed.id &&
-    a.final.id === b.final.id &&
-    a.offenders === b.offenders &&
-    a.mempool === b.mempool
-  );
 }

@@ -1,0 +1,58 @@
+/** What the node says of its own chain. */
+import type { Agreement } from '../../chain/agreement.ts';
+import type { ChainEntry, ChainId, Checkpoint } from '../../chain/types.ts';
+import type { PeerStatus } from './peer-status.ts';
+
+export interface OwnStatusDeps {
+  readonly chain: {
+    readonly genesis: { readonly chainId: ChainId };
+    readonly tip: ChainEntry;
+  };
+  readonly agreement: {
+    readonly agreed: Checkpoint;
+    readonly final: Checkpoint;
+    readonly agreement: Pick<Agreement, 'offendersDigest'>;
+  };
+  readonly software: string;
+  readonly mempoolFingerprint: () => string;
+}
+
+/** Asked for several times a swap, at each time for what is so then: made anew only where something is not as it was. */
+export class OwnStatus {
+  readonly #deps: OwnStatusDeps;
+  #last: PeerStatus | undefined;
+
+  constructor(deps: OwnStatusDeps) {
+    this.#deps = deps;
+  }
+
+  now(): PeerStatus {
+    const { chain, agreement, software, mempoolFingerprint } = this.#deps;
+    const { header, totalWork } = chain.tip;
+    const { agreed, final } = agreement;
+    const { offendersDigest } = agreement.agreement;
+    const mempool = mempoolFingerprint();
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.tip.id === header.id &&
+      last.agreed === agreed &&
+      last.final === final &&
+      last.offenders === offendersDigest &&
+      last.mempool === mempool
+    ) {
+      return last;
+    }
+    this.#last = {
+      chainId: chain.genesis.chainId,
+      software,
+      tip: { height: header.height, id: header.id },
+      totalWork,
+      agreed,
+      final,
+      offenders: offendersDigest,
+      mempool,
+    };
+    return this.#last;
+  }
+}
