@@ -3,8 +3,8 @@
  * Every node does so with whomever it swaps status with, so a transaction that one node has reaches all in a number of
  * rounds logarithmic in theirs. What is pulled is not published: nobody amplifies.
  *
- * Who is asked is not the peers' to say: one that gave nothing new has its next turn after as many intervals as there
- * are peers, however often it speaks of another mempool.
+ * Who is asked is not the peers' to say: one that gave nothing new has its next turn after as many intervals, as long as
+ * they are then, as there are peers, however often it speaks of another mempool.
  *
  * Costs where the pools differ: 2 KiB, 8 bytes for each id in the buckets that differ, and the transactions. Under load
  * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart, and twice as far
@@ -54,6 +54,7 @@ const MAX_INTERVAL_MS = 24_000;
 /** Short ids remembered of each sort that is not to be pulled. Some ten full blocks. */
 const UNWANTED_KEPT = 32_768;
 const PEERS_REMEMBERED = 256;
+const NO_TURN = { atMs: Number.NEGATIVE_INFINITY, skip: 0 } as const;
 const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
 
 export class MempoolExchange {
@@ -66,8 +67,8 @@ export class MempoolExchange {
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
   #refused = new Lru<ShortTxId, true>(UNWANTED_KEPT);
-  /** When a peer has its next turn, monotonic, and how far into its pool. */
-  readonly #turns = new Lru<PeerKey, { readonly fromMs: number; readonly skip: number }>(PEERS_REMEMBERED);
+  /** When a peer had its last turn that gave nothing new, monotonic, and how far into its pool the next goes. */
+  readonly #turns = new Lru<PeerKey, { readonly atMs: number; readonly skip: number }>(PEERS_REMEMBERED);
   readonly #stopping = new AbortController();
   readonly #disposers: (() => void)[] = [];
   #pulling: Promise<void> | undefined;
@@ -120,19 +121,20 @@ export class MempoolExchange {
     const { clock, network, mayPull } = this.#deps;
     if (this.#pulling !== undefined || this.#stopping.signal.aborted || !mayPull()) return;
     const nowMs = clock.monotonicMs();
-    const { fromMs, skip } = this.#turns.get(peer) ?? { fromMs: 0, skip: 0 };
-    if (nowMs - this.#pulledAtMs < this.#intervalMs || nowMs < fromMs) return;
+    const { atMs, skip } = this.#turns.get(peer) ?? NO_TURN;
+    if (nowMs - this.#pulledAtMs < this.#intervalMs) return;
+    // The first to speak when an interval is over may always be the same: the others have all those in between.
+    if (nowMs - atMs < this.#intervalMs * network.peers().length) return;
     this.#pulledAtMs = nowMs;
-    const nextMs = nowMs + MIN_INTERVAL_MS * network.peers().length;
-    this.#turns.set(peer, { fromMs: nextMs, skip: 0 }); // unless something comes of this one
-    this.#pulling = this.#pull(peer, skip, nextMs)
+    this.#turns.set(peer, { atMs: nowMs, skip: 0 }); // unless something comes of this one
+    this.#pulling = this.#pull(peer, skip)
       .catch((error: unknown) => this.#onFault(peer, error))
       .finally(() => {
         this.#pulling = undefined;
       });
   }
 
-  async #pull(peer: PeerKey, skip: number, nextMs: number): Promise<void> {
+  async #pull(peer: PeerKey, skip: number): Promise<void> {
     const { mempool, metrics, receiveTxs, logger } = this.#deps;
     const offered = await this.#requestIds(peer, skip);
     let mined: ReadonlySet<ShortTxId> | undefined;
@@ -147,7 +149,7 @@ export class MempoolExchange {
       // All of a full answer is of no use: the next begins where it ended.
       const further = skip + MAX_POOL_IDS;
       if (offered.length === MAX_POOL_IDS && further <= MAX_POOL_SKIP) {
-        this.#turns.set(peer, { fromMs: nextMs, skip: further });
+        this.#turns.set(peer, { atMs: this.#pulledAtMs, skip: further });
       }
       return;
     }
@@ -158,7 +160,7 @@ export class MempoolExchange {
     const refused = txs.filter(({ id }) => !mempool.pool.has(id));
     if (refused.length < txs.length) {
       this.#intervalMs = MIN_INTERVAL_MS;
-      this.#turns.set(peer, { fromMs: 0, skip });
+      this.#turns.set(peer, { ...NO_TURN, skip });
     }
     for (const tx of refused) {
       if (mempool.screen(tx) === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
