@@ -74,6 +74,8 @@ export interface StreamProtocol {
   readonly maxFrameBytes: number;
   /** Streams of this protocol a peer may have open with us at once. */
   readonly maxInboundStreams: number;
+  /** Requests follow one another for as long as the connection lasts: no limit to the time before a frame begins. */
+  readonly staysOpen?: true;
 }
 
 export type PublishOutcome = { readonly kind: 'sent'; readonly recipients: number } | { readonly kind: 'queued' };

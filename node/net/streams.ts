@@ -6,7 +6,10 @@ import type { Uint8ArrayList } from 'uint8arraylist';
 import type { Clock, FrameStream, PeerKey, StreamProtocol } from '../ports.ts';
 
 export interface FrameStreamOptions {
-  /** A read or write that makes no progress for this long aborts the stream. Waiting for nothing costs nothing. */
+  /**
+   * A read or write that makes no progress for this long aborts the stream. Waiting for nothing costs nothing, and where
+   * the protocol's streams stay open it lasts until the next frame begins: the pings find a dead connection.
+   */
   readonly inactivityMs: number;
   /** How long `close` waits for the last bytes to leave. */
   readonly closeMs: number;
@@ -38,10 +41,13 @@ class LengthPrefixedStream implements FrameStream {
   readonly frames: AsyncIterable<Uint8Array>;
   readonly #stream: Stream;
   readonly #maxFrameBytes: number;
+  readonly #staysOpen: boolean;
   readonly #clock: Clock;
   readonly #options: FrameStreamOptions;
   #chunks: (Uint8Array | Uint8ArrayList)[] = [];
   #bufferedBytes = 0;
+  /** Of the frame that has begun. */
+  #undecodedBytes = 0;
   #resuming = false;
   /** The peer has said that no more will come. */
   #finished: boolean;
@@ -55,6 +61,7 @@ class LengthPrefixedStream implements FrameStream {
     this.peer = peer;
     this.#stream = stream;
     this.#maxFrameBytes = protocol.maxFrameBytes;
+    this.#staysOpen = protocol.staysOpen === true;
     this.#clock = clock;
     this.#options = options;
     // One frame is always taken whole; the next waits until there is room.
@@ -102,6 +109,7 @@ class LengthPrefixedStream implements FrameStream {
     const options = { maxDataLength: this.#maxFrameBytes };
     try {
       for await (const frame of pipe(this.#readChunks(), (source) => decode(source, options))) {
+        this.#undecodedBytes -= prefixBytes(frame.byteLength) + frame.byteLength;
         yield frame.slice(); // a view would keep the whole chunk in memory for as long as the frame
       }
     } catch (error) {
@@ -116,13 +124,15 @@ class LengthPrefixedStream implements FrameStream {
         const chunk = this.#chunks.shift();
         if (chunk !== undefined) {
           this.#bufferedBytes -= chunk.byteLength;
+          this.#undecodedBytes += chunk.byteLength;
           if (this.#bufferedBytes <= LOW_WATER_BYTES) this.#resume();
           yield chunk;
           continue;
         }
         if (this.#error !== undefined) throw this.#error;
         if (this.#ended) return;
-        await this.#progress((wake) => {
+        const isIdle = this.#staysOpen && this.#undecodedBytes === 0;
+        await this.#progress(isIdle ? undefined : this.#options.inactivityMs, (wake) => {
           this.#wakeReader = wake;
           return () => {
             this.#wakeReader = undefined;
@@ -144,7 +154,7 @@ class LengthPrefixedStream implements FrameStream {
     for (;;) {
       if (this.#error !== undefined) throw this.#error;
       if (!this.#stream.writableNeedsDrain) return;
-      await this.#progress((wake) => {
+      await this.#progress(this.#options.inactivityMs, (wake) => {
         this.#stream.addEventListener('drain', wake);
         this.#stream.addEventListener('close', wake);
         return () => {
@@ -155,15 +165,19 @@ class LengthPrefixedStream implements FrameStream {
     }
   }
 
-  /** Waits for one event, or aborts the stream when it does not come in time; the caller looks what happened. */
-  async #progress(listen: (wake: () => void) => () => void): Promise<void> {
+  /**
+   * Waits for one event, or aborts the stream when it does not come in time; the caller looks what happened.
+   * @param limitMs undefined: however long it takes
+   */
+  async #progress(limitMs: number | undefined, listen: (wake: () => void) => () => void): Promise<void> {
     let unlisten: (() => void) | undefined;
     let cancel: (() => void) | undefined;
     try {
       await new Promise<void>((resolve) => {
         unlisten = listen(() => resolve());
-        cancel = this.#clock.after(this.#options.inactivityMs, () => {
-          this.abort(new Error(`no progress for ${this.#options.inactivityMs} ms`));
+        if (limitMs === undefined) return;
+        cancel = this.#clock.after(limitMs, () => {
+          this.abort(new Error(`no progress for ${limitMs} ms`));
           resolve();
         });
       });
@@ -245,4 +259,11 @@ class LengthPrefixedStream implements FrameStream {
     this.#stream.removeEventListener('end', this.#onEnd);
     this.#stream.removeEventListener('close', this.#onClose);
   }
+}
+
+/** What a length takes before its frame: seven bits a byte, the fewest. A longer form only keeps the limit on time. */
+function prefixBytes(length: number): number {
+  let bytes = 1;
+  for (let rest = length >> 7; rest > 0; rest >>= 7) bytes += 1;
+  return bytes;
 }

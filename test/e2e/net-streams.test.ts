@@ -1,12 +1,19 @@
 import { getEventListeners } from 'node:events';
+import { multiaddr } from '@multiformats/multiaddr';
+import { encode } from 'it-length-prefixed';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createSystemClock } from '../../node/adapters.ts';
+import { createHost } from '../../node/net/host.ts';
+import { identityOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
 import type { TestNode } from './net-support.ts';
-import { addressOf, bytesOf, createNode, textOf, until } from './net-support.ts';
+import { addressOf, bytesOf, createNode, seedOf, textOf, until } from './net-support.ts';
 
 const ECHO: StreamProtocol = { name: '/grapevine/test-echo/1', maxFrameBytes: 1_100_000, maxInboundStreams: 2 };
 const OTHER: StreamProtocol = { name: '/grapevine/test-other/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 8 };
+const KEPT: StreamProtocol = { ...OTHER, name: '/grapevine/test-kept/1', staysOpen: true };
+const clock = createSystemClock();
 const forever = new AbortController().signal;
 
 let a: TestNode;
@@ -228,6 +235,59 @@ describe('a peer that goes quiet', () => {
     await impatient.network.connect(addressOf(b));
     const stream = await impatient.network.open(b.network.self, OTHER, forever);
     await expect(collect(stream)).rejects.toThrow(/no progress/);
+    await impatient.network.stop();
+  });
+
+  it('fails no read of a stream that stays open, on either side, however often a frame comes in between', async () => {
+    await a.network.stop();
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 100, closeMs: 200 } };
+    const impatient = [createNode({ seed: 14, options }), createNode({ seed: 15, options })] as const;
+    const [from, to] = impatient;
+    to.network.handle(KEPT, echo);
+    await Promise.all(impatient.map((node) => node.start()));
+    await from.network.connect(addressOf(to));
+    const stream = await from.network.open(to.network.self, KEPT, forever);
+    const frames = stream.frames[Symbol.asyncIterator]();
+    for (const length of [0, 1, 127, 128, 16_384, KEPT.maxFrameBytes]) {
+      const next = frames.next();
+      await clock.sleep(300, forever);
+      await stream.send(new Uint8Array(length));
+      expect((await next).value).toHaveLength(length);
+    }
+    await stream.close();
+    expect((await frames.next()).done).toBe(true);
+    await Promise.all(impatient.map((node) => node.network.stop()));
+  });
+
+  it('in the middle of a frame fails the read of a stream that stays open too', async () => {
+    await a.network.stop();
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, closeMs: 200 } };
+    const impatient = createNode({ seed: 16, options });
+    const outcome = Promise.withResolvers<unknown>();
+    impatient.network.handle(KEPT, async (stream) => {
+      await echo(stream).catch((error: unknown) => {
+        outcome.resolve(error);
+        throw error;
+      });
+    });
+    await impatient.start();
+    const bare = await createHost<unknown>({
+      privateKey: identityOfSeed(seedOf(17)),
+      listen: [],
+      announce: [],
+      options: options.host,
+      clock,
+      isRefused: () => false,
+      pubsub: () => ({}),
+    });
+    await bare.start();
+    const stream = await (await bare.dial(multiaddr(addressOf(impatient)))).newStream([KEPT.name]);
+    const reset = new Promise((resolve) => stream.addEventListener('close', resolve));
+    stream.send(encode.single(bytesOf('whole')));
+    stream.send(Uint8Array.from([100, 1, 2, 3])); // 100 bytes announced
+    expect(String(await outcome.promise)).toMatch(/no progress/);
+    await reset;
+    await bare.stop();
     await impatient.network.stop();
   });
 });
