@@ -11,7 +11,7 @@ import {
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
 import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
-import { serveRequests } from '../requests/serve-requests.ts';
+import { type Answer, serveRequests } from '../requests/serve-requests.ts';
 import { idsToOffer, txsToGive } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 
@@ -38,8 +38,7 @@ export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): voi
     answeredAt.set(key, nowMs);
     return false;
   };
-  const serve = (protocol: StreamProtocol, answer: Parameters<typeof serveRequests>[2]): void =>
-    serveRequests(network, protocol, answer);
+  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(network, protocol, answer);
 
   serve(MEMPOOL, async (request, stream) => {
     const asked = decodeMempoolRequest(request);
