@@ -7,6 +7,7 @@ export type Carry = (bytes: number, arrive: () => void) => void;
 /** A sender waits while this much has not been read at the other end. */
 const WINDOW_BYTES = 256 * 1024;
 const SENT = Promise.resolve();
+const END: IteratorResult<Uint8Array> = { value: undefined, done: true };
 
 interface StreamEndOptions {
   readonly peer: PeerKey;
@@ -14,6 +15,12 @@ interface StreamEndOptions {
   readonly maxFrameBytes: number;
   readonly carry: Carry;
   readonly onClosed: () => void;
+}
+
+/** Who waits for the next frame. */
+interface Reader {
+  readonly resolve: (result: IteratorResult<Uint8Array>) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** One end. Built in pairs by {@link createStreamPair}. */
@@ -28,13 +35,21 @@ export class StreamEnd implements FrameStream {
   #isReadEnded = false;
   #isReading = true;
   #error: Error | undefined;
-  #wakeReader: (() => void) | undefined;
+  #reader: Reader | undefined;
   readonly #wakeWriters: (() => void)[] = [];
 
   constructor(options: StreamEndOptions) {
     this.peer = options.peer;
     this.#options = options;
-    this.frames = this.#read();
+    // No generator: thousands of nodes read a frame here and there, and each would cost several turns.
+    const frames: AsyncIterator<Uint8Array> = {
+      next: () => this.#next(),
+      return: async () => {
+        this.#stopReading();
+        return END;
+      },
+    };
+    this.frames = { [Symbol.asyncIterator]: () => frames };
   }
 
   attach(other: StreamEnd): void {
@@ -89,7 +104,9 @@ export class StreamEnd implements FrameStream {
     if (this.#error !== undefined || this.#isDone()) return;
     this.#error = error;
     this.#inbox.length = 0;
-    this.#wakeAll();
+    this.#reader?.reject(error);
+    this.#reader = undefined;
+    for (const wake of this.#wakeWriters.splice(0)) wake();
     this.#options.onClosed();
   }
 
@@ -103,13 +120,20 @@ export class StreamEnd implements FrameStream {
       this.abort(new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#options.maxFrameBytes}`));
       return;
     }
-    this.#inbox.push(frame);
-    this.#wakeReader?.();
+    const reader = this.#reader;
+    if (reader === undefined) {
+      this.#inbox.push(frame);
+      return;
+    }
+    this.#reader = undefined;
+    this.#other!.#onRead(frame.byteLength);
+    reader.resolve({ value: frame, done: false });
   }
 
   #end(): void {
     this.#isReadEnded = true;
-    this.#wakeReader?.();
+    this.#reader?.resolve(END);
+    this.#reader = undefined;
     this.#closeWhenDone();
   }
 
@@ -118,27 +142,25 @@ export class StreamEnd implements FrameStream {
     if (this.#unreadBytes <= WINDOW_BYTES) for (const wake of this.#wakeWriters.splice(0)) wake();
   }
 
-  async *#read(): AsyncGenerator<Uint8Array> {
-    try {
-      for (;;) {
-        this.#throwIfFailed();
-        const frame = this.#inbox.shift();
-        if (frame !== undefined) {
-          this.#other!.#onRead(frame.byteLength);
-          yield frame;
-        } else if (this.#isReadEnded) {
-          return;
-        } else {
-          await new Promise<void>((resolve) => {
-            this.#wakeReader = resolve;
-          });
-          this.#wakeReader = undefined;
-        }
-      }
-    } finally {
-      this.#isReading = false; // the reader wants no more: what still comes is dropped, and does not fill the window
-      for (const frame of this.#inbox.splice(0)) this.#other!.#onRead(frame.byteLength);
+  #next(): Promise<IteratorResult<Uint8Array>> {
+    if (!this.#isReading) return Promise.resolve(END);
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    const frame = this.#inbox.shift();
+    if (frame !== undefined) {
+      this.#other!.#onRead(frame.byteLength);
+      return Promise.resolve({ value: frame, done: false });
     }
+    if (this.#isReadEnded) return Promise.resolve(END);
+    if (this.#reader !== undefined) return Promise.reject(new Error('somebody reads the stream already'));
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+    });
+  }
+
+  /** The reader wants no more: what still comes is dropped, and does not fill the window. */
+  #stopReading(): void {
+    this.#isReading = false;
+    for (const frame of this.#inbox.splice(0)) this.#other!.#onRead(frame.byteLength);
   }
 
   #isDone(): boolean {
@@ -151,11 +173,6 @@ export class StreamEnd implements FrameStream {
 
   #throwIfFailed(): void {
     if (this.#error !== undefined) throw this.#error;
-  }
-
-  #wakeAll(): void {
-    this.#wakeReader?.();
-    for (const wake of this.#wakeWriters.splice(0)) wake();
   }
 }
 
