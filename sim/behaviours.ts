@@ -182,6 +182,20 @@ function editFrames(stream: FrameStream, edit: (frame: Uint8Array) => Uint8Array
   };
 }
 
+/** Answers as the node does; what is asked while it refuses ends its stream. */
+function refuseWhile(isRefusing: () => boolean): Answering {
+  return (handler) => (stream) =>
+    handler({
+      ...editFrames(stream, (frame) => frame),
+      frames: (async function* () {
+        for await (const frame of stream.frames) {
+          if (isRefusing()) throw new Error('busy');
+          yield frame;
+        }
+      })(),
+    });
+}
+
 function spoilBody(frame: Uint8Array): Uint8Array {
   const reply = messages.decodeBodyReply(frame);
   const block = reply?.block === undefined ? undefined : decodeBlock(reply.block);
@@ -239,10 +253,7 @@ function createSelfishMiner(network: Network, { sim }: LiarDeps): Liar {
     for (const { data } of secret.filter(({ height }) => height <= upTo)) void network.publish('block', data);
     secret = secret.filter(({ height }) => height > upTo);
   };
-  const hide: Answering = (handler) => async (stream) => {
-    if (secret.length === 0) return handler(stream);
-    stream.abort(new Error('busy'));
-  };
+  const hide = refuseWhile(() => secret.length > 0);
   const hidden = answering(network, {
     [STATUS.name]: hide,
     [HEADERS.name]: hide,

@@ -8,10 +8,12 @@ export const MAX_VOTES_PER_REQUEST = 2048;
 /** One chunk. */
 export const MAX_EVIDENCE_PER_REQUEST = wire.MAX_EVIDENCE_PER_CHUNK;
 
+/** The asking side's status, the answering side's; again and again on one stream. */
 export const STATUS: StreamProtocol = {
-  name: '/grapevine/status/1',
+  name: '/grapevine/status/2',
   maxFrameBytes: wire.STATUS_FRAME_BYTES,
-  maxInboundStreams: 4,
+  maxInboundStreams: 2, // the one that is kept, and the one that takes its place
+  staysOpen: true,
 };
 
 export const HEADERS: StreamProtocol = {

@@ -6,7 +6,6 @@ import { bytesToHex } from '../../crypto/bytes.ts';
 import type { PeerKey } from '../ports.ts';
 import { exchange, PeerFault, type RequestDeps } from '../requests/exchange.ts';
 import * as messages from './messages.ts';
-import type { PeerStatus } from './peer-status.ts';
 import {
   BLOCK_TXS,
   BODIES,
@@ -15,24 +14,8 @@ import {
   MAX_EVIDENCE_PER_REQUEST,
   MAX_HEADERS_PER_REQUEST,
   MAX_VOTES_PER_REQUEST,
-  STATUS,
   VOTES,
 } from './protocols.ts';
-
-/** Swaps status messages. */
-export async function requestStatus(
-  deps: RequestDeps,
-  peer: PeerKey,
-  own: PeerStatus,
-  signal: AbortSignal,
-): Promise<PeerStatus> {
-  for await (const frame of exchange(deps, peer, STATUS, messages.encodeStatus(own), signal)) {
-    const status = messages.decodeStatus(frame);
-    if (status === undefined) throw new PeerFault('invalid', 'malformed status');
-    return status;
-  }
-  throw new PeerFault('gone', 'no status came');
-}
 
 /** Headers after the newest block of the locator that the peer has, oldest first. */
 export async function requestHeaders(

@@ -3,8 +3,9 @@ import { encodeEvidence } from '../../chain/codec.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
-import type { Network, PeerKey, StreamProtocol } from '../ports.ts';
-import { serveRequests } from '../requests/serve-requests.ts';
+import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import { serveConversation } from '../requests/serve-conversation.ts';
+import { type Answer, serveRequests } from '../requests/serve-requests.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -23,20 +24,21 @@ import {
 
 export interface ServeDeps {
   readonly network: Network;
+  readonly clock: Clock;
   readonly chain: ChainService;
   readonly agreement: AgreementService;
   readonly store: Store;
   readonly ownStatus: () => PeerStatus;
   readonly onStatus: (peer: PeerKey, status: PeerStatus) => void;
+  readonly signal: AbortSignal;
 }
 
 /** Registers all handlers. */
 export function serveSync(deps: ServeDeps): void {
   const { network } = deps;
-  const serve = (protocol: StreamProtocol, answer: Parameters<typeof serveRequests>[2]): void =>
-    serveRequests(network, protocol, answer);
+  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(network, protocol, answer);
 
-  serve(STATUS, async (request, stream) => {
+  serveConversation(deps, STATUS, async (request, stream) => {
     const status = messages.decodeStatus(request);
     if (status === undefined) return 'malformed';
     await stream.send(messages.encodeStatus(deps.ownStatus()));

@@ -15,14 +15,16 @@ import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
+import { Conversations } from '../requests/conversations.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
+import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { isSameStatus, type PeerStatus } from './peer-status.ts';
 import type { SyncPlan } from './plan-sync.ts';
-import { MAX_EVIDENCE_PER_REQUEST } from './protocols.ts';
-import { requestEvidence, requestStatus } from './requests.ts';
+import { MAX_EVIDENCE_PER_REQUEST, STATUS } from './protocols.ts';
+import { requestEvidence } from './requests.ts';
 import { serveSync } from './serve.ts';
 import { SyncPlanner } from './sync-planner.ts';
 
@@ -71,6 +73,8 @@ export class SyncService {
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
+  /** With each peer that was asked for its status. */
+  readonly #conversations: Conversations;
   readonly #disposers: (() => void)[] = [];
   /** Peers of another network → cancels the hanging up. */
   readonly #foreign = new Map<PeerKey, () => void>();
@@ -91,6 +95,7 @@ export class SyncService {
   constructor(deps: SyncServiceDeps) {
     this.#deps = deps;
     this.#own = new OwnStatus(deps);
+    this.#conversations = new Conversations(deps, STATUS);
     this.#branch = new BranchFetch({
       ...deps,
       peers: () => [...this.#statuses.keys()],
@@ -120,12 +125,9 @@ export class SyncService {
 
   /** Registers the answering side; before the network starts. */
   register(): void {
-    const { network, chain, agreement, store } = this.#deps;
     serveSync({
-      network,
-      chain,
-      agreement,
-      store,
+      ...this.#deps,
+      signal: this.#stopping.signal,
       ownStatus: () => this.#own.now(),
       onStatus: (peer, status) => this.#onStatus(peer, status),
     });
@@ -146,6 +148,7 @@ export class SyncService {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('stopping'));
+    this.#conversations.stop();
     for (const dispose of this.#disposers.splice(0)) dispose();
     for (const cancel of this.#foreign.values()) cancel();
     await this.#running;
@@ -156,6 +159,7 @@ export class SyncService {
   }
 
   onPeerDisconnected(peer: PeerKey): void {
+    this.#conversations.forget(peer);
     this.#statuses.delete(peer);
     this.#backOff.delete(peer);
     this.#foreign.get(peer)?.();
@@ -213,7 +217,8 @@ export class SyncService {
   #exchangeStatus(peer: PeerKey): void {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
-    requestStatus(this.#deps, peer, this.#own.now(), this.#stopping.signal)
+    this.#conversations
+      .ask(peer, encodeStatus(this.#own.now()), decodeStatus)
       .then((status) => {
         const own = this.#own.now();
         this.#settledMempool = isSameStatus(status, own) ? own.mempool : undefined;

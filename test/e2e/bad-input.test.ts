@@ -23,8 +23,9 @@ import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import { topicName } from '../../node/net/topics.ts';
 import type { VerdictKind } from '../../node/pipeline/outcome.ts';
 import type { StreamProtocol, TopicKind } from '../../node/ports.ts';
+import { Conversations } from '../../node/requests/conversations.ts';
+import { decodeStatus, encodeStatus } from '../../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
-import { requestStatus } from '../../node/sync/requests.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
 import { blockMessage } from '../node-fixture.ts';
 import * as net from './net-support.ts';
@@ -33,13 +34,13 @@ import { eventually, internalErrors, metricSum, Workbench } from './process-supp
 
 const MESHSUB = '/meshsub/1.2.0';
 const clock = createSystemClock();
-const forever = new AbortController().signal;
 const bench = new Workbench();
 const hosts: Host<unknown>[] = [];
 let genesis: Genesis;
 let node: StartedNode;
 /** A peer that keeps to the rules. */
 let honest: net.TestNode;
+let conversations: Conversations;
 let nonce = 0n;
 
 beforeAll(async () => {
@@ -56,9 +57,11 @@ beforeAll(async () => {
   });
   await untilStarted(node);
   honest = await net.startNode({ seed: 1, topics: { chainId: genesis.chainId }, bootstrap: [node.address] });
+  conversations = new Conversations({ network: honest.network, clock }, STATUS);
   await eventually('mesh', () => honest.network.peers()[0]?.mesh.length === net.KINDS.length);
 });
 afterAll(async () => {
+  conversations?.stop();
   await honest?.network.stop();
   await Promise.all(hosts.map((host) => host.stop()));
   await bench.clean();
@@ -91,7 +94,7 @@ async function expectUnharmed(): Promise<void> {
     mempool: '00'.repeat(8),
   };
   const [peer] = honest.network.peers();
-  const status = await requestStatus({ network: honest.network, clock }, peer!.peer, own, forever);
+  const status = await conversations.ask(peer!.peer, encodeStatus(own), decodeStatus);
   expect(status.chainId).toBe(genesis.chainId);
   expect(await internalErrors(node.client)).toBe(0);
   expect(node.running.isRunning).toBe(true);

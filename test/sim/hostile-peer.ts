@@ -61,13 +61,7 @@ export interface LiarOptions {
 /** Answers as a node does, with what the test gives it to say. */
 export function liarAnswers({ status, headers, bodies, votes }: LiarOptions): ReadonlyMap<StreamProtocol, Answer> {
   return new Map<StreamProtocol, Answer>([
-    [
-      STATUS,
-      async (_request, stream) => {
-        await stream.send(messages.encodeStatus(status()));
-        await stream.close();
-      },
-    ],
+    [STATUS, async (_request, stream) => stream.send(messages.encodeStatus(status()))],
     [
       HEADERS,
       async (request, stream) => {

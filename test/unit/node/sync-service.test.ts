@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { BlockId } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
+import type { GrapevineNode } from '../../../node/compose.ts';
 import type { FrameStream, Network } from '../../../node/ports.ts';
 import * as messages from '../../../node/sync/messages.ts';
 import { STATUS } from '../../../node/sync/protocols.ts';
@@ -74,5 +75,47 @@ test('the status of a peer that is gone before it is read is not kept: nothing w
     isConnected = false;
   });
   expect(node.sync.statusOf('peer')).toBeUndefined();
+  await node.stop();
+});
+
+test.each<[string, (node: GrapevineNode) => unknown]>([
+  ['when its peer is gone', ({ sync }) => sync.onPeerDisconnected('peer')],
+  ['when the node stops', (node) => node.stop()],
+])('the stream for statuses is kept, and let go %s', async (_when, act) => {
+  const tip = { height: 0n, id: genesis.entry.header.id };
+  const theirs = { chainId: genesis.chainId, software: 'test/1', tip, totalWork: 1n, agreed: tip, final: tip };
+  const answer = messages.encodeStatus({ ...theirs, offenders: '00'.repeat(32), mempool: '00'.repeat(8) });
+  let [opened, asked, aborted] = [0, 0, 0];
+  const view = { peer: 'peer', address: '', direction: 'inbound' as const, connectedAtMs: 0, mesh: [], score: 0 };
+  const network: Network = {
+    ...networkOfOnePeer(new Map()),
+    peers: () => [view],
+    async open(peer, protocol) {
+      if (protocol !== STATUS) throw new Error(`does not speak ${protocol.name}`);
+      opened += 1;
+      return {
+        peer,
+        frames: (async function* () {
+          for (;;) yield answer;
+        })(),
+        send: async () => {
+          asked += 1;
+        },
+        close: () => Promise.resolve(),
+        abort() {
+          aborted += 1;
+        },
+      };
+    },
+  };
+  const { node } = await composeFixture({ genesis, store: await openMemoryStore(), verifier, network });
+  for (let times = 0; times < 3; times++) {
+    const before = node.sync.statusOf('peer');
+    node.sync.onBlockMissed('peer');
+    await expect.poll(() => node.sync.statusOf('peer'), { interval: 1, timeout: 5_000 }).not.toBe(before);
+  }
+  expect([opened, asked, aborted]).toEqual([1, 3, 0]);
+  await act(node);
+  expect([opened, asked, aborted]).toEqual([1, 3, 1]);
   await node.stop();
 });
