@@ -74,7 +74,10 @@ export interface StreamProtocol {
   readonly maxFrameBytes: number;
   /** Streams of this protocol a peer may have open with us at once. */
   readonly maxInboundStreams: number;
-  /** Requests follow one another for as long as the connection lasts: no limit to the time before a frame begins. */
+  /**
+   * Requests follow one another for as long as the connection lasts: no limit to the time before a frame begins, but one
+   * frame at a time; who sends more than two ahead of the reader loses the stream.
+   */
   readonly staysOpen?: true;
 }
 

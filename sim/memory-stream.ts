@@ -160,6 +160,8 @@ export class StreamEnd implements FrameStream {
   /** The reader wants no more: what still comes is dropped, and does not fill the window. */
   #stopReading(): void {
     this.#isReading = false;
+    this.#reader?.resolve(END);
+    this.#reader = undefined;
     for (const frame of this.#inbox.splice(0)) this.#other!.#onRead(frame.byteLength);
   }
 

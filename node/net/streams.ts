@@ -18,6 +18,7 @@ export interface FrameStreamOptions {
 /** Reading pauses when this much is waiting for the consumer, and goes on below the low mark. */
 const HIGH_WATER_BYTES = 256 * 1024;
 const LOW_WATER_BYTES = 64 * 1024;
+const MAX_PREFIX_BYTES = 4;
 
 /**
  * Wraps a stream that was just opened. Reads from the first moment, so that nothing is missed, into a bounded buffer:
@@ -190,6 +191,11 @@ class LengthPrefixedStream implements FrameStream {
   readonly #onMessage = (event: { readonly data: Uint8Array | Uint8ArrayList }): void => {
     this.#chunks.push(event.data);
     this.#bufferedBytes += event.data.byteLength;
+    if (this.#staysOpen && this.#bufferedBytes > 2 * (this.#maxFrameBytes + MAX_PREFIX_BYTES)) {
+      // Nobody may be reading for minutes, and what comes in pieces of a byte takes 200 times as much memory.
+      this.abort(new Error('more than was asked for'));
+      return;
+    }
     this.#pauseWhenFull();
     this.#wakeReader?.();
   };
@@ -261,7 +267,7 @@ class LengthPrefixedStream implements FrameStream {
   }
 }
 
-/** What a length takes before its frame: seven bits a byte, the fewest. A longer form only keeps the limit on time. */
+/** What a length takes before its frame: seven bits a byte, the fewest. The decoder counts a longer form as this too. */
 function prefixBytes(length: number): number {
   let bytes = 1;
   for (let rest = length >> 7; rest > 0; rest >>= 7) bytes += 1;

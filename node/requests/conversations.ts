@@ -11,7 +11,7 @@ import { PeerFault, type RequestDeps, STALL_MS } from './exchange.ts';
  * once, within the same time. After any other failure the next request has a new one.
  *
  * Bound: one stream for each peer that was asked, from its first answer until it fails or is forgotten. Nobody reads
- * between requests, so what a peer sends unasked fills the stream's own bounded buffer and stops there.
+ * between requests, and a peer that sends more than two frames unasked loses the stream (`staysOpen`).
  */
 export class Conversations {
   readonly #deps: RequestDeps;

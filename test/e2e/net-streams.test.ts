@@ -25,6 +25,21 @@ async function echo(stream: FrameStream): Promise<void> {
   for await (const frame of stream.frames) await stream.send(frame);
 }
 
+/** A peer that can send what no node would. */
+async function startBareHost() {
+  const bare = await createHost<unknown>({
+    privateKey: identityOfSeed(seedOf(17)),
+    listen: [],
+    announce: [],
+    options: DEVNET_NETWORK.host,
+    clock,
+    isRefused: () => false,
+    pubsub: () => ({}),
+  });
+  await bare.start();
+  return bare;
+}
+
 async function collect(stream: FrameStream): Promise<Uint8Array[]> {
   const frames: Uint8Array[] = [];
   for await (const frame of stream.frames) frames.push(frame);
@@ -271,16 +286,7 @@ describe('a peer that goes quiet', () => {
       });
     });
     await impatient.start();
-    const bare = await createHost<unknown>({
-      privateKey: identityOfSeed(seedOf(17)),
-      listen: [],
-      announce: [],
-      options: options.host,
-      clock,
-      isRefused: () => false,
-      pubsub: () => ({}),
-    });
-    await bare.start();
+    const bare = await startBareHost();
     const stream = await (await bare.dial(multiaddr(addressOf(impatient)))).newStream([KEPT.name]);
     const reset = new Promise((resolve) => stream.addEventListener('close', resolve));
     stream.send(encode.single(bytesOf('whole')));
@@ -289,5 +295,34 @@ describe('a peer that goes quiet', () => {
     await reset;
     await bare.stop();
     await impatient.network.stop();
+  });
+});
+
+describe('a stream that stays open', () => {
+  it('is reset where a peer sends more than two frames ahead of the reader, in however small pieces', async () => {
+    const released = Promise.withResolvers<void>();
+    const outcome = Promise.withResolvers<unknown>();
+    b.network.handle(KEPT, async (stream) => {
+      await released.promise; // busy
+      await collect(stream).catch((error: unknown) => {
+        outcome.resolve(error);
+        throw error;
+      });
+    });
+    const bare = await startBareHost();
+    const connection = await bare.dial(multiaddr(addressOf(b)));
+    const stream = await connection.newStream([KEPT.name]);
+    const reset = new Promise((resolve) => stream.addEventListener('close', resolve));
+    stream.send(encode.single(new Uint8Array(KEPT.maxFrameBytes)));
+    const piece = encode.single(new Uint8Array(100));
+    for (let sent = 0; sent <= KEPT.maxFrameBytes && stream.status === 'open'; sent += piece.byteLength) {
+      if (stream.writableNeedsDrain) await stream.onDrain();
+      if (stream.status === 'open') stream.send(piece);
+    }
+    await reset;
+    released.resolve();
+    expect(String(await outcome.promise)).toMatch(/more than was asked for/);
+    expect(connection.status).toBe('open');
+    await bare.stop();
   });
 });
