@@ -318,7 +318,10 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
               sync.onPeerConnected(peer);
               exchange.onPeerConnected();
             },
-            onPeerDisconnected: (peer) => sync.onPeerDisconnected(peer),
+            onPeerDisconnected: (peer) => {
+              sync.onPeerDisconnected(peer);
+              exchange.onPeerDisconnected(peer);
+            },
           }),
         stop: () => network.stop(),
       });

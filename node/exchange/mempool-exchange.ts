@@ -3,8 +3,8 @@
  * Every node does so with whomever it swaps status with, so a transaction that one node has reaches all in a number of
  * rounds logarithmic in theirs. What is pulled is not published: nobody amplifies.
  *
- * Who is asked is not the peers' to say: one that gave nothing new has its next turn after as many intervals, as long as
- * they are then, as there are peers, however often it speaks of another mempool.
+ * Who is asked is not the peers' to say: of those that have spoken of another mempool since the last pull it is the one
+ * whose turn was longest ago, however often others speak.
  *
  * Costs where the pools differ: 2 KiB, 8 bytes for each id in the buckets that differ, and the transactions. Under load
  * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart, and twice as far
@@ -54,8 +54,15 @@ const MAX_INTERVAL_MS = 24_000;
 /** Short ids remembered of each sort that is not to be pulled. Some ten full blocks. */
 const UNWANTED_KEPT = 32_768;
 const PEERS_REMEMBERED = 256;
-const NO_TURN = { atMs: Number.NEGATIVE_INFINITY, skip: 0 } as const;
+const NO_TURN: Turn = { atMs: Number.NEGATIVE_INFINITY, skip: 0 };
 const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
+
+interface Turn {
+  /** When it was, monotonic, if it gave nothing new. */
+  readonly atMs: number;
+  /** How far into the peer's pool the next one goes. */
+  readonly skip: number;
+}
 
 export class MempoolExchange {
   readonly #deps: MempoolExchangeDeps;
@@ -67,8 +74,10 @@ export class MempoolExchange {
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
   #refused = new Lru<ShortTxId, true>(UNWANTED_KEPT);
-  /** When a peer had its last turn that gave nothing new, monotonic, and how far into its pool the next goes. */
-  readonly #turns = new Lru<PeerKey, { readonly atMs: number; readonly skip: number }>(PEERS_REMEMBERED);
+  /** Peers' last turns. */
+  readonly #turns = new Lru<PeerKey, Turn>(PEERS_REMEMBERED);
+  /** Connected peers that have spoken of another mempool since the last pull. */
+  readonly #differing = new Set<PeerKey>();
   readonly #stopping = new AbortController();
   readonly #disposers: (() => void)[] = [];
   #pulling: Promise<void> | undefined;
@@ -116,22 +125,37 @@ export class MempoolExchange {
     this.#intervalMs = MIN_INTERVAL_MS;
   }
 
-  /** The peer's fingerprint is not ours. */
+  onPeerDisconnected(peer: PeerKey): void {
+    this.#differing.delete(peer);
+  }
+
+  /** The connected peer's fingerprint is not ours. */
   onOtherMempool(peer: PeerKey): void {
-    const { clock, network, mayPull } = this.#deps;
-    if (this.#pulling !== undefined || this.#stopping.signal.aborted || !mayPull()) return;
+    const { clock, mayPull } = this.#deps;
+    if (this.#stopping.signal.aborted || !mayPull()) return;
+    this.#differing.add(peer);
     const nowMs = clock.monotonicMs();
-    const { atMs, skip } = this.#turns.get(peer) ?? NO_TURN;
-    if (nowMs - this.#pulledAtMs < this.#intervalMs) return;
-    // The first to speak when an interval is over may always be the same: the others have all those in between.
-    if (nowMs - atMs < this.#intervalMs * network.peers().length) return;
+    if (this.#pulling !== undefined || nowMs - this.#pulledAtMs < this.#intervalMs) return;
+    const next = this.#longestWaiting(peer);
+    const { skip } = this.#turnOf(next);
+    this.#differing.clear();
     this.#pulledAtMs = nowMs;
-    this.#turns.set(peer, { atMs: nowMs, skip: 0 }); // unless something comes of this one
-    this.#pulling = this.#pull(peer, skip)
-      .catch((error: unknown) => this.#onFault(peer, error))
+    this.#turns.set(next, { atMs: nowMs, skip: 0 }); // unless something comes of this one
+    this.#pulling = this.#pull(next, skip)
+      .catch((error: unknown) => this.#onFault(next, error))
       .finally(() => {
         this.#pulling = undefined;
       });
+  }
+
+  #longestWaiting(spoke: PeerKey): PeerKey {
+    let longest = spoke;
+    for (const peer of this.#differing) if (this.#turnOf(peer).atMs < this.#turnOf(longest).atMs) longest = peer;
+    return longest;
+  }
+
+  #turnOf(peer: PeerKey): Turn {
+    return this.#turns.get(peer) ?? NO_TURN;
   }
 
   async #pull(peer: PeerKey, skip: number): Promise<void> {

@@ -264,8 +264,7 @@ test('a peer that says all the time that it has others, and gives none, keeps no
   };
   await world.until('connected', () => liar.peers().length === 1, 5_000);
   for (let at = 0; at < 800 && !holds(world, 'a', tx); at++) {
-    // Gossip has lost it. At this moment b's first turn comes before it is old enough, and intervals are longer then.
-    if (at === 120) world.node('b').node.mempool.add(tx, 'api');
+    if (at === 100) world.node('b').node.mempool.add(tx, 'api'); // gossip has lost it
     await world.clock.runUntilSettled(tell(), 1_000);
     await world.run(10);
   }
