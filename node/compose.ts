@@ -172,7 +172,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     publishEvidence: (evidence) => ingest.publishEvidence(evidence),
     voter: settings.voter,
     sign: ports.sign,
-    mayVote: () => !sync.isBehind,
+    mayVote: () => sync.mayVote,
     onFailure,
   };
   const agreementService = new AgreementService(agreementDeps, stored, restored);

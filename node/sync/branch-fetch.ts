@@ -42,6 +42,8 @@ const BEHIND_BLOCKS = 3;
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   #remaining = 0;
+  /** The blocks of a branch from which it was behind have come, or are coming; the votes that belong to them have not. */
+  #lacksVotes = false;
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
   #wasBehind = false;
   /** The highest block that votes have proved agreed whose branch no peer has given the bodies of. */
@@ -59,6 +61,14 @@ export class BranchFetch {
     return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
   }
 
+  /**
+   * False where it is behind, and until the votes after the blocks have come or their peer has failed: whoever votes
+   * before does so from an agreed block that is no longer the last, and has no other vote at that height (VOTE-8).
+   */
+  get mayVote(): boolean {
+    return !this.isBehind && !this.#lacksVotes;
+  }
+
   /** Others have agreed blocks that no peer has given. */
   get isStuck(): boolean {
     return this.#remaining === 0 && this.#owesBodies;
@@ -71,7 +81,7 @@ export class BranchFetch {
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
     this.#remaining = 0;
-    if (!this.#wasBehind || this.isBehind || this.#deps.signal.aborted) return;
+    if (!this.#wasBehind || !this.mayVote || this.#deps.signal.aborted) return;
     this.#wasBehind = false;
     // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
     this.#deps.agreement.considerVoting();
@@ -104,31 +114,36 @@ export class BranchFetch {
     this.#remaining = entries.length;
     if (this.isBehind) {
       this.#wasBehind = true;
+      this.#lacksVotes = true;
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
     try {
-      await this.#fetchBodies(peer, entries);
-    } catch (error) {
-      if (error instanceof PeerFault && error.kind !== 'invalid') await this.#noteOwed(peer, status, entries);
-      throw error;
+      await this.#fetchBodies(peer, status, entries);
+      await this.fetchVotes(peer);
+    } finally {
+      this.#lacksVotes = false; // another may give them: who does not holds up no vote of this node's for longer
     }
-    await this.fetchVotes(peer);
     this.end();
     return true;
   }
 
   /** From everybody, this peer first. */
-  #fetchBodies(peer: PeerKey, entries: readonly ChainEntry[]): Promise<void> {
+  async #fetchBodies(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<void> {
     const { chain } = this.#deps;
-    return downloadBodies({
-      ...this.#deps,
-      entries,
-      peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
-      checkBody: (block) => chain.checkBody(block),
-      checkAhead: (block) => chain.checkAhead(block),
-      connect: (blocks) => this.#connect(blocks, peer),
-      onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
-    });
+    try {
+      await downloadBodies({
+        ...this.#deps,
+        entries,
+        peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
+        checkBody: (block) => chain.checkBody(block),
+        checkAhead: (block) => chain.checkAhead(block),
+        connect: (blocks) => this.#connect(blocks, peer),
+        onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
+      });
+    } catch (error) {
+      if (error instanceof PeerFault && error.kind !== 'invalid') await this.#noteOwed(peer, status, entries);
+      throw error;
+    }
   }
 
   /** Nobody gives the bodies: each may have pruned them. Where they are of agreed blocks, we are behind all the same. */

@@ -109,6 +109,11 @@ export class SyncService {
     return this.#branch.isBehind;
   }
 
+  /** False while blocks or votes are on their way without which a vote would be wasted, as `BranchFetch` has it. */
+  get mayVote(): boolean {
+    return this.#branch.mayVote;
+  }
+
   /** True where it is behind and no peer has given the blocks so far. */
   get isStuck(): boolean {
     return this.#branch.isStuck;
