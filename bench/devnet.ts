@@ -10,6 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { residentBytes } from '../scripts/devnet/resident-memory.ts';
 import { type Bench, makeRow, type Row } from './measure.ts';
 
 const NODES = 5;
@@ -122,8 +123,9 @@ function processorSeconds(pids: readonly number[]): number {
 }
 
 function residentMb(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kilobytes) / 1024;
+  const bytes = residentBytes(pid);
+  if (bytes === undefined) throw new Error(`process ${pid} is gone`);
+  return bytes / 2 ** 20;
 }
 
 function sleep(ms: number): Promise<void> {

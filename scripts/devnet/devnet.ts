@@ -1,5 +1,4 @@
 /** A development network on this machine: N nodes in N processes, from start over ready to a report at the end. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatAddress } from '../../crypto/address.ts';
 import type { SigningBackend } from '../../crypto/signature.ts';
@@ -12,6 +11,7 @@ import type { NodeStartedMessage } from '../node.ts';
 import type { NetworkDir } from './network-dir.ts';
 import { NodeProcess } from './node-process.ts';
 import { findFreePort } from './ports.ts';
+import { residentBytes } from './resident-memory.ts';
 import type { Screen } from './screen.ts';
 import { type Percentiles, Traffic } from './traffic.ts';
 
@@ -259,7 +259,7 @@ export class Devnet {
   /** Resident memory of the largest node process so far. */
   async sampleMemory(): Promise<void> {
     const running = this.#members.filter(({ process }) => process.isRunning);
-    for (const bytes of await Promise.all(running.map(residentBytes))) {
+    for (const bytes of await Promise.all(running.map(memoryOf))) {
       this.#rssMaxMb = Math.max(this.#rssMaxMb, Math.round(bytes / 1024 / 1024));
     }
   }
@@ -406,14 +406,10 @@ function bootstrapOf(index: number, addresses: readonly string[], rng: Rng): str
   return [...chosen];
 }
 
-/**
- * What the kernel says of the process, where it does as Linux; elsewhere the node's own metrics, which cost it 10 ms: a
- * twentieth of what it does at rest.
- */
-async function residentBytes({ process, client }: Member): Promise<number> {
-  const text = await readFile(`/proc/${process.pid}/status`, 'utf8').catch(() => '');
-  const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1];
-  if (kilobytes !== undefined) return Number(kilobytes) * 1024;
+/** From the kernel where it says it; a node's own metrics cost it 10 ms, a twentieth of what it does at rest. */
+async function memoryOf({ process, client }: Member): Promise<number> {
+  const bytes = residentBytes(process.pid);
+  if (bytes !== undefined) return bytes;
   const metrics = await client.metrics().catch(() => ''); // one that does not answer may be dying
   return Number(/^process_resident_memory_bytes (\S+)/m.exec(metrics)?.[1] ?? 0);
 }
