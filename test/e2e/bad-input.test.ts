@@ -17,8 +17,7 @@ import { signTx, signVote } from '../../chain/sign.ts';
 import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import { createSystemClock } from '../../node/adapters.ts';
-import { createHost, type Host } from '../../node/net/host.ts';
-import { identityOfSeed } from '../../node/net/identity.ts';
+import type { Host } from '../../node/net/host.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import { topicName } from '../../node/net/topics.ts';
 import type { VerdictKind } from '../../node/pipeline/outcome.ts';
@@ -112,20 +111,11 @@ class Hostile {
   }
 
   static async connect(seed: number): Promise<Hostile> {
-    const host = await createHost<unknown>({
-      privateKey: identityOfSeed(net.seedOf(seed)),
-      listen: [],
-      announce: [],
-      options: DEVNET_NETWORK.host,
-      clock,
-      isRefused: () => false,
-      pubsub: () => ({}),
-    });
+    const host = await net.startBareHost(seed);
     hosts.push(host);
     await host.handle(MESHSUB, async (stream) => {
       stream.addEventListener('message', () => undefined); // taken and dropped
     });
-    await host.start();
     const connection = await host.dial(multiaddr(node.address));
     return new Hostile(host, await connection.newStream([MESHSUB]));
   }

@@ -3,12 +3,10 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { encode } from 'it-length-prefixed';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSystemClock } from '../../node/adapters.ts';
-import { createHost } from '../../node/net/host.ts';
-import { identityOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
 import type { TestNode } from './net-support.ts';
-import { addressOf, bytesOf, createNode, seedOf, textOf, until } from './net-support.ts';
+import { addressOf, bytesOf, createNode, startBareHost, textOf, until } from './net-support.ts';
 
 const ECHO: StreamProtocol = { name: '/grapevine/test-echo/1', maxFrameBytes: 1_100_000, maxInboundStreams: 2 };
 const OTHER: StreamProtocol = { name: '/grapevine/test-other/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 8 };
@@ -23,21 +21,6 @@ let onOther: (stream: FrameStream) => Promise<void>;
 
 async function echo(stream: FrameStream): Promise<void> {
   for await (const frame of stream.frames) await stream.send(frame);
-}
-
-/** A peer that can send what no node would. */
-async function startBareHost() {
-  const bare = await createHost<unknown>({
-    privateKey: identityOfSeed(seedOf(17)),
-    listen: [],
-    announce: [],
-    options: DEVNET_NETWORK.host,
-    clock,
-    isRefused: () => false,
-    pubsub: () => ({}),
-  });
-  await bare.start();
-  return bare;
 }
 
 async function collect(stream: FrameStream): Promise<Uint8Array[]> {
@@ -286,7 +269,7 @@ describe('a peer that goes quiet', () => {
       });
     });
     await impatient.start();
-    const bare = await startBareHost();
+    const bare = await startBareHost(17);
     const stream = await (await bare.dial(multiaddr(addressOf(impatient)))).newStream([KEPT.name]);
     const reset = new Promise((resolve) => stream.addEventListener('close', resolve));
     stream.send(encode.single(bytesOf('whole')));
@@ -309,7 +292,7 @@ describe('a stream that stays open', () => {
         throw error;
       });
     });
-    const bare = await startBareHost();
+    const bare = await startBareHost(17);
     const connection = await bare.dial(multiaddr(addressOf(b)));
     const stream = await connection.newStream([KEPT.name]);
     const reset = new Promise((resolve) => stream.addEventListener('close', resolve));

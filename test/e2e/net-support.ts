@@ -2,6 +2,8 @@
 import { Registry } from 'prom-client';
 import type { ChainId } from '../../chain/types.ts';
 import { createSystemClock, createSystemRng } from '../../node/adapters.ts';
+import { createHost, type Host } from '../../node/net/host.ts';
+import { identityOfSeed } from '../../node/net/identity.ts';
 import type { NetworkDeps } from '../../node/net/libp2p-network.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import {
@@ -151,4 +153,19 @@ export function meshed(a: TestNode, b: TestNode): boolean {
 export async function connectAndMesh(a: TestNode, b: TestNode): Promise<void> {
   await a.network.connect(addressOf(b));
   await until('mesh', () => meshed(a, b));
+}
+
+/** A host that speaks what it is told and no more: it can send what no node would. */
+export async function startBareHost(seed: number): Promise<Host<unknown>> {
+  const host = await createHost<unknown>({
+    privateKey: identityOfSeed(seedOf(seed)),
+    listen: [],
+    announce: [],
+    options: DEVNET_NETWORK.host,
+    clock,
+    isRefused: () => false,
+    pubsub: () => ({}),
+  });
+  await host.start();
+  return host;
 }
