@@ -6,6 +6,7 @@
  *     node tools/bundle-libraries.js <directory, which does not exist>
  */
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -108,8 +109,9 @@ async function check(directory) {
 async function publish(draft, directory) {
   try {
     await rename(draft, directory);
-  } catch {
+  } catch (error) {
     if (areWhole(directory)) return;
+    if (!existsSync(directory)) throw error;
     // What a power cut left of them.
     const damaged = `${draft}-damaged`;
     await rename(directory, damaged);

@@ -13,6 +13,8 @@ export function compileCachePath() {
 /**
  * Nodes that this process starts find the compiled code and the libraries that were put together, and stay quiet about
  * type stripping before 24.12.
+ *
+ * @returns {string | undefined} the hook of the libraries, where there is one
  */
 export function prepareEnvironment() {
   process.env.NODE_COMPILE_CACHE ??= compileCachePath();
@@ -22,4 +24,5 @@ export function prepareEnvironment() {
     const options = process.env.NODE_OPTIONS ?? '';
     if (!options.includes(option)) process.env.NODE_OPTIONS = `${options} ${option}`.trim();
   }
+  return hook;
 }

@@ -11,7 +11,6 @@ import { availableParallelism, constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { bundledNodePath, ensureInstalled, prepare } from './ensure-install.js';
 import { prepareEnvironment } from './environment.js';
-import { libraryHook } from './libraries.js';
 
 const NEEDED_MAJOR = 24;
 /**
@@ -67,9 +66,8 @@ if (major >= NEEDED_MAJOR && flags.length > 0) {
 } else if (major >= NEEDED_MAJOR) {
   const isHelp = process.argv.some((argument) => argument === '--help' || argument === '-h');
   if (NODE_COMMANDS.includes(process.argv[2] ?? '') && !isHelp) prepare(process.execPath);
-  prepareEnvironment();
+  const hook = prepareEnvironment();
   module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
-  const hook = libraryHook();
   if (hook !== undefined) await import(hook);
   await import('../scripts/cli.ts');
 } else if (!existsSync(bundledNodePath()) && !ensureInstalled()) {
