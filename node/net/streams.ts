@@ -192,7 +192,7 @@ class LengthPrefixedStream implements FrameStream {
     this.#chunks.push(event.data);
     this.#bufferedBytes += event.data.byteLength;
     if (this.#staysOpen && this.#bufferedBytes > 2 * (this.#maxFrameBytes + MAX_PREFIX_BYTES)) {
-      // Nobody may be reading for minutes, and what comes in pieces of a byte takes 200 times as much memory.
+      // Nobody may be reading for minutes, and what comes in pieces of a byte takes many times as much memory.
       this.abort(new Error('more than was asked for'));
       return;
     }

@@ -406,7 +406,7 @@ function bootstrapOf(index: number, addresses: readonly string[], rng: Rng): str
   return [...chosen];
 }
 
-/** From the kernel where it says it; a node's own metrics cost it 10 ms, a twentieth of what it does at rest. */
+/** From the kernel where it says it: to write out all its metrics is no small part of what a node does at rest. */
 async function memoryOf({ process, client }: Member): Promise<number> {
   const bytes = residentBytes(process.pid);
   if (bytes !== undefined) return bytes;
