@@ -19,6 +19,7 @@ const repository = dirname(tools);
 /** Everything that the sources import and that is put together. All of them at once, so that none is there twice. */
 export const BUNDLED = [
   '@chainsafe/libp2p-gossipsub',
+  '@fastify/fast-json-stringify-compiler',
   '@fastify/swagger',
   '@fastify/websocket',
   '@libp2p/crypto/keys',

@@ -24,8 +24,8 @@ import { addBlockRoutes } from './routes-blocks.ts';
 import { addHealthRoutes } from './routes-health.ts';
 import { addNodeRoutes } from './routes-node.ts';
 import { addTransactionRoutes } from './routes-transactions.ts';
+import { compileSerializer, compileValidator } from './schema-compilers.ts';
 import { STATUS_TEXT } from './status-text.ts';
-import { compileValidator } from './validation.ts';
 
 export interface ApiServerOptions {
   /** Address to listen on. Anything but loopback closes the administrative calls unless there is a token. */
@@ -148,6 +148,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
   });
   const app: ApiApp = bare.withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(compileValidator);
+  app.setSerializerCompiler(compileSerializer);
   // JSON only: text/plain is what a cross-site form can send without asking.
   app.removeContentTypeParser('text/plain');
   answerWithProblems(bare, logger);
