@@ -36,10 +36,14 @@ export interface Signer {
   sign(digest: Uint8Array): Uint8Array;
 }
 
-/** @throws RangeError when the key is no secret key */
+/**
+ * @param publicKey the secret key's; derived where it is not given, the first time in some tens of milliseconds
+ * @throws RangeError when the key is no secret key
+ */
 export function createSigner(
   secretKey: Uint8Array,
   sign: (digest: Uint8Array, secretKey: Uint8Array) => Uint8Array = signDigest,
+  publicKey: Uint8Array = publicKeyOf(secretKey),
 ): Signer {
-  return { publicKey: publicKeyOf(secretKey), sign: (digest) => sign(digest, secretKey) };
+  return { publicKey, sign: (digest) => sign(digest, secretKey) };
 }

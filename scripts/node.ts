@@ -195,8 +195,7 @@ async function readVoter(config: NodeConfig, network: string): Promise<VoterKey 
         `--dev-index is for networks named "devnet": its keys are published; this one is "${network}"`,
       );
     }
-    const { secretKey, address } = devVoter(config.devIndex);
-    return { secretKey, address };
+    return devVoter(config.devIndex);
   }
   if (config.voterKeyFile === '') return undefined;
   const password =
@@ -207,7 +206,8 @@ async function readVoter(config: NodeConfig, network: string): Promise<VoterKey 
     throw new UsageError('--voter-key-file needs --voter-password-file or GRAPEVINE_PASSWORD');
   }
   const secretKey = await decryptKeystore(await loadKeystore(config.voterKeyFile), password);
-  return { secretKey, address: addressOf(publicKeyOf(secretKey)) };
+  const publicKey = publicKeyOf(secretKey);
+  return { secretKey, publicKey, address: addressOf(publicKey) };
 }
 
 function readMinerAddress(config: NodeConfig): Address | undefined {

@@ -8,11 +8,12 @@ import type { ChainParams } from '../chain/params.ts';
 import { signTx } from '../chain/sign.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type { BlockId, Tx } from '../chain/types.ts';
-import { type Address, addressOf } from '../crypto/address.ts';
+import { addressOf } from '../crypto/address.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
+import type { VoterKey } from '../node/agreement/agreement-service.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import type { MineMode } from '../node/config.ts';
 import type { Part } from '../node/lifecycle.ts';
@@ -101,18 +102,19 @@ const KEPT_LOG_LINES = 5_000;
 const START_MS = 10_000;
 
 /** The funded accounts' keys, and voters' keys by node name. Known to everybody: simulation only. */
-export function simulationKey(name: string): { readonly secretKey: Uint8Array; readonly address: Address } {
+export function simulationKey(name: string): VoterKey {
   let key = simulationKeys.get(name);
   if (key === undefined) {
     const secretKey = sha256(new TextEncoder().encode(`grapevine simulation key ${name}`));
-    key = { secretKey, address: addressOf(publicKeyOf(secretKey)) };
+    const publicKey = publicKeyOf(secretKey);
+    key = { secretKey, publicKey, address: addressOf(publicKey) };
     simulationKeys.set(name, key);
   }
   return key;
 }
 
 /** A few per world; finding the public key is what costs. */
-const simulationKeys = new Map<string, { readonly secretKey: Uint8Array; readonly address: Address }>();
+const simulationKeys = new Map<string, VoterKey>();
 
 /** One node of a world: over its restarts the same key, place and clock. */
 export class SimNode {

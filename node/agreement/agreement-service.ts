@@ -21,6 +21,8 @@ import { type Store, StoreError, type VoteGuard } from '../store/store.ts';
 
 export interface VoterKey {
   readonly secretKey: Uint8Array;
+  /** 33 bytes, compressed. */
+  readonly publicKey: Uint8Array;
   readonly address: Address;
 }
 
@@ -75,7 +77,7 @@ export class AgreementService {
     restored: AgreementUpdate,
   ) {
     this.#deps = deps;
-    this.#signer = deps.voter && createSigner(deps.voter.secretKey, deps.sign);
+    this.#signer = deps.voter && createSigner(deps.voter.secretKey, deps.sign, deps.voter.publicKey);
     this.agreement = deps.agreement;
     this.#agreed = stored.certificates.at(-1)?.target ?? stored.final;
     this.#final = stored.final;

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { bytesToHex, hexToBytes } from '../../../crypto/bytes.ts';
 import { sha256 } from '../../../crypto/hash.ts';
 import { publicKeyOf } from '../../../crypto/keys.ts';
-import { BackendError, loadSignatureBackend, SIGNATURE_BACKENDS } from '../../../crypto/load-backend.ts';
+import { BackendError, KNOWN_ANSWER, loadSignatureBackend, SIGNATURE_BACKENDS } from '../../../crypto/load-backend.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { signDigest } from '../../../crypto/sign.ts';
 import type { SignatureBackend } from '../../../crypto/signature.ts';
@@ -120,6 +120,13 @@ describe.each(available)('the %s backend', (name) => {
     const item = { digest: scalar(N - 1n), publicKey: publicKeyOf(scalar(1n)) };
     expect(backend.verify({ ...item, signature: Uint8Array.of(...scalar(1n), ...scalar(1n)) })).toBe(false);
   });
+});
+
+test('the answer that every backend must give at start is the reference backend’s', () => {
+  const secretKey = sha256(Uint8Array.of(1));
+  const digest = sha256(Uint8Array.of(2));
+  const signature = signDigest(digest, secretKey);
+  expect(KNOWN_ANSWER).toEqual({ secretKey, digest, signature, publicKey: publicKeyOf(secretKey) });
 });
 
 describe('choosing', () => {
