@@ -50,6 +50,7 @@ export const BUNDLED = [
   'snappyjs',
   'typebox',
   'typebox/compile',
+  'yaml',
 ];
 
 /** What is loaded from its package: compiled code, and what is seldom wanted. */
@@ -60,7 +61,6 @@ export const SEPARATE = [
   'memory-level',
   'pino-pretty',
   'secp256k1/bindings.js',
-  'yaml',
 ];
 
 /** In the directory of bundled libraries: to be loaded by `--import` before the program. */

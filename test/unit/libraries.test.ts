@@ -72,6 +72,16 @@ describe('libraries that were put together', () => {
     rmSync(join(parent, 'node_modules'), { recursive: true });
   });
 
+  it('leave our own files where their addresses say, and what is missing is named', () => {
+    writeFileSync(join(parent, 'other.ts'), `export const answer: string = import.meta.url;`);
+    const found = run(`
+      import { answer } from './other.ts';
+      const missing = await import('./missing.ts').catch((error) => error.message);
+      console.log(answer, missing.includes('missing.ts'));`);
+    expect(found).toBe(`${pathToFileURL(join(parent, 'other.ts')).href} true`);
+    rmSync(join(parent, 'other.ts'));
+  });
+
   it('are each there once: who asks for the class of an object finds the one that it has', () => {
     const sources = readdirSync(directory).map((name) => readFileSync(join(directory, name), 'utf8'));
     for (const name of ['YamuxStream', 'YamuxMuxer', 'Uint8ArrayList', 'StreamResetError']) {
