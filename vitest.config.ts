@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /** Nothing here retries: a test that fails now and then is a bug in the test or in the node. */
@@ -13,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/{unit,property,sim}/**/*.test.ts'],
           pool: 'threads',
+          // Vitest leaves a core to itself, which is half of a machine with two, and needs a tenth of it.
+          maxWorkers: availableParallelism(),
           // Property tests over whole chains take seconds on a busy machine.
           testTimeout: 30_000,
           hookTimeout: 30_000,
