@@ -221,6 +221,24 @@ describe('small requests', () => {
   });
 });
 
+test('a backend whose first checks take ten times what is expected has no more of the allowance than any', () => {
+  let spentMs = 0;
+  const cold = makePool({
+    backend: {
+      name: 'cold',
+      verify(each) {
+        clock.advance(2);
+        spentMs += 2;
+        return isGood(each);
+      },
+    },
+  });
+  for (let i = 0; i < 20; i++) void cold.verify([item(2)], 'bulk').catch(() => undefined);
+  expect(spentMs).toBeLessThan(10);
+  expect(threads.length).toBe(1);
+  return cold.close();
+});
+
 describe('threads, which cost memory,', () => {
   test('are not started for the few signatures of a quiet net, however long a pause falls into one of them', async () => {
     let verifyMs = 30;
