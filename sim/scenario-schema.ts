@@ -27,6 +27,8 @@ const Selectors = Type.Union([Selector, Type.Array(Selector, { minItems: 1 })]);
 const Links = Type.Integer({ minimum: 1, maximum: 100 });
 const Share = Type.Number({ minimum: 0, maximum: 1 });
 const Count = Type.Integer({ minimum: 0 });
+/** At least so many, of what is never fewer than none. */
+const AtLeast = Type.Integer({ minimum: 1 });
 
 const closed = <P extends Record<string, TSchema>>(properties: P, minProperties = 0) =>
   Type.Object(properties, { additionalProperties: false, ...(minProperties > 0 && { minProperties }) });
@@ -111,17 +113,17 @@ const Expectations = closed({
   resumesWithin: optional(
     closed({ after: Duration, heights: Count, time: optional(Duration), nodes: optional(Selectors) }),
   ),
-  finalHeightAtLeast: optional(Count),
-  growsBetween: optional(some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, by: Count }))),
+  finalHeightAtLeast: optional(AtLeast),
+  growsBetween: optional(some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, by: AtLeast }))),
   agreesBetween: optional(
-    some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: Count })),
+    some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: AtLeast })),
   ),
   // A bound at least, beside whose share it is.
   electorateShare: optional(some(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }, 2))),
   delivered: optional(Share),
   txsFinal: optional(Share),
-  reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(Count) }, 1)),
-  evidenceAtLeast: optional(Count),
+  reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(AtLeast) }, 1)),
+  evidenceAtLeast: optional(AtLeast),
   evidenceAtMost: optional(Count),
   noInternalErrors: optional(Type.Boolean()),
   honestNotAccused: optional(Type.Boolean()),

@@ -202,6 +202,17 @@ test.each(['agreementStalls', 'growsBetween', 'agreesBetween', 'electorateShare'
 );
 
 test.each([
+  ['finalHeightAtLeast', '0'],
+  ['evidenceAtLeast', '0'],
+  ['reorgDepth.atLeast', '{atLeast: 0}'],
+  ['growsBetween[0].by', '[{between: [1s, 2s], nodes: all, by: 0}]'],
+  ['agreesBetween[0].heights', '[{between: [1s, 2s], nodes: all, heights: 0}]'],
+])('`%s` of none is refused: it always holds', (path, wanted) => {
+  const name = path.split(/[.[]/, 1)[0]!;
+  expect(() => parseScenario(BASE.replace('{}', `{${name}: ${wanted}}`))).toThrow(`scenario: expect.${path}: `);
+});
+
+test.each([
   ['a node called as a group before', '[{group: a1}, {group: a, count: 3}]', 'nodes[1]', 'a1'],
   ['a group called as a node before', '[{group: a, count: 3}, {group: a1, count: 2}]', 'nodes[1]', 'a1'],
   ['two groups whose nodes meet', '[{group: a, count: 11}, {group: a1, count: 1}]', 'nodes[1]', 'a1'],
