@@ -6,6 +6,7 @@ import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
+import { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
 import { groupByLink } from '../pipeline/ingest.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
@@ -38,10 +39,16 @@ export interface BranchFetchDeps {
 const MAX_PENDING_HEADERS = 50_000;
 /** A node this many blocks behind neither votes nor mines. */
 const BEHIND_BLOCKS = 3;
+/** Blocks remembered that nobody gave. Each cost its maker the work of a branch better than ours. */
+const WITHHELD_KEPT = 256;
 
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   #remaining = 0;
+  /** Nobody gave the next of them before, and nobody has given it now. */
+  #isDoubted = false;
+  /** Blocks that nobody gave. */
+  readonly #withheld = new Lru<BlockId, true>(WITHHELD_KEPT);
   /** The blocks of a branch from which it was behind have come, or are coming; the votes that belong to them have not. */
   #lacksVotes = false;
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
@@ -55,10 +62,12 @@ export class BranchFetch {
 
   /**
    * True while blocks whose headers are proved are being fetched, or blocks that more than two thirds agreed have not been
-   * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself.
+   * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself:
+   * once all have been asked for them they count only when the first comes. However many peers show the same headers,
+   * one after another, they hold up voting and mining once.
    */
   get isBehind(): boolean {
-    return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
+    return (this.#remaining >= BEHIND_BLOCKS && !this.#isDoubted) || this.#owesBodies;
   }
 
   /**
@@ -112,9 +121,9 @@ export class BranchFetch {
       return false;
     }
     this.#remaining = entries.length;
+    this.#isDoubted = this.#withheld.get(entries[0]!.header.id) === true;
     if (this.isBehind) {
-      this.#wasBehind = true;
-      this.#lacksVotes = true;
+      this.#holdVote();
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
     try {
@@ -125,6 +134,11 @@ export class BranchFetch {
     }
     this.end();
     return true;
+  }
+
+  #holdVote(): void {
+    this.#wasBehind = true;
+    this.#lacksVotes = true;
   }
 
   /** From everybody, this peer first. */
@@ -141,6 +155,11 @@ export class BranchFetch {
         onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
       });
     } catch (error) {
+      const missing = entries.find(({ header }) => chain.tree.get(header.id) === undefined);
+      if (missing !== undefined) {
+        this.#withheld.set(missing.header.id, true);
+        this.#isDoubted = true;
+      }
       if (error instanceof PeerFault && error.kind !== 'invalid') await this.#noteOwed(peer, status, entries);
       throw error;
     }
@@ -226,6 +245,9 @@ export class BranchFetch {
     for (const [index, verdict] of verdicts.entries()) {
       if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
         this.#remaining = Math.max(0, this.#remaining - 1);
+        if (!this.#isDoubted) continue;
+        this.#isDoubted = false;
+        if (this.isBehind) this.#holdVote();
         continue;
       }
       const { id } = blocks[index]!.header;

@@ -4,6 +4,7 @@ import { meetsTarget } from '../../chain/target.ts';
 import type { BlockId, ChainEntry } from '../../chain/types.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { createWorldGenesis, type World } from '../../sim/world.ts';
+import { branchOn } from './chain-builder.ts';
 import { type Answer, honestHeaders, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { expectHealthy, namesOf, openWorld } from './open-world.ts';
 
@@ -198,6 +199,35 @@ test('headers with more work whose miner keeps the blocks to himself silence no 
   for (const name of ['a', 'b', 'c', 'd']) await world.node(name).start();
   await world.untilFinal(5, 300_000, ['a', 'b', 'c', 'd']);
   for (const name of ['a', 'b', 'c', 'd']) expect(world.node(name).node.missing()).toEqual([]);
+});
+
+test('six peers that show the same headers and keep the blocks, each in its own time, hold up a net once', async () => {
+  const names = namesOf(4);
+  const world = openWorld({ nodes: names.map((name) => ({ name })) });
+  await world.start();
+  await world.untilFinal(10, 300_000);
+  const a = world.node('a');
+  const lead = branchOn(world.genesis, a.node.chain.tip, 3, { miner: 'miser', stepMs: 500 });
+  const { header, totalWork } = lead.at(-1)!.entry;
+  const slowly: Answer = async (request, stream) => {
+    await world.clock.forNode(() => 0).sleep(2_500, new AbortController().signal);
+    await noBodies(request, stream);
+  };
+  for (let i = 0; i < 6; i++) {
+    await startHostilePeer(world, {
+      name: `miser${i}`,
+      links: names,
+      answers: liarAnswers({
+        status: () => statusLike(a, { tip: { height: header.height, id: header.id }, totalWork }),
+        headers: () => lead.map(({ block }) => block.header),
+        bodies: slowly,
+      }),
+    });
+  }
+  await world.until('the lead is shown', () => names.some((name) => world.node(name).node.sync.isBehind), 60_000);
+  const final = a.finalHeight;
+  await world.untilFinal(final + 20, 120_000);
+  expect(names.map((name) => world.node(name).node.sync.isBehind)).toEqual([false, false, false, false]);
 });
 
 const wrongBody =
