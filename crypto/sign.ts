@@ -45,5 +45,6 @@ export function createSigner(
   sign: (digest: Uint8Array, secretKey: Uint8Array) => Uint8Array = signDigest,
   publicKey: Uint8Array = publicKeyOf(secretKey),
 ): Signer {
+  if (!isSecretKey(secretKey)) throw new RangeError('not a secp256k1 secret key');
   return { publicKey, sign: (digest) => sign(digest, secretKey) };
 }
