@@ -26,6 +26,7 @@ const Selector = Type.String({ pattern: '^[a-z][a-z0-9-]*(:\\d+%?)?$' });
 const Selectors = Type.Union([Selector, Type.Array(Selector, { minItems: 1 })]);
 const Links = Type.Integer({ minimum: 1, maximum: 100 });
 const Share = Type.Number({ minimum: 0, maximum: 1 });
+const SomeShare = Type.Number({ exclusiveMinimum: 0, maximum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 /** At least so many, of what is never fewer than none. */
 const AtLeast = Type.Integer({ minimum: 1 });
@@ -120,8 +121,8 @@ const Expectations = closed({
   ),
   // A bound at least, beside whose share it is.
   electorateShare: optional(some(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }, 2))),
-  delivered: optional(Share),
-  txsFinal: optional(Share),
+  delivered: optional(SomeShare),
+  txsFinal: optional(SomeShare),
   reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(AtLeast) }, 1)),
   evidenceAtLeast: optional(AtLeast),
   evidenceAtMost: optional(Count),
