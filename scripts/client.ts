@@ -1,5 +1,6 @@
 /**
- * A typed client of a node's HTTP API: `grapevine/client`. Uses fetch and WebSocket as the platform has them.
+ * A typed client of a node's HTTP API: `grapevine/client`. Uses fetch, or what it is given instead, and WebSocket as the
+ * platform has them.
  *
  * ```ts
  * const client = new GrapevineClient({ url: 'http://127.0.0.1:7401' });
@@ -97,6 +98,26 @@ export class GrapevineError extends Error {
   }
 }
 
+/** What the client needs of an answer; `Response` is one. */
+export interface HttpAnswer {
+  readonly ok: boolean;
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  text(): Promise<string>;
+  json(): Promise<unknown>;
+}
+
+/** What the client needs of `fetch`. Rejects where no answer comes, with what says why in its `code` or its causes. */
+export type HttpRequest = (
+  url: string,
+  init: {
+    readonly method: string;
+    readonly headers: Record<string, string>;
+    readonly body?: string | Uint8Array<ArrayBuffer>;
+    readonly signal: AbortSignal;
+  },
+) => Promise<HttpAnswer>;
+
 export interface GrapevineClientOptions {
   /** Default `http://127.0.0.1:7401`. */
   readonly url?: string;
@@ -105,6 +126,8 @@ export interface GrapevineClientOptions {
   /** Longest wait for an answer; default 30 s. */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
+  /** Default: the platform's `fetch`. */
+  readonly request?: HttpRequest;
 }
 
 export interface SendOptions {
@@ -163,6 +186,7 @@ export class GrapevineClient {
   readonly #token: string | undefined;
   readonly #timeoutMs: number;
   readonly #clock: Clock;
+  readonly #send: HttpRequest;
   #network: Promise<NetworkFacts> | undefined;
 
   /** @throws GrapevineError `client/bad-argument` when the URL is none of http or https */
@@ -171,6 +195,7 @@ export class GrapevineClient {
     this.#token = options.token;
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#clock = options.clock ?? createSystemClock();
+    this.#send = options.request ?? ((url, init) => fetch(url, init));
   }
 
   status(): Promise<NodeStatus> {
@@ -245,7 +270,9 @@ export class GrapevineClient {
   }
 
   disconnectPeer(id: string): Promise<void> {
-    return this.#request('DELETE', `/v1/peers/${encodeURIComponent(id)}`, undefined, async () => undefined);
+    return this.#request('DELETE', `/v1/peers/${encodeURIComponent(id)}`, undefined, async (answer) => {
+      await answer.text(); // its connection is free when it has been read
+    });
   }
 
   /**
@@ -390,13 +417,13 @@ export class GrapevineClient {
     method: string,
     path: string,
     body: object | Uint8Array<ArrayBuffer> | undefined,
-    read: (response: Response) => Promise<T>,
+    read: (response: HttpAnswer) => Promise<T>,
     timeoutMs = this.#timeoutMs,
   ): Promise<T> {
     const timeout = new AbortController();
     const cancel = this.#clock.after(timeoutMs, () => timeout.abort());
     try {
-      const response = await fetch(`${this.url}${path}`, {
+      const response = await this.#send(`${this.url}${path}`, {
         method,
         headers: {
           ...(body === undefined
@@ -429,11 +456,11 @@ function isBytes(body: object): body is Uint8Array<ArrayBuffer> {
   return body instanceof Uint8Array;
 }
 
-async function readJson<T>(response: Response): Promise<T> {
+async function readJson<T>(response: HttpAnswer): Promise<T> {
   return (await response.json()) as T;
 }
 
-async function refusal(response: Response): Promise<GrapevineError> {
+async function refusal(response: HttpAnswer): Promise<GrapevineError> {
   const { status } = response;
   const text = await response.text();
   const retryAfter = response.headers.get('retry-after');

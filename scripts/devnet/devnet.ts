@@ -8,6 +8,7 @@ import type { Clock, Rng } from '../../node/ports.ts';
 import { GrapevineClient as Client, type GrapevineClient, type NodeStatus } from '../client.ts';
 import { devAccounts, devCanary, devIdentitySeed } from '../dev-accounts.ts';
 import type { NodeStartedMessage } from '../node.ts';
+import { createKeepAliveRequest } from './keep-alive-request.ts';
 import type { NetworkDir } from './network-dir.ts';
 import { NodeProcess } from './node-process.ts';
 import { findFreePort } from './ports.ts';
@@ -83,6 +84,7 @@ export class Devnet {
   readonly #options: DevnetOptions;
   readonly #members: Member[] = [];
   readonly #traffic: Traffic;
+  readonly #request = createKeepAliveRequest();
   #unexpectedExits = 0;
   #failures = 0;
   #kills = 0;
@@ -173,7 +175,12 @@ export class Devnet {
           screen.say(`${node.name} ended unexpectedly (${how}); see ${node.launch.logPath}`);
         },
       );
-      const client = new Client({ url: process.apiUrl, timeoutMs: 10_000, clock: this.#options.clock });
+      const client = new Client({
+        url: process.apiUrl,
+        timeoutMs: 10_000,
+        clock: this.#options.clock,
+        request: this.#request,
+      });
       this.#members.push({
         process,
         client,

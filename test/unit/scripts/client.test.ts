@@ -5,8 +5,15 @@ import { decodeTx } from '../../../chain/codec.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent, TransactionStatus } from '../../../node/api/schemas.ts';
 import { type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
-import { type ClientEvent, GrapevineClient, GrapevineError } from '../../../scripts/client.ts';
+import {
+  type ClientEvent,
+  GrapevineClient,
+  type GrapevineClientOptions,
+  GrapevineError,
+  type HttpRequest,
+} from '../../../scripts/client.ts';
 import { devAccount } from '../../../scripts/dev-accounts.ts';
+import { createKeepAliveRequest } from '../../../scripts/devnet/keep-alive-request.ts';
 import { runLoad, settleLoad } from '../../../scripts/load.ts';
 import {
   ADDRESS,
@@ -25,7 +32,7 @@ afterEach(async () => {
   await Promise.all(started.splice(0).map((server) => server.stop()));
 });
 
-async function startNode(options: Partial<ApiServerOptions> = {}, backend = new FakeBackend()) {
+async function startNode(options: Partial<ApiServerOptions> = {}, backend = new FakeBackend(), request?: HttpRequest) {
   const server = createApiServer({
     backend,
     clock: createSystemClock(),
@@ -35,7 +42,7 @@ async function startNode(options: Partial<ApiServerOptions> = {}, backend = new 
   });
   started.push(server);
   const { port } = await server.start();
-  const client = new GrapevineClient({ url: `http://127.0.0.1:${port}/` });
+  const client = new GrapevineClient({ url: `http://127.0.0.1:${port}/`, ...(request && { request }) });
   return { backend, server, port, client };
 }
 
@@ -56,9 +63,16 @@ const status = (state: TransactionStatus['state'], more: Partial<TransactionStat
   ...more,
 });
 
-describe('GrapevineClient', () => {
+describe.each([
+  ['fetch', undefined],
+  ['connections that stay open', createKeepAliveRequest()],
+])('GrapevineClient by %s', (_, request) => {
+  const start = (options: Partial<ApiServerOptions> = {}, backend = new FakeBackend()) =>
+    startNode(options, backend, request);
+  const open = (options: GrapevineClientOptions) => new GrapevineClient({ ...options, ...(request && { request }) });
+
   it('reads everything there is to read', async () => {
-    const { client, backend } = await startNode();
+    const { client, backend } = await start();
     expect((await client.status()).network.chainId).toBe(CHAIN_ID);
     expect((await client.tip()).quorum).toBe(4);
     expect(await client.genesis()).toEqual(backend.genesis);
@@ -82,7 +96,7 @@ describe('GrapevineClient', () => {
   });
 
   it('builds, signs and sends a transfer the node can read', async () => {
-    const { client, backend } = await startNode();
+    const { client, backend } = await start();
     const sender = devAccount(1);
     const sent = await client.sendTransaction({ secretKey: sender.secretKey, to: OTHER, amount: 5n, memo: 'hé' });
     expect(sent).toMatchObject({ id: TX_ID, state: 'pending', parked: false, nonce: 4n, fee: 1000n });
@@ -96,7 +110,7 @@ describe('GrapevineClient', () => {
   });
 
   it('throws the reason code when the node refuses', async () => {
-    const { client, backend } = await startNode();
+    const { client, backend } = await start();
     backend.submit = { kind: 'refused', reason: 'tx/balance-low', id: TX_ID };
     const refused = await errorOf(client.submit(new Uint8Array(3)));
     expect(refused).toMatchObject({ code: 'tx/balance-low', status: 422, problem: { id: TX_ID } });
@@ -107,14 +121,14 @@ describe('GrapevineClient', () => {
   });
 
   it('uses its token', async () => {
-    const { port, client } = await startNode({ adminToken: 'secret' });
+    const { port, client } = await start({ adminToken: 'secret' });
     expect(await errorOf(client.mine())).toMatchObject({ code: 'unauthorized', status: 401 });
-    const admin = new GrapevineClient({ url: `http://127.0.0.1:${port}`, token: 'secret' });
+    const admin = open({ url: `http://127.0.0.1:${port}`, token: 'secret' });
     expect((await admin.mine()).blocks).toHaveLength(1);
   });
 
   it('says that no node answers, that something else does, and that the address is none', async () => {
-    const { client, server } = await startNode();
+    const { client, server } = await start();
     await server.stop();
     expect(await errorOf(client.status())).toMatchObject({
       code: 'client/no-answer',
@@ -123,13 +137,13 @@ describe('GrapevineClient', () => {
     const other = createServer((_request, response) => response.writeHead(404).end('<html>'));
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
-    expect(await errorOf(new GrapevineClient({ url }).status())).toMatchObject({
+    expect(await errorOf(open({ url }).status())).toMatchObject({
       code: 'client/not-grapevine',
       status: 404,
     });
     await new Promise((resolve) => other.close(resolve));
-    expect(() => new GrapevineClient({ url: '127.0.0.1:7401' })).toThrow(GrapevineError);
-    expect(() => new GrapevineClient({ url: 'ftp://x' })).toThrow(GrapevineError);
+    expect(() => open({ url: '127.0.0.1:7401' })).toThrow(GrapevineError);
+    expect(() => open({ url: 'ftp://x' })).toThrow(GrapevineError);
   });
 
   it.each([
@@ -141,15 +155,15 @@ describe('GrapevineClient', () => {
     const proxy = createServer((_, response) => response.writeHead(429, { 'retry-after': text }).end());
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     const { port } = proxy.address() as AddressInfo;
-    const client = new GrapevineClient({ url: `http://127.0.0.1:${port}` });
+    const client = open({ url: `http://127.0.0.1:${port}` });
     expect(await errorOf(client.status())).toMatchObject({ status: 429, retryAfterS: seconds });
     await new Promise((resolve) => proxy.close(resolve));
   });
 
   it('gives up on a node that does not answer in time', async () => {
-    const { port, backend } = await startNode();
+    const { port, backend } = await start();
     backend.status = () => new Promise(() => {});
-    const client = new GrapevineClient({ url: `http://127.0.0.1:${port}`, timeoutMs: 50 });
+    const client = open({ url: `http://127.0.0.1:${port}`, timeoutMs: 50 });
     expect(await errorOf(client.status())).toMatchObject({ code: 'client/timeout' });
   });
 });
