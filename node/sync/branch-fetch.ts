@@ -45,8 +45,8 @@ const WITHHELD_KEPT = 256;
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   #remaining = 0;
-  /** Nobody gave the next of them before, and nobody has given it now. */
-  #isDoubted = false;
+  /** The next of them, where nobody gave it before and nobody has given it now. */
+  #doubted: BlockId | undefined;
   /** Blocks that nobody gave. */
   readonly #withheld = new Lru<BlockId, true>(WITHHELD_KEPT);
   /** The blocks of a branch from which it was behind have come, or are coming; the votes that belong to them have not. */
@@ -67,7 +67,7 @@ export class BranchFetch {
    * one after another, they hold up voting and mining once.
    */
   get isBehind(): boolean {
-    return (this.#remaining >= BEHIND_BLOCKS && !this.#isDoubted) || this.#owesBodies;
+    return (this.#remaining >= BEHIND_BLOCKS && this.#doubted === undefined) || this.#owesBodies;
   }
 
   /**
@@ -121,7 +121,8 @@ export class BranchFetch {
       return false;
     }
     this.#remaining = entries.length;
-    this.#isDoubted = this.#withheld.get(entries[0]!.header.id) === true;
+    const next = entries[0]!.header.id;
+    this.#doubted = this.#withheld.get(next) === true ? next : undefined;
     if (this.isBehind) {
       this.#holdVote();
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
@@ -134,6 +135,19 @@ export class BranchFetch {
     }
     this.end();
     return true;
+  }
+
+  /** All have been asked for the first of these that is missing. */
+  #doubt(entries: readonly ChainEntry[]): void {
+    const missing = entries.find(({ header }) => this.#deps.chain.tree.get(header.id) === undefined);
+    if (missing === undefined) return;
+    this.#doubted = missing.header.id;
+    this.#withheld.set(missing.header.id, true);
+  }
+
+  #believe(): void {
+    this.#doubted = undefined;
+    if (this.isBehind) this.#holdVote();
   }
 
   #holdVote(): void {
@@ -149,18 +163,21 @@ export class BranchFetch {
         ...this.#deps,
         entries,
         peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
-        checkBody: (block) => chain.checkBody(block),
+        checkBody: (block) => {
+          const verdict = chain.checkBody(block);
+          // Before it is connected, for that is when a vote would be wasted.
+          if (verdict.kind === 'accept' && block.header.id === this.#doubted) this.#believe();
+          return verdict;
+        },
         checkAhead: (block) => chain.checkAhead(block),
         connect: (blocks) => this.#connect(blocks, peer),
         onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
       });
     } catch (error) {
-      const missing = entries.find(({ header }) => chain.tree.get(header.id) === undefined);
-      if (missing !== undefined) {
-        this.#withheld.set(missing.header.id, true);
-        this.#isDoubted = true;
+      if (error instanceof PeerFault && error.kind !== 'invalid') {
+        this.#doubt(entries);
+        await this.#noteOwed(peer, status, entries);
       }
-      if (error instanceof PeerFault && error.kind !== 'invalid') await this.#noteOwed(peer, status, entries);
       throw error;
     }
   }
@@ -245,9 +262,6 @@ export class BranchFetch {
     for (const [index, verdict] of verdicts.entries()) {
       if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
         this.#remaining = Math.max(0, this.#remaining - 1);
-        if (!this.#isDoubted) continue;
-        this.#isDoubted = false;
-        if (this.isBehind) this.#holdVote();
         continue;
       }
       const { id } = blocks[index]!.header;
