@@ -30,8 +30,8 @@ const LOADERS: Readonly<Record<BackendName, () => Promise<SigningBackend>>> = {
 };
 
 /**
- * What the reference backend answers for the secret key SHA-256(01) and the digest SHA-256(02). To ask it at each start,
- * in each thread, would take longer than all else that a thread needs: its tables are made at the first signature.
+ * What the reference backend answers for the secret key SHA-256(01) and the digest SHA-256(02). It makes its tables
+ * at the first signature, which would be a good part of every thread's start.
  */
 export const KNOWN_ANSWER: SignatureParts & { readonly secretKey: Uint8Array } = {
   secretKey: hexToBytes('4bf5122f344554c53bde2ebb8cd2b7e3d1600ad631c385a5d7cce23c7785459a'),

@@ -1,6 +1,6 @@
 /**
  * Requests against their schemas, and answers through theirs. Each is compiled when it is first wanted: all of them at
- * once took half of what the API needs to start, and most nodes are asked a few routes only.
+ * once would be a good part of a node's start, and most nodes are asked a few routes only.
  */
 import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import type { FastifySchemaCompiler, FastifySerializerCompiler } from 'fastify';

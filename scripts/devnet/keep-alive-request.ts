@@ -1,6 +1,6 @@
 /**
- * HTTP requests over connections that stay open, for who makes hundreds a second: with Node's `fetch` they take a sender
- * two and a half times the processor time, most of it for streams and signals that nobody here looks at.
+ * HTTP requests over connections that stay open, for who makes hundreds a second: Node's `fetch` takes a sender
+ * more processor time, most of it for streams and signals that nobody here looks at.
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
