@@ -84,6 +84,17 @@ function makePool(options: Partial<VerifyPoolOptions> = {}): VerifyPool {
   });
 }
 
+/** Takes so long for a check. */
+function slowBackend(checkMs: number): { readonly backend: SignatureBackend; readonly spentMs: () => number } {
+  let spentMs = 0;
+  const verify = (each: SignatureItem): boolean => {
+    clock.advance(checkMs);
+    spentMs += checkMs;
+    return isGood(each);
+  };
+  return { backend: { name: 'slow', verify }, spentMs: () => spentMs };
+}
+
 /** Answers until nothing is owed. */
 function answerAll(): void {
   for (let next = threads.find(({ batches }) => batches.length > 0); next !== undefined; ) {
@@ -202,39 +213,21 @@ describe('small requests', () => {
   });
 
   test('go to a thread when the event loop has given its share', () => {
-    let spentMs = 0;
-    const slow = makePool({
-      backend: {
-        name: 'slow',
-        verify(each) {
-          clock.advance(0.2);
-          spentMs += 0.2;
-          return isGood(each);
-        },
-      },
-    });
+    const { backend, spentMs } = slowBackend(0.2);
+    const slow = makePool({ backend });
     for (let i = 0; i < 100; i++) void slow.verify([item(2)], 'bulk').catch(() => undefined);
-    expect(spentMs).toBeGreaterThan(1);
-    expect(spentMs).toBeLessThan(7);
+    expect(spentMs()).toBeGreaterThan(1);
+    expect(spentMs()).toBeLessThan(7);
     expect(threads.length).toBe(1);
     return slow.close();
   });
 });
 
 test('a backend whose first checks take ten times what is expected has no more of the allowance than any', () => {
-  let spentMs = 0;
-  const cold = makePool({
-    backend: {
-      name: 'cold',
-      verify(each) {
-        clock.advance(2);
-        spentMs += 2;
-        return isGood(each);
-      },
-    },
-  });
+  const { backend, spentMs } = slowBackend(2);
+  const cold = makePool({ backend });
   for (let i = 0; i < 20; i++) void cold.verify([item(2)], 'bulk').catch(() => undefined);
-  expect(spentMs).toBeLessThan(10);
+  expect(spentMs()).toBeLessThan(10);
   expect(threads.length).toBe(1);
   return cold.close();
 });
