@@ -81,3 +81,11 @@ export function honestHeaders(sim: SimNode): LiarOptions['headers'] {
   return ({ locator, max }) =>
     sim.node.chain.tree.afterLocator(locator, Math.min(max, 500)).map(({ header }) => header);
 }
+
+/** Of a node that has pruned them, or keeps them to itself. */
+export const noBodies: Answer = async (request, stream) => {
+  for (const id of messages.decodeBodiesRequest(request)!) {
+    await stream.send(messages.encodeBodyReply({ id, block: undefined }));
+  }
+  await stream.close();
+};

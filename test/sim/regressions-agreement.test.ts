@@ -9,7 +9,7 @@ import * as messages from '../../node/sync/messages.ts';
 import { VOTES } from '../../node/sync/protocols.ts';
 import { type SimNode, simulationKey, type World } from '../../sim/world.ts';
 import { type BuiltBlock, branchOn, checkpointOf, EASY, feed, voteOf } from './chain-builder.ts';
-import { type Answer, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { boundMethods, expectHealthy, openWorld } from './open-world.ts';
 
 const ELECTORS = ['v1', 'v2', 'v3', 'v4'] as const;
@@ -107,33 +107,50 @@ test.each([5, 7, 10, 25])(
   },
 );
 
-test('a voter that catches up votes from what was agreed while it was away, also where a block comes before the votes', async () => {
-  const names = ['a', 'b', 'c', 'd'];
-  const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
-  await world.start();
-  const [a, c, d] = [world.node('a'), world.node('c'), world.node('d')];
-  const mine = (blocks: number): Promise<unknown> =>
-    world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
-  d.kill();
-  await mine(6);
-  await world.until('agreed by three', () => a.agreedHeight === 6, 20_000);
-  c.kill();
-  await mine(6);
-  await world.run(5_000);
-  expect(a.agreedHeight).toBe(6);
-  const [next] = branchOn(world.genesis, a.node.chain.tip, 1, { miner: 'other' });
-  let feeding: Promise<void> | undefined;
-  world.trace.onEntry = (node, kind, detail) => {
-    if (node === 'd' && kind === 'block' && detail.startsWith('12 ')) feeding ??= feed(d, [next!]);
-  };
-  await d.restart();
-  const own = (): Vote | undefined =>
-    d.node.agreement.agreement.votesFrom(13n).find(({ voter }) => voter === simulationKey('d').address);
-  await world.until('it votes for the block', () => own() !== undefined, 20_000);
-  await feeding;
-  expect(own()!.source.height).toBe(6n);
-  await expectHealthy(world);
-});
+test.each([
+  ['while it was away', false],
+  ['while it was away, and whose blocks nobody gave it at first', true],
+])(
+  'a voter that catches up votes from what was agreed %s, also where a block comes before the votes',
+  async (_, isRefused) => {
+    const names = ['a', 'b', 'c', 'd'];
+    const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
+    await world.start();
+    const [a, c, d] = [world.node('a'), world.node('c'), world.node('d')];
+    const mine = (blocks: number): Promise<unknown> =>
+      world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
+    d.kill();
+    await mine(6);
+    await world.until('agreed by three', () => a.agreedHeight === 6, 20_000);
+    c.kill();
+    await mine(6);
+    await world.run(5_000);
+    expect(a.agreedHeight).toBe(6);
+    const [next] = branchOn(world.genesis, a.node.chain.tip, 1, { miner: 'other' });
+    let feeding: Promise<void> | undefined;
+    world.trace.onEntry = (node, kind, detail) => {
+      if (node === 'd' && kind === 'block' && detail.startsWith('12 ')) feeding ??= feed(d, [next!]);
+    };
+    if (isRefused) world.hub.partition([['d'], ['a', 'b']]);
+    await d.restart();
+    if (isRefused) {
+      await startHostilePeer(world, {
+        name: 'miser',
+        links: ['d'],
+        answers: liarAnswers({ status: () => statusLike(a), headers: honestHeaders(a), bodies: noBodies }),
+      });
+      await world.until('it is behind', () => d.node.sync.isBehind, 20_000);
+      await world.until('nobody gives the blocks', () => !d.node.sync.isBehind, 20_000);
+      world.hub.healAll();
+    }
+    const own = (): Vote | undefined =>
+      d.node.agreement.agreement.votesFrom(13n).find(({ voter }) => voter === simulationKey('d').address);
+    await world.until('it votes for the block', () => own() !== undefined, 20_000);
+    await feeding;
+    expect(own()!.source.height).toBe(6n);
+    await expectHealthy(world);
+  },
+);
 
 test('FORK-2: the same votes by three of four electors are proof enough, so that the lies above fail for what they are', async () => {
   const world = openWithElectors();

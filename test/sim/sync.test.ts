@@ -5,7 +5,7 @@ import type { BlockId, ChainEntry } from '../../chain/types.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { createWorldGenesis, type World } from '../../sim/world.ts';
 import { branchOn } from './chain-builder.ts';
-import { type Answer, honestHeaders, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { expectHealthy, namesOf, openWorld } from './open-world.ts';
 
 /** a mines and votes alone, b and c follow; d is away. */
@@ -105,14 +105,6 @@ test('a peer that stalls on bodies is replaced, and its penalty is small', async
   expect(penaltiesOf(world, 'liar').every((line) => line.startsWith('5 '))).toBe(true);
   expect(penaltiesOf(world, 'liar').length).toBeGreaterThan(0);
 });
-
-/** Of a node that has pruned them, or keeps them to itself. */
-const noBodies: Answer = async (request, stream) => {
-  for (const id of messages.decodeBodiesRequest(request)!) {
-    await stream.send(messages.encodeBodyReply({ id, block: undefined }));
-  }
-  await stream.close();
-};
 
 test('a new node whose peers have pruned the bodies is not ready, nor mines or votes, until somebody has them', async () => {
   const world = openWorld({
