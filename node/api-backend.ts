@@ -285,7 +285,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         agreed: blockRefDto(agreement.agreed),
         final: blockRefDto(agreement.final),
         totalWork: chain.tip.totalWork.toString(),
-        syncing: sync.isBehind,
+        syncing: sync.isCatchingUp,
         bodiesFrom: chain.bodiesFrom.toString(),
         peers: network.peers().length,
         mempool: {

@@ -285,7 +285,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       if (clockWatch.complaint !== undefined) missing.push(`clock: ${clockWatch.complaint}`);
       if (sync.isStuck)
         missing.push('sync: no peer gives the blocks that others have agreed; each may have pruned them');
-      else if (sync.isBehind) missing.push('sync: catching up');
+      else if (sync.isCatchingUp) missing.push('sync: catching up');
       if (settings.expectsPeers) {
         const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));
         for (const topic of TOPIC_KINDS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);

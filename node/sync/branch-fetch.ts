@@ -63,11 +63,17 @@ export class BranchFetch {
   /**
    * True while blocks whose headers are proved are being fetched, or blocks that more than two thirds agreed have not been
    * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself:
-   * once all have been asked for them they count only when the first comes. However many peers show the same headers,
-   * one after another, they hold up voting and mining once.
+   * once they have been asked for in vain they count only when the first comes. However many peers show the same headers,
+   * one after another or under new names, they hold up voting and mining once, for as long as a download does without a
+   * new body.
    */
   get isBehind(): boolean {
     return (this.#remaining >= BEHIND_BLOCKS && this.#doubted === undefined) || this.#owesBodies;
+  }
+
+  /** As `isBehind`, and while blocks are being fetched that nobody gave before: what there is may be more than is here. */
+  get isCatchingUp(): boolean {
+    return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
   }
 
   /**
@@ -131,6 +137,7 @@ export class BranchFetch {
       await this.#fetchBodies(peer, status, entries);
       await this.fetchVotes(peer);
     } finally {
+      this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
       this.#lacksVotes = false; // another may give them: who does not holds up no vote of this node's for longer
     }
     this.end();

@@ -39,6 +39,11 @@ const MAX_AHEAD_SIGNATURES = 8192;
  */
 const MAX_RUN_BLOCKS = 16;
 const MAX_RUN_TXS = 512;
+/**
+ * Without a new body for this long it ends, however many are left to ask: each time to stall or to refuse is short, but
+ * whoever comes back under new names has them without end.
+ */
+const NO_BODY_MS = 30_000;
 /** Bodies are decoded for so long before the event loop has its turn. */
 const SLICE_MS = 5;
 
@@ -49,7 +54,7 @@ interface Arrived {
   isChecked: boolean;
 }
 
-/** Resolves when all are connected. Rejects when no peer is left to ask, a block is refused, or the signal aborts. */
+/** Resolves when all are connected. Rejects when no peer is left to ask, no body comes, a block is refused, or the signal aborts. */
 export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const { entries, signal } = deps;
   const arrived = new Map<BlockId, Arrived>();
@@ -66,6 +71,17 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
   const onAbort = (): void => ending.abort(signal.reason);
   signal.throwIfAborted();
   signal.addEventListener('abort', onAbort, { once: true });
+  let cancelWait = (): void => {};
+  const waitForBody = (): void => {
+    cancelWait();
+    cancelWait = deps.clock.after(NO_BODY_MS, () => {
+      if (arrived.size > 0)
+        waitForBody(); // it is our turn: they are being checked and connected
+      else failure ??= { error: new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id} in time`) };
+      notify();
+    });
+  };
+  waitForBody();
 
   const requestsOf = (peer: PeerKey): number => [...active.values()].filter((each) => each === peer).length;
   const idlePeer = (): PeerKey | undefined =>
@@ -131,6 +147,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         () => {
           for (const { header } of run) arrived.delete(header.id);
           connected += run.length;
+          waitForBody();
           checkAhead();
         },
         (error: unknown) => {
@@ -152,6 +169,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         const verdict = deps.checkBody(block);
         if (verdict.kind !== 'accept') throw new PeerFault('invalid', `body of ${id}: ${verdict.reason}`);
         arrived.set(id, { block, isBegun: false, isChecked: false });
+        waitForBody();
         checkAhead();
         notify();
         if (deps.clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
@@ -188,6 +206,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
       });
     }
   } finally {
+    cancelWait();
     signal.removeEventListener('abort', onAbort);
     ending.abort(new Error('the download has ended'));
     await Promise.allSettled([...active.keys(), ...checks, connecting]);

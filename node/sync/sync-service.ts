@@ -109,6 +109,11 @@ export class SyncService {
     return this.#branch.isBehind;
   }
 
+  /** True while there may be more than is here, as `BranchFetch` has it. */
+  get isCatchingUp(): boolean {
+    return this.#branch.isCatchingUp;
+  }
+
   /** False while blocks or votes are on their way without which a vote would be wasted, as `BranchFetch` has it. */
   get mayVote(): boolean {
     return this.#branch.mayVote;

@@ -1,9 +1,14 @@
 import { expect, test } from 'vitest';
 import { encodeBlock, makeHeader } from '../../chain/codec.ts';
+import type { Genesis } from '../../chain/genesis.ts';
+import { signTx } from '../../chain/sign.ts';
 import { meetsTarget } from '../../chain/target.ts';
-import type { BlockId, ChainEntry } from '../../chain/types.ts';
+import type { BlockId, ChainEntry, Tx } from '../../chain/types.ts';
+import type { Network } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
-import { createWorldGenesis, type World } from '../../sim/world.ts';
+import type { PeerStatus } from '../../node/sync/peer-status.ts';
+import { HEADERS } from '../../node/sync/protocols.ts';
+import { createWorldGenesis, simulationKey, type World } from '../../sim/world.ts';
 import { branchOn } from './chain-builder.ts';
 import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { expectHealthy, namesOf, openWorld } from './open-world.ts';
@@ -193,33 +198,100 @@ test('headers with more work whose miner keeps the blocks to himself silence no 
   for (const name of ['a', 'b', 'c', 'd']) expect(world.node(name).node.missing()).toEqual([]);
 });
 
-test('six peers that show the same headers and keep the blocks, each in its own time, hold up a net once', async () => {
+/** Four voters at work, and three blocks more than they have, which nobody but the test knows. */
+async function openWithLead(firstTxs: (genesis: Genesis) => readonly Tx[] = () => []) {
   const names = namesOf(4);
   const world = openWorld({ nodes: names.map((name) => ({ name })) });
   await world.start();
   await world.untilFinal(10, 300_000);
   const a = world.node('a');
-  const lead = branchOn(world.genesis, a.node.chain.tip, 3, { miner: 'miser', stepMs: 500 });
+  const txs = (at: number): readonly Tx[] => (at === 0 ? firstTxs(world.genesis) : []);
+  const lead = branchOn(world.genesis, a.node.chain.tip, 3, { miner: 'miser', stepMs: 500, txs });
   const { header, totalWork } = lead.at(-1)!.entry;
-  const slowly: Answer = async (request, stream) => {
-    await world.clock.forNode(() => 0).sleep(2_500, new AbortController().signal);
-    await noBodies(request, stream);
+  const claim = { tip: { height: header.height, id: header.id }, totalWork };
+  return { world, names, a, lead, claim, headers: () => lead.map(({ block }) => block.header) };
+}
+
+const afterMs =
+  (world: World, waitMs: number, answer: Answer): Answer =>
+  async (request, stream) => {
+    await world.clock.forNode(() => 0).sleep(waitMs, new AbortController().signal);
+    await answer(request, stream);
   };
-  for (let i = 0; i < 6; i++) {
-    await startHostilePeer(world, {
-      name: `miser${i}`,
-      links: names,
-      answers: liarAnswers({
-        status: () => statusLike(a, { tip: { height: header.height, id: header.id }, totalWork }),
-        headers: () => lead.map(({ block }) => block.header),
-        bodies: slowly,
-      }),
-    });
-  }
+
+test('six peers that show the same headers and keep the blocks, each in its own time, hold up a net once', async () => {
+  const { world, names, a, claim, headers } = await openWithLead();
+  const bodies = afterMs(world, 2_500, noBodies);
+  const answers = liarAnswers({ status: () => statusLike(a, claim), headers, bodies });
+  for (let i = 0; i < 6; i++) await startHostilePeer(world, { name: `miser${i}`, links: names, answers });
   await world.until('the lead is shown', () => names.some((name) => world.node(name).node.sync.isBehind), 60_000);
   const final = a.finalHeight;
   await world.untilFinal(final + 20, 120_000);
   expect(names.map((name) => world.node(name).node.sync.isBehind)).toEqual([false, false, false, false]);
+});
+
+test.each([
+  ['keep the blocks', 0],
+  ['give the first and keep the others', 1],
+])('peers under ever new names that show the same headers and %s hold up a net once', async (_, given) => {
+  const { world, names, a, lead, claim, headers } = await openWithLead();
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      const found = lead.slice(0, given).find(({ block }) => block.header.id === id);
+      if (found === undefined) await world.clock.forNode(() => 0).sleep(2_500, new AbortController().signal);
+      await stream.send(messages.encodeBodyReply({ id, block: found && encodeBlock(found.block) }));
+      if (found === undefined) break;
+    }
+    await stream.close();
+  };
+  const answers = liarAnswers({ status: () => statusLike(a, claim), headers, bodies });
+  const open: Network[] = [];
+  const final = a.finalHeight;
+  for (let i = 0; i < 60; i++) {
+    open.push(await startHostilePeer(world, { name: `miser${i}`, links: names, answers }));
+    if (open.length > 4) await open.shift()!.stop();
+    await world.run(2_000);
+  }
+  expect(a.finalHeight).toBeGreaterThan(final + 20);
+});
+
+test('a node is not behind by a branch that was refused, however long others keep it asking', async () => {
+  const { world, names, a, lead, claim, headers } = await openWithLead(({ chainId, params: { minFee: fee } }) => {
+    const to = simulationKey('account 0').address;
+    const body = { chainId, nonce: 0n, to, amount: 1n, fee: fee + 1_000n, memo: new Uint8Array() };
+    return [signTx(body, simulationKey('nobody has paid me').secretKey)];
+  });
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      const { block } = lead.find((each) => each.block.header.id === id)!;
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(block) }));
+    }
+    await stream.close();
+  };
+  const nothing = afterMs(world, 2_500, (_, stream) => stream.close());
+  let claims = 0n;
+  const loud = (): PeerStatus => {
+    const { tip, totalWork } = statusLike(a);
+    const unheard = { height: tip.height + 50n, id: 'ab'.repeat(32) as BlockId };
+    claims += 1n;
+    return statusLike(a, { tip: unheard, totalWork: totalWork * 2n + claims });
+  };
+  const stalling = new Map([...liarAnswers({ status: loud, headers, bodies }), [HEADERS, nothing]]);
+  const open: Network[] = [];
+  const addStaller = async (at: number): Promise<void> => {
+    open.push(await startHostilePeer(world, { name: `staller${at}`, links: names, answers: stalling }));
+  };
+  for (let i = 0; i < 6; i++) await addStaller(i);
+  const status = (): PeerStatus => statusLike(a, { ...claim, totalWork: claim.totalWork * 1_000n });
+  await startHostilePeer(world, { name: 'miser', links: names, answers: liarAnswers({ status, headers, bodies }) });
+  await world.until('the block is refused', () => penaltiesOf(world, 'miser').length > 0, 60_000);
+  const final = a.finalHeight;
+  for (let i = 6; i < 66; i++) {
+    await addStaller(i);
+    await open.shift()!.stop();
+    await world.run(2_000);
+  }
+  expect(a.finalHeight).toBeGreaterThan(final + 20);
 });
 
 const wrongBody =
