@@ -1,7 +1,7 @@
 /** Plans as `planSync` does over all peers, and looks at no more of them than it takes. */
 import type { PeerKey } from '../ports.ts';
 import type { LocalStatus, PeerStatus } from './peer-status.ts';
-import { planSync, type SyncPlan } from './plan-sync.ts';
+import { planSync, type SyncOrder, type SyncPlan } from './plan-sync.ts';
 
 /** The own chain at one moment. */
 export interface PlannedChain extends LocalStatus {
@@ -23,19 +23,20 @@ export class SyncPlanner {
 
   /**
    * @param leftAlone peers that are not to be asked now
-   * @param came the one peer whose status is another since the last plan; undefined: several, or who knows
+   * @param options.came the one peer whose status is another since the last plan; undefined: several, or who knows
+   * @param options.order as `planSync` has it
    */
   plan(
     local: PlannedChain,
     statuses: ReadonlyMap<PeerKey, PeerStatus>,
     leftAlone: ReadonlySet<PeerKey>,
-    came?: PeerKey,
+    { came, order }: { readonly came?: PeerKey | undefined; readonly order?: SyncOrder } = {},
   ): SyncPlan {
     const status = came === undefined ? undefined : statuses.get(came);
     let usable = statuses;
     if (leftAlone.size > 0) usable = new Map([...statuses].filter(([peer]) => !leftAlone.has(peer)));
     else if (came !== undefined && status !== undefined && this.#isIdleFor(local)) usable = new Map([[came, status]]);
-    const plan = planSync(local, usable);
+    const plan = planSync(local, usable, order);
     this.#idleFor = plan.kind === 'idle' && leftAlone.size === 0 ? local : undefined;
     return plan;
   }

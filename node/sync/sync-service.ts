@@ -22,7 +22,7 @@ import { BranchFetch } from './branch-fetch.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { isSameStatus, type PeerStatus } from './peer-status.ts';
-import type { SyncPlan } from './plan-sync.ts';
+import type { SyncOrder, SyncPlan } from './plan-sync.ts';
 import { MAX_EVIDENCE_PER_REQUEST, STATUS } from './protocols.ts';
 import { requestEvidence } from './requests.ts';
 import { serveSync } from './serve.ts';
@@ -67,6 +67,7 @@ const POINTS = { ...FAULT_POINTS, wrongNetwork: 100 };
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;
+  /** Who came first is first; who gave nothing for what it claimed is last. */
   readonly #statuses = new Map<PeerKey, PeerStatus>();
   readonly #own: OwnStatus;
   readonly #planner = new SyncPlanner();
@@ -271,7 +272,7 @@ export class SyncService {
       this.#runAgain = true;
       return;
     }
-    const plan = this.#plan(came);
+    const plan = this.#plan({ came });
     if (plan.kind === 'idle') {
       this.#branch.end();
       return;
@@ -288,10 +289,12 @@ export class SyncService {
 
   /**
    * Follows a plan, and others until there is nothing left to do. A peer that claims more than it gives is left alone
-   * for a while, longer each time, so that it cannot hold up what others have to offer.
+   * for a while, longer each time, so that it cannot hold up what others have to offer. Nor can those that come after
+   * it: from the first that gave nothing on, the turn decides and no claim.
    */
   async #run(first: SyncPlan): Promise<void> {
-    for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan()) {
+    let order: SyncOrder = 'best-claim';
+    for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan({ order })) {
       const { peer } = plan;
       const before = this.#statuses.get(peer);
       let progressed = false;
@@ -302,18 +305,23 @@ export class SyncService {
         this.#onFault(peer, error, plan.kind);
       }
       if (progressed) this.#backOff.delete(peer);
-      else this.#backOffFrom(peer);
-      if (this.#statuses.get(peer) === before && !progressed) this.#statuses.delete(peer);
+      else {
+        order = 'in-turn';
+        this.#backOffFrom(peer);
+        const said = this.#statuses.get(peer);
+        this.#statuses.delete(peer);
+        if (said !== undefined && said !== before) this.#statuses.set(peer, said);
+      }
     }
   }
 
-  #plan(came?: PeerKey): SyncPlan {
+  #plan(options: { readonly came?: PeerKey | undefined; readonly order?: SyncOrder }): SyncPlan {
     const { chain, agreement } = this.#deps;
     const { agreed, final } = agreement;
     const { tree, tip } = chain;
     const knows = (id: BlockId): boolean => tree.has(id);
     const local = { totalWork: tip.totalWork, agreed, final, knows, blocks: tree.size };
-    return this.#planner.plan(local, this.#statuses, this.#leftAlone(), came);
+    return this.#planner.plan(local, this.#statuses, this.#leftAlone(), options);
   }
 
   #leftAlone(): ReadonlySet<PeerKey> {

@@ -294,6 +294,47 @@ test('a node is not behind by a branch that was refused, however long others kee
   expect(a.finalHeight).toBeGreaterThan(final + 20);
 });
 
+test.each([
+  ['that stay', false],
+  ['under ever new names', true],
+])(
+  'a node that joins among peers %s that claim the most and keep their blocks gets those of the others',
+  async (_, renamed) => {
+    const names = namesOf(4);
+    const late = { name: 'late', late: true, voter: false, mine: 'off' as const };
+    const world = openWorld({ nodes: [...names.map((name) => ({ name })), late] });
+    await world.start();
+    await world.untilFinal(50, 600_000, names);
+    const [a, joining] = [world.node('a'), world.node('late')];
+    const lead = branchOn(world.genesis, world.genesis.entry, 3, { miner: 'miser', stepMs: 500 });
+    const status = (): PeerStatus => {
+      const { tip, totalWork, agreed } = statusLike(a);
+      const { id } = lead.at(-1)!.block.header;
+      const claim = { tip: { height: tip.height + 1_000n, id }, totalWork: totalWork * 10n };
+      return statusLike(a, { ...claim, agreed: { height: agreed.height + 1_000n, id } });
+    };
+    const headers = () => lead.map(({ block }) => block.header);
+    const answers = liarAnswers({ status, headers, bodies: afterMs(world, 2_500, noBodies) });
+    const open: Network[] = [];
+    const addMiser = async (at: number): Promise<void> => {
+      open.push(await startHostilePeer(world, { name: `miser${at}`, links: ['late'], answers }));
+    };
+    for (let i = 0; i < 4; i++) await addMiser(i);
+    world.hub.partition([['late'], names]);
+    await joining.start();
+    await world.until('the misers are asked first', () => joining.node.sync.isBehind, 20_000);
+    world.hub.healAll();
+    for (let i = 4; i < 49; i++) {
+      if (renamed) {
+        await addMiser(i);
+        await open.shift()!.stop();
+      }
+      await world.run(2_000);
+    }
+    expect(joining.finalHeight).toBeGreaterThan(a.finalHeight - 20);
+  },
+);
+
 const wrongBody =
   (world: World, spoil: 'coinbase' | 'other-block' | 'other-id' | 'garbage'): Answer =>
   async (request, stream) => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { BlockId, ChainId, Checkpoint } from '../../../chain/types.ts';
 import type { LocalStatus, PeerStatus } from '../../../node/sync/peer-status.ts';
-import { planSync } from '../../../node/sync/plan-sync.ts';
+import { planSync, type SyncOrder } from '../../../node/sync/plan-sync.ts';
 
 const at = (height: number, branch = 'a'): Checkpoint => ({
   height: BigInt(height),
@@ -29,8 +29,8 @@ const local: LocalStatus = {
   knows: (id) => id.startsWith('a') && Number(id.slice(1)) <= 10,
 };
 
-function plan(peers: Record<string, PeerStatus>): unknown {
-  return planSync(local, new Map(Object.entries(peers)));
+function plan(peers: Record<string, PeerStatus>, order?: SyncOrder): unknown {
+  return planSync(local, new Map(Object.entries(peers)), order);
 }
 
 test('idle: no peers, or none that is ahead', () => {
@@ -68,4 +68,12 @@ test('votes for a block we lack are of no use, and blocks come before votes', ()
   expect(plan({ p: status({ work: 5, tip: at(5), agreed: at(9, 'b'), final: at(9, 'b') }) })).toEqual({ kind: 'idle' });
   const votes = status({ work: 10, agreed: at(10) });
   expect(plan({ votes, blocks: status({ work: 30 }) })).toEqual({ kind: 'blocks', peer: 'blocks' });
+});
+
+test('in turn: the first that has anything, blocks or votes, however much the others claim', () => {
+  const [none, votes] = [status({ work: 4 }), status({ work: 10, agreed: at(10) })];
+  const [few, many] = [status({ work: 20 }), status({ work: 1_000, agreed: at(900) })];
+  expect(plan({ none, few, votes, many }, 'in-turn')).toEqual({ kind: 'blocks', peer: 'few' });
+  expect(plan({ none, votes, few, many }, 'in-turn')).toEqual({ kind: 'votes', peer: 'votes' });
+  expect(plan({ none }, 'in-turn')).toEqual({ kind: 'idle' });
 });

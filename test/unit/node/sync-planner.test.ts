@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { BlockId, ChainId, Checkpoint } from '../../../chain/types.ts';
 import type { PeerStatus } from '../../../node/sync/peer-status.ts';
-import { planSync } from '../../../node/sync/plan-sync.ts';
+import { planSync, type SyncOrder } from '../../../node/sync/plan-sync.ts';
 import { type PlannedChain, SyncPlanner } from '../../../node/sync/sync-planner.ts';
 
 const HEIGHTS = 6;
@@ -34,7 +34,13 @@ function statusOf(tip: Checkpoint, totalWork: bigint, agreed: Checkpoint, final:
 }
 
 type Step =
-  | { readonly kind: 'status'; readonly peer: string; readonly status: PeerStatus; readonly isNamed: boolean }
+  | {
+      readonly kind: 'status';
+      readonly peer: string;
+      readonly status: PeerStatus;
+      readonly isNamed: boolean;
+      readonly order: SyncOrder;
+    }
   | { readonly kind: 'leave'; readonly peer: string }
   | { readonly kind: 'block'; readonly id: BlockId }
   | { readonly kind: 'own'; readonly totalWork: bigint; readonly agreed: Checkpoint; readonly final: Checkpoint }
@@ -48,6 +54,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       peer,
       status: fc.tuple(checkpoint, work, checkpoint, checkpoint).map((parts) => statusOf(...parts)),
       isNamed: fc.boolean(),
+      order: fc.constantFrom('best-claim', 'in-turn'),
     }),
   },
   fc.record({ kind: fc.constant('leave' as const), peer }),
@@ -74,9 +81,9 @@ test('whatever comes, the plan is that over all peers', () => {
         if (each.kind !== 'status') continue; // the node plans when one comes
         const came = each.isNamed ? each.peer : undefined;
         const local = { ...own, knows: (id: BlockId) => known.has(id), blocks: known.size };
-        const plan = planner.plan(local, statuses, leftAlone, came);
+        const plan = planner.plan(local, statuses, leftAlone, { came, order: each.order });
         const usable = new Map([...statuses].filter(([name]) => !leftAlone.has(name)));
-        expect(plan).toEqual(planSync(local, usable));
+        expect(plan).toEqual(planSync(local, usable, each.order));
         seen[plan.kind] += 1;
       }
     }),
@@ -100,7 +107,8 @@ test('where nobody had anything, only the status that came is looked at, until t
   const closed = new Closed<string, PeerStatus>();
   closed.set('p', status);
   const none: ReadonlySet<string> = new Set();
-  const plan = (changed: Partial<PlannedChain> = {}) => planner.plan({ ...local, ...changed }, closed, none, 'p');
+  const plan = (changed: Partial<PlannedChain> = {}) =>
+    planner.plan({ ...local, ...changed }, closed, none, { came: 'p' });
   expect(() => plan()).toThrow('looked at all');
   expect(planner.plan(local, new Map(), none)).toEqual({ kind: 'idle' });
   expect(plan()).toEqual({ kind: 'idle' });
@@ -109,5 +117,5 @@ test('where nobody had anything, only the status that came is looked at, until t
   expect(() => plan({ totalWork: 9n })).toThrow('looked at all');
   expect(() => plan({ agreed: first })).toThrow('looked at all');
   expect(() => plan({ final: first })).toThrow('looked at all');
-  expect(() => planner.plan(local, closed, new Set(['q']), 'p')).toThrow('looked at all');
+  expect(() => planner.plan(local, closed, new Set(['q']), { came: 'p' })).toThrow('looked at all');
 });
