@@ -27,6 +27,8 @@ const Selectors = Type.Union([Selector, Type.Array(Selector, { minItems: 1 })]);
 const Links = Type.Integer({ minimum: 1, maximum: 100 });
 const Share = Type.Number({ minimum: 0, maximum: 1 });
 const SomeShare = Type.Number({ exclusiveMinimum: 0, maximum: 1 });
+/** At most so much, of what is never more than all. */
+const NotAll = Type.Number({ minimum: 0, exclusiveMaximum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 /** At least so many, of what is never fewer than none. */
 const AtLeast = Type.Integer({ minimum: 1 });
@@ -120,7 +122,7 @@ const Expectations = closed({
     some(closed({ between: Type.Tuple([Duration, Duration]), nodes: Selectors, heights: AtLeast })),
   ),
   // A bound at least, beside whose share it is.
-  electorateShare: optional(some(closed({ of: Selectors, atLeast: optional(Share), atMost: optional(Share) }, 2))),
+  electorateShare: optional(some(closed({ of: Selectors, atLeast: optional(SomeShare), atMost: optional(NotAll) }, 2))),
   delivered: optional(SomeShare),
   txsFinal: optional(SomeShare),
   reorgDepth: optional(closed({ atMost: optional(Count), atLeast: optional(AtLeast) }, 1)),

@@ -75,7 +75,17 @@ export function checkScenario(value: unknown): Scenario {
       if (toMs > durationMs) throw new ScenarioError(path, 'ends after the scenario does');
     }
   }
+  checkBounds(value.expect.reorgDepth, 'expect.reorgDepth');
+  for (const [at, share] of (value.expect.electorateShare ?? []).entries()) {
+    checkBounds(share, `expect.electorateShare[${at}]`);
+  }
   return value;
+}
+
+function checkBounds(bounds: { readonly atLeast?: number; readonly atMost?: number } | undefined, path: string): void {
+  const { atLeast, atMost } = bounds ?? {};
+  if (atLeast === undefined || atMost === undefined || atLeast <= atMost) return;
+  throw new ScenarioError(path, 'atLeast is more than atMost');
 }
 
 function checkEvent(event: FaultEvent, path: string, durationMs: number): void {

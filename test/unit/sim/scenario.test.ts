@@ -205,11 +205,23 @@ test.each([
   ['finalHeightAtLeast', '0'],
   ['evidenceAtLeast', '0'],
   ['reorgDepth.atLeast', '{atLeast: 0}'],
+  ['electorateShare[0].atLeast', '[{of: all, atLeast: 0}]'],
+  ['electorateShare[0].atMost', '[{of: all, atMost: 1}]'],
   ['growsBetween[0].by', '[{between: [1s, 2s], nodes: all, by: 0}]'],
   ['agreesBetween[0].heights', '[{between: [1s, 2s], nodes: all, heights: 0}]'],
 ])('`%s` of none is refused: it always holds', (path, wanted) => {
   const name = path.split(/[.[]/, 1)[0]!;
   expect(() => parseScenario(BASE.replace('{}', `{${name}: ${wanted}}`))).toThrow(`scenario: expect.${path}: `);
+});
+
+test.each([
+  ['reorgDepth', '{atLeast: 3, atMost: 2}'],
+  ['electorateShare[0]', '[{of: all, atLeast: 0.5, atMost: 0.4}]'],
+])('`%s` between bounds that cross is refused: it never holds', (path, wanted) => {
+  const name = path.split('[', 1)[0]!;
+  expect(() => parseScenario(BASE.replace('{}', `{${name}: ${wanted}}`))).toThrow(
+    `scenario: expect.${path}: atLeast is more than atMost`,
+  );
 });
 
 test.each([
