@@ -223,7 +223,7 @@ function historyOf(
       if (items.length >= limit) break;
       if (before !== undefined && !isBefore(header.height, index, before)) continue;
       if (tx.from === address || tx.to === address) {
-        items.push({ height: header.height, block: header.id, index, txId: tx.id });
+        items.push({ height: header.height, block: header.id, index });
       }
     }
   }

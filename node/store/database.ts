@@ -27,7 +27,7 @@ const SCAN_ENTRIES = 2_000;
 /** classic-level stops a step at 16 KiB unless told. */
 export const SCAN = { ...ENCODING, highWaterMarkBytes: 1024 * 1024 } as const;
 
-/** Operations made in one turn of the event loop: some milliseconds of work. A transaction of a block makes three. */
+/** Operations made in one turn of the event loop: some milliseconds of work. A transaction of a block makes one to three. */
 const SLICE_OPERATIONS = 1_024;
 
 /**

@@ -42,11 +42,19 @@ export function sumChangeOf(delta: BlockDelta): number {
 /** Keys and payloads by which a main-chain block's transactions are found. A transfer to oneself is one item. */
 export function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Array]> {
   const { id, height } = block.header;
+  const indicesOf = new Map<Address, number[]>();
+  const note = (address: Address, index: number): void => {
+    const indices = indicesOf.get(address);
+    if (indices === undefined) indicesOf.set(address, [index]);
+    else indices.push(index);
+  };
   for (const [index, tx] of block.txs.entries()) {
     yield [keys.txLocationKey(tx.id), records.encodeTxLocation({ block: id, index })];
-    const item = records.encodeHistory({ txId: tx.id, block: id });
-    yield [keys.historyKey(tx.from, height, index), item];
-    if (tx.to !== tx.from) yield [keys.historyKey(tx.to, height, index), item];
+    note(tx.from, index);
+    if (tx.to !== tx.from) note(tx.to, index);
+  }
+  for (const [address, indices] of indicesOf) {
+    yield [keys.historyKey(address, height), records.encodeHistory({ block: id, indices })];
   }
 }
 

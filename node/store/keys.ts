@@ -9,7 +9,7 @@
  * | 02   | block id 32                                 | block                       | get                 |
  * | 03   | block id 32                                 | delta                       | get                 |
  * | 04   | tx id 32                                    | block id, index             | get                 |
- * | 05   | address 20, height u64, index u32           | tx id, block id             | range, newest first |
+ * | 05   | address 20, height u64                      | block id, indices           | range, newest first |
  * | 06   | address 20                                  | balance, nonce              | load, whole         |
  * | 07   | target height u64, voter 20, vote id 32     | vote                        | load, from a height |
  * | 08   | target height u64, target id 32             | certificate with its votes  | load, from a height |
@@ -86,21 +86,20 @@ export function mempoolKey(id: TxId): Uint8Array {
   return idKey(KIND.mempool, txIdToBytes(id));
 }
 
-export function historyKey(address: Address, height: bigint, index: number): Uint8Array {
-  return new ByteWriter(33).u8(KIND.history).raw(addressToBytes(address), 20).u64(height).u32(index).bytes;
+export function historyKey(address: Address, height: bigint): Uint8Array {
+  return new ByteWriter(29).u8(KIND.history).raw(addressToBytes(address), 20).u64(height).bytes;
 }
 
-/** Height and index of a history key. */
-export function historyPosition(key: Uint8Array): { readonly height: bigint; readonly index: number } {
-  const reader = new ByteReader(key, 21);
-  return { height: reader.u64(), index: reader.u32() };
+export function heightOfHistoryKey(key: Uint8Array): bigint {
+  return new ByteReader(key, 21).u64();
 }
 
-/** History of one address, older than the place (without `index`: than its whole block), or all of it. */
+/** History of one address in the blocks up to the place's (without `index`: below it), or all of it. */
 export function historyRange(address: Address, before: HistoryPlace | undefined): KeyRange {
-  const gte = historyKey(address, 0n, 0);
-  const lt = before === undefined ? after(gte.subarray(0, 21)) : historyKey(address, before.height, before.index ?? 0);
-  return { gte, lt };
+  const gte = historyKey(address, 0n);
+  if (before === undefined) return { gte, lt: after(gte.subarray(0, 21)) };
+  const at = historyKey(address, before.height);
+  return { gte, lt: before.index === undefined ? at : after(at) };
 }
 
 export function accountKey(address: Address): Uint8Array {
@@ -181,7 +180,7 @@ export const KEY_BYTES: Readonly<Record<keyof typeof KIND, number>> = {
   block: 33,
   delta: 33,
   txLocation: 33,
-  history: 33,
+  history: 29,
   account: 21,
   vote: 61,
   certificate: 41,

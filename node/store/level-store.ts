@@ -286,9 +286,16 @@ class LevelStore implements Store, VoteProtectionStore {
     return this.#reading(async () => {
       const items: HistoryItem[] = [];
       if (limit <= 0) return items;
-      const range = { ...keys.historyRange(address, before), reverse: true, limit };
+      // Of the first block there may be nothing older than the place; every other has one item at least.
+      const range = { ...keys.historyRange(address, before), reverse: true, limit: limit + 1 };
       for await (const [key, value] of scanRecords(this.#db, range)) {
-        items.push({ ...keys.historyPosition(key), ...records.decodeHistory(records.unsealRecord(key, value)) });
+        const height = keys.heightOfHistoryKey(key);
+        const { block, indices } = records.decodeHistory(records.unsealRecord(key, value));
+        for (const index of indices.toReversed()) {
+          if (height === before?.height && index >= (before.index ?? 0)) continue;
+          items.push({ height, block, index });
+          if (items.length === limit) return items;
+        }
       }
       return items;
     });

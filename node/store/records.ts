@@ -17,8 +17,6 @@ import {
   decodeVote,
   EVIDENCE_KINDS,
   isInEvidenceOrder,
-  txIdFromBytes,
-  txIdToBytes,
 } from '../../chain/codec.ts';
 import { HEADER_BYTES, VOTE_BYTES } from '../../chain/params.ts';
 import type {
@@ -31,7 +29,6 @@ import type {
   Checkpoint,
   Evidence,
   Tx,
-  TxId,
   Vote,
 } from '../../chain/types.ts';
 import { ByteReader, ByteWriter } from '../../chain/wire.ts';
@@ -147,19 +144,24 @@ export function decodeTxLocation(payload: Uint8Array): TxLocation {
 
 /** What a history key does not say. */
 export interface HistoryRecord {
-  readonly txId: TxId;
   readonly block: BlockId;
+  /** Of the block's transactions from or to the address, rising. */
+  readonly indices: readonly number[];
 }
 
-export function encodeHistory(record: HistoryRecord): Uint8Array {
-  return new ByteWriter(64).raw(txIdToBytes(record.txId), 32).raw(blockIdToBytes(record.block), 32).bytes;
+export function encodeHistory({ block, indices }: HistoryRecord): Uint8Array {
+  const writer = new ByteWriter(32 + 4 * indices.length).raw(blockIdToBytes(block), 32);
+  for (const index of indices) writer.u32(index);
+  return writer.bytes;
 }
 
 export function decodeHistory(payload: Uint8Array): HistoryRecord {
-  return decodeWith(payload, (reader) => ({
-    txId: txIdFromBytes(reader.raw(32)),
-    block: blockIdFromBytes(reader.raw(32)),
-  }));
+  return decodeWith(payload, (reader) => {
+    const block = blockIdFromBytes(reader.raw(32));
+    const indices: number[] = [];
+    while (reader.remaining > 0) indices.push(reader.u32());
+    return { block, indices };
+  });
 }
 
 export function encodeAccount(account: Account): Uint8Array {

@@ -7,13 +7,18 @@
  * | 1      |                                                               |
  * | 2      | the meta record `pruned`: from which heights records are kept |
  * | 3      | the guards stand a second time in `GRAPEVINE-GUARDS`          |
+ * | 4      | an address has one history record a block, not one an item    |
  */
-import { DURABLE, type LevelDatabase, type Operation } from './database.ts';
+import { blockIdFromBytes } from '../../chain/codec.ts';
+import type { BlockId } from '../../chain/types.ts';
+import { ByteReader } from '../../chain/wire.ts';
+import { DURABLE, type LevelDatabase, type Operation, scanRecords } from './database.ts';
 import { put } from './derived-records.ts';
-import { META } from './keys.ts';
+import * as keys from './keys.ts';
+import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
 
-export const SCHEMA = 3;
+export const SCHEMA = 4;
 
 interface Migration {
   readonly from: number;
@@ -28,7 +33,60 @@ const MIGRATIONS: readonly Migration[] = [
   { from: 1, run: () => [[put(META.pruned, records.encodePruned(records.NOTHING_PRUNED))]] },
   // The file is made when the store is next opened. An older program would leave it behind what it votes.
   { from: 2, run: () => [] },
+  { from: 3, run: gatherHistory },
 ];
+
+/** Operations of one batch, about. */
+const BATCH = 5_000;
+/** Today's, and the index. */
+const OLD_HISTORY_KEY_BYTES = keys.KEY_BYTES.history + 4;
+
+/**
+ * Items of one address in one block, which stood one after another, become one record. One that cannot be read is left
+ * out, and `db verify` finds it missing: to refuse the whole store for it would keep `db repair` from mending it.
+ */
+async function* gatherHistory(db: LevelDatabase): AsyncGenerator<Operation[]> {
+  let batch: Operation[] = [];
+  let block: BlockId | undefined;
+  let indices: number[] = [];
+  let group: Uint8Array | undefined;
+  const endGroup = (): void => {
+    if (group !== undefined && block !== undefined) batch.push(put(group, records.encodeHistory({ block, indices })));
+    block = undefined;
+    indices = [];
+  };
+  for await (const [key, record] of scanRecords(db, keys.rangeOf(KIND.history))) {
+    if (key.length !== OLD_HISTORY_KEY_BYTES) continue; // made by a run that was cut short
+    const next = Uint8Array.from(key.subarray(0, keys.KEY_BYTES.history));
+    if (group === undefined || Buffer.compare(group, next) !== 0) {
+      endGroup();
+      // Items go with the record that has them in its place.
+      if (batch.length >= BATCH) {
+        yield batch;
+        batch = [];
+      }
+      group = next;
+    }
+    batch.push({ type: 'del', key: Uint8Array.from(key) });
+    const item = oldHistoryBlock(key, record);
+    if (item === undefined) continue;
+    block = item;
+    indices.push(new ByteReader(key, keys.KEY_BYTES.history).u32());
+  }
+  endGroup();
+  yield batch;
+}
+
+/** Undefined where the record is not what was written. A transaction's id stands before the block's. */
+function oldHistoryBlock(key: Uint8Array, record: Uint8Array): BlockId | undefined {
+  try {
+    const payload = records.unsealRecord(key, record);
+    return payload.length === 64 ? blockIdFromBytes(payload.subarray(32)) : undefined;
+  } catch (error) {
+    if (error instanceof records.RecordError) return undefined;
+    throw error;
+  }
+}
 
 /** Whether a store of that schema can be brought to today's. */
 export function canMigrate(schema: number): boolean {

@@ -67,7 +67,6 @@ export interface HistoryItem {
   readonly height: bigint;
   readonly block: BlockId;
   readonly index: number;
-  readonly txId: TxId;
 }
 
 /** Entries strictly older than this place; without `index`: than the whole block. */

@@ -59,7 +59,7 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   expect(relative.stdout.toString(), relative.stderr).toMatch(/^Sound/);
 
   const stats = await db(['stats', '--data-dir', dataDir, '--json']);
-  expect(stats.json()).toMatchObject({ schema: 3, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
+  expect(stats.json()).toMatchObject({ schema: 4, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
 
   const file = join(root, 'chain.gv');
   const exported = await db(['export', '--data-dir', dataDir, '--out', file, '--json']);

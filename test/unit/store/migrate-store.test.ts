@@ -2,14 +2,17 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
-import type { ChainId } from '../../../chain/types.ts';
+import type { BlockId, ChainId } from '../../../chain/types.ts';
+import { ByteWriter } from '../../../chain/wire.ts';
+import { type Address, addressFromBytes } from '../../../crypto/address.ts';
+import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
 import { migrationBackup, openLevelStore } from '../../../node/store/open-level-store.ts';
 import { pruneStore } from '../../../node/store/prune-store.ts';
 import * as records from '../../../node/store/records.ts';
-import { canMigrate, SCHEMA } from '../../../node/store/schema.ts';
+import { canMigrate, migrate, SCHEMA } from '../../../node/store/schema.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
-import { makeMemory, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
+import { FaultyLevel, makeMemory, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 import { realGenesis } from './real-chain.ts';
 import { VERIFY } from './sound-store.ts';
 
@@ -115,6 +118,58 @@ test('a store of another chain is refused before it is brought over', () =>
     expect(await readAll(location)).toEqual(fixture.records);
     expect(await readdir(place.dataDir)).toEqual([basename(location)]);
   }));
+
+const addressAt = (at: number): Address => addressFromBytes(new Uint8Array(20).fill(at));
+const blockAt = (height: number): BlockId => Buffer.alloc(32, height).toString('hex') as BlockId;
+
+/** A history of schema 3: an item for each transaction. */
+async function writeOldHistory(db: FaultyLevel, addresses: number, blocks: number, items: number): Promise<void> {
+  for (let height = 1; height <= blocks; height += 1) {
+    for (let address = 0; address < addresses; address += 1) {
+      for (let index = 0; index < items; index += 1) {
+        const place = new ByteWriter(4).u32(3 * index).bytes;
+        const key = Buffer.concat([keys.historyKey(addressAt(address), BigInt(height)), place]);
+        const payload = Buffer.concat([Buffer.alloc(32, index), Buffer.from(blockAt(height), 'hex')]);
+        await db.put(key, records.sealRecord(key, payload));
+      }
+    }
+  }
+}
+
+async function readHistory(db: FaultyLevel, address: number): Promise<unknown[]> {
+  const found: unknown[] = [];
+  for await (const [key, value] of db.iterator(keys.historyRange(addressAt(address), undefined))) {
+    found.push([keys.heightOfHistoryKey(key), records.decodeHistory(records.unsealRecord(key, value))]);
+  }
+  return found;
+}
+
+test('schema 4 has one history record for each address and block, also where a crash cut the change short', async () => {
+  const db = new FaultyLevel();
+  await writeOldHistory(db, 3, 200, 15); // more than a batch has room for
+  db.batchesLeft = 1;
+  await expect(migrate(db, 3)).rejects.toMatchObject({ code: 'LEVEL_IO_ERROR' });
+  const lengths = new Set<number>();
+  for await (const key of db.keys(keys.rangeOf(keys.KIND.history))) lengths.add(key.length);
+  expect(lengths).toEqual(new Set([29, 33]));
+  db.batchesLeft = Number.POSITIVE_INFINITY;
+  await migrate(db, 3);
+  const indices = Array.from({ length: 15 }, (_, index) => 3 * index);
+  const wanted = Array.from({ length: 200 }, (_, at) => [BigInt(at + 1), { block: blockAt(at + 1), indices }]);
+  for (let address = 0; address < 3; address += 1) expect(await readHistory(db, address)).toEqual(wanted);
+});
+
+test('an item of a history that cannot be read is left out, and keeps no store from being mended', async () => {
+  const db = new FaultyLevel();
+  await writeOldHistory(db, 2, 1, 3);
+  const damaged: Uint8Array[] = [];
+  for await (const key of db.keys(keys.rangeOf(keys.KIND.history))) damaged.push(key);
+  await db.put(damaged[1]!, new Uint8Array(69));
+  for (const key of damaged.slice(3)) await db.put(key, new Uint8Array(3));
+  await migrate(db, 3);
+  expect(await readHistory(db, 0)).toEqual([[1n, { block: blockAt(1), indices: [0, 6] }]]);
+  expect(await readHistory(db, 1)).toEqual([]);
+});
 
 test('every schema from the first to this one can be brought over; one above or below is refused', async () => {
   for (let schema = 1; schema <= SCHEMA; schema += 1) expect(canMigrate(schema)).toBe(true);

@@ -200,7 +200,7 @@ const PLANTED: readonly Planted[] = [
         await db.del(keys.deltaKey(idAt(height)));
         for (const { id, from, to } of blocks[height]!.txs) {
           await db.del(keys.txLocationKey(id));
-          for (const address of [from, to]) await db.del(keys.historyKey(address, BigInt(height), 0));
+          for (const address of [from, to]) await db.del(keys.historyKey(address, BigInt(height)));
         }
       }
       await seal(db, META.pruned, records.encodePruned({ bodiesFrom: 4n, undoFrom: 4n }));
@@ -257,10 +257,14 @@ const PLANTED: readonly Planted[] = [
   },
   { name: 'a history item gone', kind: 'history', plant: async (db) => db.del(await historyKeyOf(db)) },
   {
+    name: 'a history of fewer transactions than there are',
+    kind: 'history',
+    plant: async (db) => seal(db, await historyKeyOf(db), records.encodeHistory({ block: idAt(2), indices: [] })),
+  },
+  {
     name: 'a history item of nothing',
     kind: 'history',
-    plant: (db) =>
-      seal(db, keys.historyKey(MINER.address, 3n, 7), records.encodeHistory({ txId: makeTx(9n).id, block: idAt(3) })),
+    plant: (db) => seal(db, keys.historyKey(VOTER!, 3n), records.encodeHistory({ block: idAt(3), indices: [7] })),
   },
   { name: 'a tip that is nowhere', kind: 'tip', plant: (db) => seal(db, META.tip, new Uint8Array(32).fill(7)) },
   {
