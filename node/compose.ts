@@ -316,7 +316,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
             onGossip: (message) => ingest.receiveGossip(message),
             onPeerConnected: (peer) => {
               sync.onPeerConnected(peer);
-              exchange.onPeerConnected();
+              exchange.onPeerConnected(peer);
             },
             onPeerDisconnected: (peer) => {
               sync.onPeerDisconnected(peer);

@@ -121,8 +121,12 @@ export class MempoolExchange {
     return this.#deps.mempool.pool.digest.fingerprint();
   }
 
-  onPeerConnected(): void {
+  onPeerConnected(peer: PeerKey): void {
     this.#intervalMs = MIN_INTERVAL_MS;
+    // Behind those that wait already: whoever comes under ever new names would go before them for good.
+    if (this.#turns.get(peer) === undefined) {
+      this.#turns.set(peer, { atMs: this.#deps.clock.monotonicMs(), skip: 0 });
+    }
   }
 
   onPeerDisconnected(peer: PeerKey): void {

@@ -13,6 +13,7 @@ import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
+import { HoldBudget } from './hold-budget.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { MAX_HEADERS_PER_REQUEST, MAX_VOTES_PER_REQUEST } from './protocols.ts';
 import { requestHeaders, requestVotes } from './requests.ts';
@@ -39,11 +40,19 @@ export interface BranchFetchDeps {
 const MAX_PENDING_HEADERS = 50_000;
 /** A node this many blocks behind neither votes nor mines. */
 const BEHIND_BLOCKS = 3;
+/** A peer's turn: what is not had by then is asked for again when the others have had theirs. */
+const TURN_MS = 60_000;
+/** Headers that we have may come first, from below a fork; for no longer than this in one piece. */
+const NO_HEADER_MS = 30_000;
 /** Blocks remembered that nobody gave. Each cost its maker the work of a branch better than ours. */
 const WITHHELD_KEPT = 256;
 
+/** What a peer gave of what it claims: something, nothing, or not all of it before its turn was over. */
+export type FetchOutcome = 'progress' | 'nothing' | 'turn-over';
+
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
+  readonly #budget: HoldBudget;
   #remaining = 0;
   /** The next of them, where nobody gave it before and nobody has given it now. */
   #doubted: BlockId | undefined;
@@ -58,6 +67,7 @@ export class BranchFetch {
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
+    this.#budget = new HoldBudget(deps.clock, deps.chain.genesis.params.blockTimeMs);
   }
 
   /**
@@ -65,10 +75,11 @@ export class BranchFetch {
    * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself:
    * once they have been asked for in vain they count only when the first comes. However many peers show the same headers,
    * one after another or under new names, they hold up voting and mining once, for as long as a download does without a
-   * new body.
+   * new body; and whatever they give, for no longer than `HoldBudget` has.
    */
   get isBehind(): boolean {
-    return (this.#remaining >= BEHIND_BLOCKS && this.#doubted === undefined) || this.#owesBodies;
+    const isFetching = this.#remaining >= BEHIND_BLOCKS && this.#doubted === undefined;
+    return (isFetching && this.#budget.isLeft) || this.#owesBodies;
   }
 
   /** As `isBehind`, and while blocks are being fetched that nobody gave before: what there is may be more than is here. */
@@ -81,7 +92,7 @@ export class BranchFetch {
    * before does so from an agreed block that is no longer the last, and has no other vote at that height (VOTE-8).
    */
   get mayVote(): boolean {
-    return !this.isBehind && !this.#lacksVotes;
+    return !this.isBehind && !(this.#lacksVotes && this.#budget.isLeft);
   }
 
   /** Others have agreed blocks that no peer has given. */
@@ -96,6 +107,7 @@ export class BranchFetch {
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
     this.#remaining = 0;
+    this.#budget.end();
     if (!this.#wasBehind || !this.mayVote || this.#deps.signal.aborted) return;
     this.#wasBehind = false;
     // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
@@ -108,24 +120,26 @@ export class BranchFetch {
    * Where we have the block that the peer says is agreed, and lack its children only, the votes come first: they decide
    * between branches, and no header that is still to come would be the one they agree.
    */
-  async fetch(peer: PeerKey, status: PeerStatus): Promise<boolean> {
-    const { chain, agreement, logger } = this.#deps;
+  async fetch(peer: PeerKey, status: PeerStatus): Promise<FetchOutcome> {
+    const { chain, agreement, clock, logger } = this.#deps;
     const rules = agreement.agreement;
     const isHigher = status.agreed.height > rules.bestAgreed.height;
     if (isHigher && chain.tree.get(status.agreed.id)?.header.height === status.agreed.height) {
       await this.fetchVotes(peer);
       // What others proved meanwhile is not this peer's merit.
-      if (rules.isAgreed(status.agreed.id)) return true;
+      if (rules.isAgreed(status.agreed.id)) return 'progress';
     }
     const entries = await this.#fetchHeaders(peer);
     const last = entries.at(-1);
-    if (last === undefined) return false;
+    // Its tip may have come by gossip while it was asked, which is as good.
+    if (last === undefined) return chain.tree.has(status.tip.id) ? 'progress' : 'nothing';
     if (last.totalWork <= chain.tip.totalWork && (await this.#agreedIn(peer, status, entries)) === undefined) {
       logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
       // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
       if (isHigher) await this.fetchVotes(peer);
-      return false;
+      return 'nothing';
     }
+    const untilMs = clock.monotonicMs() + TURN_MS;
     this.#remaining = entries.length;
     const next = entries[0]!.header.id;
     this.#doubted = this.#withheld.get(next) === true ? next : undefined;
@@ -133,15 +147,18 @@ export class BranchFetch {
       this.#holdVote();
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
+    let isTurnOver = false;
     try {
-      await this.#fetchBodies(peer, status, entries);
+      isTurnOver = !(await this.#fetchBodies(peer, status, entries, untilMs));
+      if (isTurnOver) return 'turn-over';
       await this.fetchVotes(peer);
+      return 'progress';
     } finally {
       this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
       this.#lacksVotes = false; // another may give them: who does not holds up no vote of this node's for longer
+      // In a row that has no end a vote that was held would never be cast.
+      if (!isTurnOver) this.end();
     }
-    this.end();
-    return true;
   }
 
   /** All have been asked for the first of these that is missing. */
@@ -158,15 +175,21 @@ export class BranchFetch {
   }
 
   #holdVote(): void {
+    this.#budget.begin();
     this.#wasBehind = true;
     this.#lacksVotes = true;
   }
 
-  /** From everybody, this peer first. */
-  async #fetchBodies(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<void> {
-    const { chain } = this.#deps;
+  /** From everybody, this peer first. False where the turn was over before all had come. */
+  async #fetchBodies(
+    peer: PeerKey,
+    status: PeerStatus,
+    entries: readonly ChainEntry[],
+    untilMs: number,
+  ): Promise<boolean> {
+    const { chain, clock } = this.#deps;
     try {
-      await downloadBodies({
+      return await downloadBodies({
         ...this.#deps,
         entries,
         peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
@@ -179,6 +202,7 @@ export class BranchFetch {
         checkAhead: (block) => chain.checkAhead(block),
         connect: (blocks) => this.#connect(blocks, peer),
         onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
+        mayGoOn: () => clock.monotonicMs() < untilMs,
       });
     } catch (error) {
       if (error instanceof PeerFault && error.kind !== 'invalid') {
@@ -210,6 +234,7 @@ export class BranchFetch {
     const view = { get: (id: BlockId) => branch.get(id) ?? chain.tree.get(id) };
     let locator = chain.tree.locator();
     let reached = -1n;
+    let untilMs = clock.monotonicMs() + NO_HEADER_MS;
     while (branch.size < MAX_PENDING_HEADERS) {
       const headers = await requestHeaders(this.#deps, peer, locator, this.#deps.signal);
       metrics.syncRequests.inc({ protocol: 'headers', result: 'ok' });
@@ -228,6 +253,8 @@ export class BranchFetch {
         break; // what came before is as good as it was
       }
       for (const entry of verdict.value) branch.set(entry.header.id, entry);
+      if (verdict.value.length > 0) untilMs = clock.monotonicMs() + NO_HEADER_MS;
+      else if (clock.monotonicMs() > untilMs) throw new PeerFault('stalled', 'only headers that we have');
       const last = headers.at(-1);
       const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
       if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
@@ -269,6 +296,7 @@ export class BranchFetch {
     for (const [index, verdict] of verdicts.entries()) {
       if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
         this.#remaining = Math.max(0, this.#remaining - 1);
+        this.#budget.earn(1);
         continue;
       }
       const { id } = blocks[index]!.header;
@@ -279,25 +307,26 @@ export class BranchFetch {
     }
   }
 
-  /** Votes above what we know to be agreed, until the peer has no more that help. */
-  async fetchVotes(peer: PeerKey): Promise<boolean> {
-    const { agreement, metrics, receiveVotes } = this.#deps;
+  /** Votes above what we know to be agreed, until the peer has no more that help, or its turn is over. */
+  async fetchVotes(peer: PeerKey): Promise<FetchOutcome> {
+    const { agreement, clock, metrics, receiveVotes } = this.#deps;
+    const untilMs = clock.monotonicMs() + TURN_MS;
     // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
     let from = agreement.agreement.final.height + 1n;
-    for (let progressed = false; ; ) {
-      const before = agreement.agreement.bestAgreed.height;
-      const finalBefore = agreement.agreement.final.height;
+    for (let outcome: FetchOutcome = 'nothing'; ; ) {
       const votes = await requestVotes(this.#deps, peer, from, this.#deps.signal);
       metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
+      // From here: what others proved while it took its time is not this peer's merit.
+      const before = agreement.agreement.bestAgreed.height;
+      const finalBefore = agreement.agreement.final.height;
       const bad = await receiveVotes(votes);
       if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
       await agreement.settled();
-      if (agreement.agreement.bestAgreed.height > before || agreement.agreement.final.height > finalBefore) {
-        progressed = true;
-      } else if (votes.length < MAX_VOTES_PER_REQUEST || from > before) {
-        return progressed;
-      }
+      const helped = agreement.agreement.bestAgreed.height > before || agreement.agreement.final.height > finalBefore;
+      if (helped) outcome = 'progress';
       // A full answer of what we know says nothing of what is above it: where much is agreed and not final, all is there.
+      if (votes.length < MAX_VOTES_PER_REQUEST || (!helped && from > before)) return outcome;
+      if (clock.monotonicMs() > untilMs) return 'turn-over';
       from = agreement.agreement.bestAgreed.height + 1n;
     }
   }

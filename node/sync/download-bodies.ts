@@ -25,6 +25,8 @@ export interface DownloadDeps extends RequestDeps {
   /** Each the parent of the next. */
   readonly connect: (blocks: readonly Block[]) => Promise<void>;
   readonly onFault: (peer: PeerKey, error: unknown) => void;
+  /** False: it ends where it is, with what has been connected. Asked whenever something has come. */
+  readonly mayGoOn: () => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -54,8 +56,11 @@ interface Arrived {
   isChecked: boolean;
 }
 
-/** Resolves when all are connected. Rejects when no peer is left to ask, no body comes, a block is refused, or the signal aborts. */
-export async function downloadBodies(deps: DownloadDeps): Promise<void> {
+/**
+ * Resolves when all are connected, with true, or when it may not go on, with false. Rejects when no peer is left to ask,
+ * no body comes, a block is refused, or the signal aborts.
+ */
+export async function downloadBodies(deps: DownloadDeps): Promise<boolean> {
   const { entries, signal } = deps;
   const arrived = new Map<BlockId, Arrived>();
   const assigned = new Set<number>();
@@ -188,6 +193,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
     while (connected < entries.length) {
       signal.throwIfAborted();
       if (failure !== undefined) throw failure.error;
+      if (!deps.mayGoOn()) return false;
       for (let batch = nextBatch(); batch.length > 0; batch = nextBatch()) {
         const peer = idlePeer();
         if (peer === undefined) break;
@@ -205,6 +211,7 @@ export async function downloadBodies(deps: DownloadDeps): Promise<void> {
         notify = resolve; // a block came, was checked or connected, or a request ended
       });
     }
+    return true;
   } finally {
     cancelWait();
     signal.removeEventListener('abort', onAbort);

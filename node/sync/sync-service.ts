@@ -18,7 +18,7 @@ import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
 import { Conversations } from '../requests/conversations.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
-import { BranchFetch } from './branch-fetch.ts';
+import { BranchFetch, type FetchOutcome } from './branch-fetch.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { isSameStatus, type PeerStatus } from './peer-status.ts';
@@ -297,21 +297,22 @@ export class SyncService {
     for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan({ order })) {
       const { peer } = plan;
       const before = this.#statuses.get(peer);
-      let progressed = false;
+      let outcome: FetchOutcome = 'nothing';
       try {
-        progressed =
+        outcome =
           plan.kind === 'blocks' ? await this.#branch.fetch(peer, before!) : await this.#branch.fetchVotes(peer);
       } catch (error) {
         this.#onFault(peer, error, plan.kind);
       }
-      if (progressed) this.#backOff.delete(peer);
-      else {
-        order = 'in-turn';
-        this.#backOffFrom(peer);
-        const said = this.#statuses.get(peer);
-        this.#statuses.delete(peer);
-        if (said !== undefined && said !== before) this.#statuses.set(peer, said);
+      if (outcome === 'progress') {
+        this.#backOff.delete(peer);
+        continue;
       }
+      order = 'in-turn';
+      const said = this.#statuses.get(peer);
+      this.#statuses.delete(peer); // and to the end of the row
+      if (outcome === 'nothing') this.#backOffFrom(peer);
+      if (said !== undefined && (said !== before || outcome === 'turn-over')) this.#statuses.set(peer, said);
     }
   }
 

@@ -51,7 +51,7 @@ interface Download {
   readonly asked: Map<PeerKey, number>;
   readonly clock: VirtualClock;
   readonly ports: Map<PeerKey, Network>;
-  readonly done: Promise<void>;
+  readonly done: Promise<boolean>;
   readonly abort: AbortController;
   /** Heights whose signatures were checked ahead, in order. */
   readonly checked: bigint[];
@@ -64,6 +64,7 @@ async function download(
   options: {
     readonly connect?: (block: Block, clock: VirtualClock) => Promise<void>;
     readonly checkAhead?: (block: Block, clock: VirtualClock) => Promise<void>;
+    readonly mayGoOn?: (clock: VirtualClock) => boolean;
   } = {},
 ): Promise<Download> {
   const clock = new VirtualClock(0);
@@ -115,6 +116,7 @@ async function download(
       if (!(error instanceof PeerFault)) throw error;
       faults.push([peer, error.kind]);
     },
+    mayGoOn: () => options.mayGoOn?.(clock) ?? true,
     signal: abort.signal,
   });
   done.catch(() => undefined);
@@ -306,4 +308,15 @@ test('what has arrived while blocks were being connected is connected together, 
 test('a check that breaks ends the download', async () => {
   const { clock, done } = await download({ a: honest }, { checkAhead: () => Promise.reject(new Error('broken')) });
   await expect(clock.runUntilSettled(done, 60_000)).rejects.toThrow('broken');
+});
+
+test('when it may not go on it ends with what has been connected', async () => {
+  const { clock, done, connected, faults } = await download(
+    { a: slow(1_000) },
+    { mayGoOn: (at) => at.monotonicMs() < 10_000 },
+  );
+  expect(await clock.runUntilSettled(done, 60_000)).toBe(false);
+  expect(connected.length).toBeGreaterThan(0);
+  expect(connected).toEqual(ALL.slice(0, connected.length));
+  expect(faults).toEqual([]);
 });

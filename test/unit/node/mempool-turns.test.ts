@@ -100,3 +100,16 @@ test('one that has left is not asked for what it said', async () => {
   await clock.run(100);
   expect(pulls).toEqual(['first', 'first']);
 });
+
+test('whoever comes under ever new names has no turn before one that has waited since', async () => {
+  const { clock, exchange, holders, held } = setUp();
+  exchange.onPeerConnected('honest');
+  for (let name = 0; held.size === 0; name++) {
+    if (name === 5) holders.add('honest');
+    exchange.onPeerConnected(`new${name}`);
+    exchange.onOtherMempool('honest');
+    exchange.onOtherMempool(`new${name}`);
+    await clock.run(3_000);
+    expect(name).toBeLessThan(20);
+  }
+});

@@ -1,0 +1,149 @@
+/** Peers that give something, but drop by drop: no answer of theirs is a fault, and none may hold up what others have. */
+import { expect, test } from 'vitest';
+import { encodeBlock } from '../../chain/codec.ts';
+import * as messages from '../../node/sync/messages.ts';
+import { HEADERS, STATUS } from '../../node/sync/protocols.ts';
+import type { World } from '../../sim/world.ts';
+import { branchOn } from './chain-builder.ts';
+import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { namesOf, openWorld } from './open-world.ts';
+
+/** Just below what counts as a stall. */
+const SLOW_MS = 2_800;
+
+const sleep = (world: World, ms: number): Promise<void> =>
+  world.clock.forNode(() => 0).sleep(ms, new AbortController().signal);
+
+const hasOpened = (world: World, ending: string) => (): boolean =>
+  world.trace.lines().some((line) => line.endsWith(ending));
+
+test('a voter that catches up is not kept silent by a peer that answers each question for votes slowly', async () => {
+  const names = namesOf(5);
+  const world = openWorld({ nodes: names.map((name) => ({ name })) });
+  await world.start();
+  await world.untilFinal(10, 300_000);
+  const [a, e] = [world.node('a'), world.node('e')];
+  await e.stop();
+  await world.run(60_000);
+  let asked = 0;
+  const votes: Answer = async (request, stream) => {
+    const { fromHeight } = messages.decodeVotesRequest(request)!;
+    asked += 1;
+    if (asked === 1) {
+      const certificates = await a.store.certificatesFrom(fromHeight, 500);
+      const all = certificates.flatMap((certificate) => certificate.votes.map(({ bytes }) => bytes));
+      await stream.send(messages.encodeVotesChunk(all.slice(0, 1000)));
+    } else {
+      for (const { bytes } of a.node.agreement.agreement.votesFrom(a.node.agreement.final.height).slice(0, 4)) {
+        await sleep(world, SLOW_MS);
+        await stream.send(messages.encodeVotesChunk([bytes]));
+      }
+    }
+    await stream.close();
+  };
+  const status = () => {
+    const own = statusLike(a);
+    return { ...own, totalWork: own.totalWork * 10n };
+  };
+  const answers = liarAnswers({ status, headers: honestHeaders(a), bodies: noBodies, votes });
+  await startHostilePeer(world, { name: 'slow', links: ['e'], answers });
+  world.hub.partition([['e'], namesOf(4)]);
+  await e.start();
+  await world.until('it is asked', hasOpened(world, ' e open slow /grapevine/headers/1'), 20_000);
+  world.hub.healAll();
+  await world.until('its votes are asked for', () => asked > 0, 60_000);
+  await world.run(90_000);
+  const guard = await e.store.voteGuard(e.key.address);
+  expect(Number(guard!.targetHeight)).toBeGreaterThan(a.finalHeight - 10);
+});
+
+test('a node that joins does not follow a peer that gives a cheap branch slowly for longer than its turn', async () => {
+  const names = namesOf(4);
+  const late = { name: 'late', late: true, voter: false, mine: 'off' as const };
+  const world = openWorld({ nodes: [...names.map((name) => ({ name })), late], chainAgeMs: 2_000_000 });
+  await world.start();
+  await world.untilFinal(20, 600_000, names);
+  const [a, joining] = [world.node('a'), world.node('late')];
+  const cheap = branchOn(world.genesis, world.genesis.entry, 500, { miner: 'miser', stepMs: 2_200 });
+  const blocks = new Map(cheap.map(({ block }) => [block.header.id, block]));
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      await sleep(world, 725);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
+    }
+    await stream.close();
+  };
+  const headers = ({ locator }: messages.HeadersRequest) => {
+    const at = cheap.findLastIndex(({ block }) => locator.includes(block.header.id));
+    return cheap.slice(at + 1).map(({ block }) => block.header);
+  };
+  const tip = { height: 9_999n, id: cheap.at(-1)!.entry.header.id };
+  const status = () => statusLike(a, { tip, totalWork: 2n ** 64n, agreed: tip });
+  await startHostilePeer(world, { name: 'slow', links: ['late'], answers: liarAnswers({ status, headers, bodies }) });
+  world.hub.partition([['late'], names]);
+  await joining.start();
+  await world.until('it is asked', hasOpened(world, ' late open slow /grapevine/bodies/1'), 20_000);
+  world.hub.healAll();
+  await world.run(90_000);
+  expect(joining.finalHeight).toBeGreaterThan(a.finalHeight - 10);
+});
+
+test('voters that missed a vote make up for it though peers keep them asking without end', async () => {
+  const voters = namesOf(4);
+  const world = openWorld({
+    nodes: [
+      ...voters.map((name) => ({ name, mine: 'off' as const })),
+      { name: 'm', voter: false, mine: 'on-demand' as const },
+    ],
+  });
+  await world.start();
+  const [a, m] = [world.node('a'), world.node('m')];
+  await world.run(10_000);
+  const mineOne = async (): Promise<void> => {
+    const { height } = m;
+    void m.node.mining.mine(1, new AbortController().signal);
+    const isThere = () => m.height > height && voters.every((name) => world.node(name).tipId === m.tipId);
+    await world.until('a block is everywhere', isThere, 60_000);
+  };
+  for (let i = 0; i < 4; i++) {
+    await mineOne();
+    await world.run(5_000);
+  }
+  const lead = branchOn(world.genesis, a.node.chain.tip, 4, { miner: 'miser', stepMs: 500 });
+  const { header, totalWork } = lead.at(-1)!.entry;
+  let claims = 0n;
+  const status = () => {
+    claims += 1n;
+    return statusLike(a, { tip: { height: header.height, id: header.id }, totalWork: totalWork + claims });
+  };
+  const stalling: Answer = async (_, stream) => {
+    await sleep(world, 10_000);
+    await stream.close();
+  };
+  const slowHeaders: Answer = async (_, stream) => {
+    for (const [at, { block }] of lead.entries()) {
+      if (at > 0) await sleep(world, SLOW_MS);
+      await stream.send(messages.encodeHeadersChunk([block.header.bytes]));
+    }
+    await stream.close();
+  };
+  const answers = new Map([...liarAnswers({ status, headers: () => [], bodies: stalling }), [HEADERS, slowHeaders]]);
+  const push = async (port: Awaited<ReturnType<typeof startHostilePeer>>, voter: string): Promise<void> => {
+    const stream = await port.open(voter, STATUS, new AbortController().signal);
+    for (;;) {
+      await sleep(world, 1_000);
+      await stream.send(messages.encodeStatus(status()));
+    }
+  };
+  for (let i = 0; i < 8; i++) {
+    const port = await startHostilePeer(world, { name: `miser${i}`, links: voters, answers });
+    // Whoever is hung up on has pushed enough.
+    for (const voter of voters) void push(port, voter).catch(() => undefined);
+  }
+  const areBehind = () => voters.every((name) => world.node(name).node.sync.isBehind);
+  await world.until('the lead is shown', areBehind, 120_000);
+  await mineOne();
+  const { height } = a;
+  await world.run(120_000);
+  expect(a.agreedHeight).toBe(height);
+});
