@@ -41,7 +41,6 @@ export class RunLog implements NetworkListener {
   readonly contradictions: string[] = [];
   /** Offenders, as each node has heard of them. */
   readonly offenders = new Map<string, Set<string>>();
-  /** Timestamps of blocks that some honest node had on its main chain, by height; the latest seen counts. */
   reorgs = 0;
   deepestReorg = 0;
   readonly #finalAt = new Map<bigint, BlockId>();
@@ -49,6 +48,8 @@ export class RunLog implements NetworkListener {
   readonly #entries = new Map<string, Set<BlockId>>();
   readonly #firstSeen = new Map<BlockId, number>();
   readonly #ownVotes = new Map<string, Vote[]>();
+  /** Voters whose votes did not only go forward: the same vote again, at least. */
+  readonly #rewound = new Set<string>();
   readonly #honestVoters = new Map<string, string>();
 
   constructor(clock: VirtualClock, planned: readonly PlannedNode[]) {
@@ -90,7 +91,9 @@ export class RunLog implements NetworkListener {
     });
     node.events.on('final', ({ checkpoint }) => {
       const { tree } = node.chain;
-      for (let height = (this.#lastFinal.get(name) ?? 0n) + 1n; height <= checkpoint.height; height++) {
+      const last = this.#lastFinal.get(name) ?? 1n;
+      // From what it said last, which must still be there: the other blocks below follow from it.
+      for (let height = last < checkpoint.height ? last : checkpoint.height; height <= checkpoint.height; height++) {
         const id = tree.ancestorAt(checkpoint.id, height)!.header.id;
         const other = this.#finalAt.get(height);
         if (other === undefined) this.#finalAt.set(height, id);
@@ -110,13 +113,22 @@ export class RunLog implements NetworkListener {
   onVote(node: string, data: Uint8Array): void {
     const decoded = decodeVote(data);
     if (!decoded.ok) return;
+    const vote = decoded.value;
     const votes = this.#ownVotes.get(node) ?? [];
     this.#ownVotes.set(node, votes);
-    // An honest voter's targets rise and its sources do not fall, so that the vote before is enough to compare with.
     const before = votes.at(-1);
-    const kind = before === undefined ? undefined : contradiction(before, decoded.value);
-    if (kind !== undefined) this.contradictions.push(`${node}: ${kind} vote at height ${decoded.value.target.height}`);
-    if (votes.at(-1)?.id !== decoded.value.id) votes.push(decoded.value);
+    // Where neither has gone back since the vote before, none contradicts; else each is compared with.
+    const isAhead =
+      before === undefined ||
+      (vote.target.height > before.target.height &&
+        vote.source.height >= before.source.height &&
+        !this.#rewound.has(node));
+    if (!isAhead) {
+      this.#rewound.add(node);
+      const kind = votes.map((earlier) => contradiction(earlier, vote)).find((each) => each !== undefined);
+      if (kind !== undefined) this.contradictions.push(`${node}: ${kind} vote at height ${vote.target.height}`);
+    }
+    if (before?.id !== vote.id) votes.push(vote);
   }
 
   onLog(sim: SimNode, { level, message, fields }: LogLine): void {
@@ -154,8 +166,10 @@ export class RunLog implements NetworkListener {
     const missing = [...(this.#entries.get(name) ?? [])].filter((id) => node.chain.tree.get(id) === undefined);
     if (missing.length > 0) this.forgotten.push(`${name}: ${missing.length} blocks`);
     const told = this.#lastFinal.get(name) ?? 0n;
-    if (node.agreement.final.height < told) {
-      this.forgotten.push(`${name}: final ${told}, now ${node.agreement.final.height}`);
+    const { final } = node.agreement;
+    if (final.height < told) this.forgotten.push(`${name}: final ${told}, now ${final.height}`);
+    else if (told > 0n && node.chain.tree.ancestorAt(final.id, told)?.header.id !== this.#finalAt.get(told)) {
+      this.forgotten.push(`${name}: final ${told}, now another block`);
     }
   }
 }
