@@ -28,10 +28,25 @@ export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
     // What liars agree is not recorded: of them alone it would always hold.
     throw new ScenarioError(`expect.agreementStalls[${at}].nodes`, `${who}: no honest node`);
   }
+  for (const [at, { partition, flap }] of (timeline ?? []).entries()) {
+    if (partition !== undefined) checkSides(partition, `timeline[${at}].partition`, nodes);
+    if (flap !== undefined) checkSides(flap.groups, `timeline[${at}].flap.groups`, nodes);
+  }
   const isRunning = new Set(nodes.all.filter(({ spec }) => spec.late !== true).map(({ name }) => name));
   // As the run does: by time, and at one time as the file has them.
   const inOrder = [...(timeline ?? []).entries()].sort(([, a], [, b]) => parseDuration(a.at) - parseDuration(b.at));
   for (const [at, event] of inOrder) checkInTurn(event, `timeline[${at}]`, nodes, isRunning);
+}
+
+/** Who is on two sides is on none: nothing would be cut that goes by it. */
+function checkSides(sides: readonly (string | readonly string[])[], path: string, nodes: ScenarioNodes): void {
+  const seen = new Set<string>();
+  for (const [at, side] of sides.entries()) {
+    for (const name of nodes.select(side)) {
+      if (seen.has(name)) throw new ScenarioError(`${path}[${at}]`, `${name} is on another side already`);
+    }
+    for (const name of nodes.select(side)) seen.add(name);
+  }
 }
 
 /** Keeps `isRunning` up to date, but for who dies at a write: that is known only in the run. */

@@ -75,6 +75,11 @@ export function checkScenario(value: unknown): Scenario {
       if (toMs > durationMs) throw new ScenarioError(path, 'ends after the scenario does');
     }
   }
+  for (const key of ['resumesWithin', 'blockInterval'] as const) {
+    const after = value.expect[key]?.after;
+    if (after === undefined || parseDuration(after) < durationMs) continue;
+    throw new ScenarioError(`expect.${key}.after`, 'is not before the end');
+  }
   checkBounds(value.expect.reorgDepth, 'expect.reorgDepth');
   for (const [at, share] of (value.expect.electorateShare ?? []).entries()) {
     checkBounds(share, `expect.electorateShare[${at}]`);

@@ -171,6 +171,30 @@ y: &c [${'*b, '.repeat(20)}*b]`,
     /a1 does not mine on-demand/,
   ],
   [
+    'a node on two sides of a partition',
+    `${BASE}timeline: [{at: 1s, partition: [a1, [b, a]]}]`,
+    'timeline[0].partition[1]',
+    /a1 is on another side already/,
+  ],
+  [
+    'a node on two sides of a flap',
+    `${BASE}timeline: [{at: 1s, flap: {groups: [a, a2], down: 1s, up: 1s, until: 5s}}]`,
+    'timeline[0].flap.groups[1]',
+    /a2 is on another side already/,
+  ],
+  [
+    'what is to resume after the end',
+    BASE.replace('{}', '{resumesWithin: {after: 10s, heights: 2}}'),
+    'expect.resumesWithin.after',
+    /not before the end/,
+  ],
+  [
+    'a block interval after the end',
+    BASE.replace('{}', '{blockInterval: {after: 11s, within: 0.1}}'),
+    'expect.blockInterval.after',
+    /not before the end/,
+  ],
+  [
     'a late node asked to mine',
     `${BASE.replace('group: b', 'group: b, mine: on-demand, late: true')}timeline:
   - {at: 1s, mine: {node: b, blocks: 1}}
