@@ -74,7 +74,7 @@ export class MempoolExchange {
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
   #refused = new Lru<ShortTxId, true>(UNWANTED_KEPT);
-  /** Peers' last turns. */
+  /** Peers' last turns, or when they came. */
   readonly #turns = new Lru<PeerKey, Turn>(PEERS_REMEMBERED);
   /** Connected peers that have spoken of another mempool since the last pull. */
   readonly #differing = new Set<PeerKey>();

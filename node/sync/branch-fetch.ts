@@ -44,6 +44,8 @@ const BEHIND_BLOCKS = 3;
 const TURN_MS = 60_000;
 /** Headers that we have may come first, from below a fork; for no longer than this in one piece. */
 const NO_HEADER_MS = 30_000;
+/** Peers of which it is remembered how far their headers are known. */
+const KNOWN_TO_KEPT = 256;
 /** Blocks remembered that nobody gave. Each cost its maker the work of a branch better than ours. */
 const WITHHELD_KEPT = 256;
 
@@ -62,6 +64,8 @@ export class BranchFetch {
   #lacksVotes = false;
   /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
   #wasBehind = false;
+  /** The last header that a peer gave in a turn in which we had all it gave. */
+  readonly #knownTo = new Lru<PeerKey, BlockId>(KNOWN_TO_KEPT);
   /** The highest block that votes have proved agreed whose branch no peer has given the bodies of. */
   #owed: Header | undefined;
 
@@ -130,9 +134,10 @@ export class BranchFetch {
       if (rules.isAgreed(status.agreed.id)) return 'progress';
     }
     const entries = await this.#fetchHeaders(peer);
+    if (entries === undefined) return 'turn-over';
     const last = entries.at(-1);
-    // Its tip may have come by gossip while it was asked, which is as good.
-    if (last === undefined) return chain.tree.has(status.tip.id) ? 'progress' : 'nothing';
+    // Its tip may have come by gossip while it was asked: no failure, and no merit either.
+    if (last === undefined) return chain.tree.has(status.tip.id) ? 'turn-over' : 'nothing';
     if (last.totalWork <= chain.tip.totalWork && (await this.#agreedIn(peer, status, entries)) === undefined) {
       logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
       // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
@@ -147,17 +152,19 @@ export class BranchFetch {
       this.#holdVote();
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
-    let isTurnOver = false;
+    let outcome: FetchOutcome = 'nothing';
     try {
-      isTurnOver = !(await this.#fetchBodies(peer, status, entries, untilMs));
-      if (isTurnOver) return 'turn-over';
-      await this.fetchVotes(peer);
-      return 'progress';
+      const hasAll = await this.#fetchBodies(peer, status, entries, untilMs);
+      outcome = hasAll && (await this.fetchVotes(peer)) !== 'turn-over' ? 'progress' : 'turn-over';
+      return outcome;
     } finally {
-      this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
-      this.#lacksVotes = false; // another may give them: who does not holds up no vote of this node's for longer
-      // In a row that has no end a vote that was held would never be cast.
-      if (!isTurnOver) this.end();
+      // After a turn it is as far behind as before, also while the next peer is asked for its headers.
+      if (outcome !== 'turn-over') {
+        this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
+        this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
+      }
+      // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
+      if (outcome === 'progress' || (outcome === 'nothing' && !this.#budget.isLeft)) this.end();
     }
   }
 
@@ -227,12 +234,17 @@ export class BranchFetch {
     );
   }
 
-  /** Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. */
-  async #fetchHeaders(peer: PeerKey): Promise<readonly ChainEntry[]> {
+  /**
+   * Headers we lack, from the fork on, until they out-work our tip by a window or the peer has no more. Undefined where
+   * only such as we have have come for a while: the next turn goes on where this one ended.
+   */
+  async #fetchHeaders(peer: PeerKey): Promise<readonly ChainEntry[] | undefined> {
     const { chain, agreement, clock, logger, metrics } = this.#deps;
     const branch = new Map<BlockId, ChainEntry>();
     const view = { get: (id: BlockId) => branch.get(id) ?? chain.tree.get(id) };
-    let locator = chain.tree.locator();
+    const known = this.#knownTo.get(peer);
+    this.#knownTo.delete(peer);
+    let locator = known === undefined ? chain.tree.locator() : [known];
     let reached = -1n;
     let untilMs = clock.monotonicMs() + NO_HEADER_MS;
     while (branch.size < MAX_PENDING_HEADERS) {
@@ -254,7 +266,6 @@ export class BranchFetch {
       }
       for (const entry of verdict.value) branch.set(entry.header.id, entry);
       if (verdict.value.length > 0) untilMs = clock.monotonicMs() + NO_HEADER_MS;
-      else if (clock.monotonicMs() > untilMs) throw new PeerFault('stalled', 'only headers that we have');
       const last = headers.at(-1);
       const provesWork = (verdict.value.at(-1)?.totalWork ?? 0n) > chain.tip.totalWork;
       if (last === undefined || headers.length < MAX_HEADERS_PER_REQUEST || provesWork) break;
@@ -263,6 +274,9 @@ export class BranchFetch {
       if (last.height <= reached) break; // the peer has moved to another branch, or goes in circles
       reached = last.height;
       locator = [last.id]; // a window of headers that we have, or that are not enough yet: go on from its end
+      if (branch.size > 0 || clock.monotonicMs() <= untilMs) continue;
+      this.#knownTo.set(peer, last.id);
+      return undefined;
     }
     return [...branch.values()];
   }

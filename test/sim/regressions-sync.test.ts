@@ -157,7 +157,9 @@ test('FORK-2: a side branch with less work that three of four agreed is fetched 
   await expectHealthy(world);
 });
 
-test('who joins after agreement stood still for more heights than a peer keeps votes of follows it all the same', async () => {
+test('who joins after agreement stood still for more heights than a peer keeps votes of follows it all the same', {
+  timeout: 120_000, // 1,100 heights, each with its votes
+}, async () => {
   const gap = 1_100;
   const world = openWorld({
     nodes: [{ name: 'a' }, { name: 'b', mine: 'off' }, { name: 'late', voter: false, mine: 'off', late: true }],

@@ -1,10 +1,12 @@
-/** Peers that give something, but drop by drop: no answer of theirs is a fault, and none may hold up what others have. */
+/** Peers that give something, but drop by drop, or in the wrong moment: none may hold up what others have. */
 import { expect, test } from 'vitest';
 import { encodeBlock } from '../../chain/codec.ts';
+import type { FrameStream } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { HEADERS, STATUS } from '../../node/sync/protocols.ts';
 import type { World } from '../../sim/world.ts';
-import { branchOn } from './chain-builder.ts';
+import { blockMessage } from '../node-fixture.ts';
+import { branchOn, EASY } from './chain-builder.ts';
 import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { namesOf, openWorld } from './open-world.ts';
 
@@ -146,4 +148,137 @@ test('voters that missed a vote make up for it though peers keep them asking wit
   const { height } = a;
   await world.run(120_000);
   expect(a.agreedHeight).toBe(height);
+});
+
+test('a peer that claims most and gives a side block by gossip with each answer keeps no node from what others have', async () => {
+  const names = ['a', 'b', 'c'];
+  const world = openWorld({
+    nodes: [
+      ...names.map((name) => ({ name, mine: 'on-demand' as const })),
+      { name: 'v', voter: false, mine: 'off' as const },
+    ],
+    params: EASY,
+  });
+  await world.start();
+  const [a, v] = [world.node('a'), world.node('v')];
+  const mine = (blocks: number): Promise<unknown> =>
+    world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
+  await mine(3);
+  await world.until('v has them', () => v.height === 3, 20_000);
+  await world.run(5_000);
+  world.hub.partition([['v'], names]);
+  await mine(10);
+  // One block each 10 s, at the difficulty of the net, beside what v has.
+  const final = v.node.chain.tree.get(v.node.agreement.final.id)!;
+  const side = Array.from({ length: 60 }, (_, at) => branchOn(world.genesis, final, 1, { miner: `m${at}` })[0]!);
+  let at = 0;
+  let push: FrameStream | undefined;
+  const status = () => {
+    const { header } = side[at]!.entry;
+    const tip = { height: header.height, id: header.id };
+    return statusLike(v, { tip, totalWork: 2n ** 64n, agreed: { height: 9_999n, id: header.id } });
+  };
+  const headers: Answer = async (_, stream) => {
+    const known = v.node.chain.tree.afterLocator([world.genesis.entry.header.id], 3);
+    for (const { header } of known) {
+      await sleep(world, 2_800);
+      await stream.send(messages.encodeHeadersChunk([header.bytes]));
+    }
+    const { block } = side[at]!;
+    at += 1;
+    await push!.send(messages.encodeStatus(status()));
+    await port.publish('block', blockMessage(block));
+    await sleep(world, 1_000);
+    await stream.close();
+  };
+  const answers = new Map([...liarAnswers({ status, headers: () => [], bodies: noBodies }), [HEADERS, headers]]);
+  const port = await startHostilePeer(world, { name: 'liar', links: ['v'], answers });
+  await world.run(1_000);
+  const open = async (): Promise<void> => {
+    push = await port.open('v', STATUS, new AbortController().signal);
+    await push.send(messages.encodeStatus(status()));
+  };
+  void open();
+  await world.run(3_000);
+  world.hub.healAll();
+  await world.run(300_000);
+  expect(v.height).toBe(a.height);
+});
+
+test('a voter that catches up keeps its vote where the link to the first peer breaks before the votes', async () => {
+  const names = namesOf(4);
+  const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
+  await world.start();
+  const [a, c, d] = [world.node('a'), world.node('c'), world.node('d')];
+  const mine = (blocks: number): Promise<unknown> =>
+    world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
+  d.kill();
+  await mine(6);
+  await world.until('agreed by three', () => a.agreedHeight === 6, 20_000);
+  c.kill();
+  await mine(6);
+  await world.run(5_000);
+  expect(a.agreedHeight).toBe(6);
+  let flapped: string | undefined;
+  world.trace.onEntry = (node, kind, detail) => {
+    if (node !== 'd' || kind !== 'open' || !detail.endsWith('/grapevine/votes/1') || flapped !== undefined) return;
+    if (d.height < 12) return;
+    flapped = detail.split(' ')[0]!;
+    world.hub.partition([[flapped], names.filter((name) => name !== flapped)]);
+  };
+  await d.restart();
+  await world.until('the link breaks', () => flapped !== undefined, 60_000);
+  await world.run(5_000);
+  world.hub.healAll();
+  await world.run(60_000);
+  expect(a.agreedHeight).toBe(12);
+});
+
+test('a node that catches up for longer than a turn says so all the time, and neither votes nor mines', async () => {
+  const world = openWorld({
+    nodes: [{ name: 'm' }, { name: 'x', late: true }, { name: 'y', late: true }, { name: 'z', late: true }],
+    params: EASY,
+    chainAgeMs: 2_000_000,
+  });
+  const m = world.node('m');
+  const chain = branchOn(world.genesis, world.genesis.entry, 600, { miner: 'net', stepMs: 2_200 });
+  const blocks = new Map(chain.map(({ block }) => [block.header.id, block]));
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      await sleep(world, 700);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
+    }
+    await stream.close();
+  };
+  const headers: Answer = async (request, stream) => {
+    const { locator } = messages.decodeHeadersRequest(request)!;
+    const after = chain.slice(chain.findLastIndex(({ block }) => locator.includes(block.header.id)) + 1);
+    for (let at = 0; at < after.length; at += 200) {
+      await sleep(world, 2_500);
+      await stream.send(messages.encodeHeadersChunk(after.slice(at, at + 200).map(({ block }) => block.header.bytes)));
+    }
+    await stream.close();
+  };
+  const last = chain.at(-1)!.entry;
+  const status = () =>
+    statusLike(m, { tip: { height: last.header.height, id: last.header.id }, totalWork: last.totalWork });
+  const answers = new Map([...liarAnswers({ status, headers: () => [], bodies }), [HEADERS, headers]]);
+  await startHostilePeer(world, { name: 'slow', links: ['m'], answers });
+  await m.start();
+  await world.until('it catches up', () => m.node.sync.isBehind, 60_000);
+  await world.run(5_000); // what was being mined when it began
+  const own: string[] = [];
+  world.trace.onEntry = (node, kind, detail) => {
+    if (node === 'm' && kind === 'block' && m.height < 600 && !detail.endsWith('sync')) own.push(detail);
+  };
+  const told: string[] = [];
+  for (let at = 0; at < 120 && m.height < 590; at++) {
+    await world.run(1_000);
+    const { isBehind, isCatchingUp, mayVote } = m.node.sync;
+    if (!isBehind || !isCatchingUp || mayVote)
+      told.push(`${m.height} behind=${isBehind} catchingUp=${isCatchingUp} mayVote=${mayVote}`);
+  }
+  await world.until('it has', () => m.node.chain.tree.has(last.header.id), 600_000);
+  expect(own).toEqual([]);
+  expect(told).toEqual([]);
 });
