@@ -434,10 +434,10 @@ class ChainExaminer {
         const item = expected.get(text);
         expected.delete(text);
         if (item === undefined) {
-          exam.fault(fault, `${kind} ${hex(key)} names a transaction that is not on the main chain`);
+          exam.fault(fault, `${kind} ${hex(key)} is of a block that is not on the main chain`);
           exam.remove(Uint8Array.from(key));
         } else if (!equalBytes(item[1], value)) {
-          exam.fault(fault, `${kind} ${hex(key)} names another place than its transaction has`);
+          exam.fault(fault, `${kind} ${hex(key)} names other places than the main chain has`);
           exam.put(item[0], item[1]);
         }
       }

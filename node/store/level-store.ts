@@ -43,7 +43,7 @@ import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
 import { full, storeErrorOf, writeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
 import * as records from './records.ts';
-import { canMigrate, migrate, SCHEMA } from './schema.ts';
+import { canMigrate, migrate, olderSchemaOf, SCHEMA } from './schema.ts';
 import {
   type ChainCommit,
   type HistoryItem,
@@ -155,7 +155,7 @@ class LevelStore implements Store, VoteProtectionStore {
       }
       if (!canMigrate(schema)) throw wrongSchema(this.#options.place, schema, SCHEMA);
       if (await this.#db.has(META.repairing, ENCODING)) throw this.#damaged('a repair of it was cut short');
-      if (schema < SCHEMA) await this.#migrate(schema);
+      if (schema !== SCHEMA) await this.#migrate(olderSchemaOf(schema));
       this.#hasSchema = true;
       this.#batches = await this.#readBatchNumber();
       const pruned = await this.#read(META.pruned, records.decodePruned);
@@ -179,9 +179,12 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async #migrate(schema: number): Promise<void> {
-    const { chainId, place } = this.#options;
+    const { chainId, place, findTableDamage } = this.#options;
     const stored = await this.#read(META.chain, chainIdFromBytes);
     if (chainId !== undefined && stored !== undefined && stored !== chainId) throw wrongChain(place, stored, chainId);
+    // LevelDB does not look: what it writes anew would have a good sum over bad bytes.
+    const damage = await findTableDamage();
+    if (damage !== undefined) throw this.#damaged(damage);
     const batches = await this.#readBatchNumber();
     await this.#db.close(); // LevelDB's files stand still for the backup
     await this.#options.beforeMigration(schema, batches);

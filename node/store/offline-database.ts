@@ -12,7 +12,7 @@ import { wrongChain } from './level-errors.ts';
 import { findDamageInTables } from './level-tables.ts';
 import { migrationBackup, type OpenOptions } from './open-level-store.ts';
 import { decodeU32, decodeU64, RecordError, unsealRecord } from './records.ts';
-import { canMigrate, migrate, SCHEMA } from './schema.ts';
+import { canMigrate, migrate, olderSchemaOf, SCHEMA } from './schema.ts';
 import { StoreError } from './store.ts';
 
 export type OfflineDatabase = ClassicLevel<Uint8Array, Uint8Array>;
@@ -80,9 +80,10 @@ export async function openDatabase(
   try {
     const damage = await findDamageInTables(location, db.getProperty('leveldb.sstables'));
     if (damage !== undefined) throw damaged(place, damage);
-    const schema = await readMeta(db, META.schema, decodeU32);
-    if (schema === undefined || schema === SCHEMA) return db;
-    if (!canMigrate(schema)) {
+    const number = await readMeta(db, META.schema, decodeU32);
+    if (number === undefined || number === SCHEMA) return db;
+    const schema = olderSchemaOf(number);
+    if (!canMigrate(number)) {
       const found = `the store in ${location} has schema ${schema}`;
       throw new StoreError('wrong-schema', `${found}, this version of grapevine reads schema ${SCHEMA}`);
     }

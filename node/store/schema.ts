@@ -43,7 +43,8 @@ const OLD_HISTORY_KEY_BYTES = keys.KEY_BYTES.history + 4;
 
 /**
  * Items of one address in one block, which stood one after another, become one record. One that cannot be read is left
- * out, and `db verify` finds it missing: to refuse the whole store for it would keep `db repair` from mending it.
+ * out, and `db verify` finds it missing: to refuse the whole store for it would keep `db repair` from mending it. Of a
+ * group that names two blocks, which is damage too, the last is taken.
  */
 async function* gatherHistory(db: LevelDatabase): AsyncGenerator<Operation[]> {
   let batch: Operation[] = [];
@@ -88,10 +89,24 @@ function oldHistoryBlock(key: Uint8Array, record: Uint8Array): BlockId | undefin
   }
 }
 
-/** Whether a store of that schema can be brought to today's. */
-export function canMigrate(schema: number): boolean {
-  if (schema === SCHEMA) return true;
-  return schema < SCHEMA && MIGRATIONS.some(({ from }) => from === schema) && canMigrate(schema + 1);
+/**
+ * Added to the number while a store is being brought over, so that no older program takes it, cut short, for one of its
+ * own.
+ */
+const UNDER_WAY = 0x8000_0000;
+
+/** Of which schema a store is, or was before it was begun to be brought over: by the number in its record. */
+export function olderSchemaOf(stored: number): number {
+  return stored >= UNDER_WAY ? stored - UNDER_WAY : stored;
+}
+
+/** Whether a store with that number can be brought to today's schema. */
+export function canMigrate(stored: number): boolean {
+  if (stored === SCHEMA) return true;
+  const schema = olderSchemaOf(stored);
+  if (schema >= SCHEMA) return false;
+  for (let at = schema; at < SCHEMA; at += 1) if (!MIGRATIONS.some(({ from }) => from === at)) return false;
+  return true;
 }
 
 /** Brings the open database from an older schema to today's. `canMigrate` has said yes, and there is a backup. */
@@ -99,6 +114,7 @@ export async function migrate(db: LevelDatabase, schema: number): Promise<void> 
   for (let at = schema; at < SCHEMA; at += 1) {
     const migration = MIGRATIONS.find(({ from }) => from === at);
     if (migration === undefined) throw new Error(`there is no migration from schema ${at}`);
+    await db.batch([put(META.schema, records.encodeU32(UNDER_WAY + at))], DURABLE);
     for await (const batch of migration.run(db)) await db.batch(batch, DURABLE);
     await db.batch([put(META.schema, records.encodeU32(at + 1))], DURABLE);
   }

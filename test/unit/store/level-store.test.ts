@@ -365,7 +365,7 @@ test('each call that writes is one batch; fsync for all but votes heard, mempool
   await store.close();
 });
 
-/** They make 2,400 records of the index alone. */
+/** They make more records than one slice has, of their places alone. */
 const MANY_TXS = Array.from({ length: 2_400 }, (_, i) =>
   makeTransfer(genesis, chainId, i % WALLETS, (i + 1) % WALLETS, 1n, BigInt(Math.floor(i / WALLETS))),
 );

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { expect, test } from 'vitest';
@@ -147,11 +147,13 @@ async function readHistory(db: FaultyLevel, address: number): Promise<unknown[]>
 test('schema 4 has one history record for each address and block, also where a crash cut the change short', async () => {
   const db = new FaultyLevel();
   await writeOldHistory(db, 3, 200, 15); // more than a batch has room for
-  db.batchesLeft = 1;
+  db.batchesLeft = 2; // that it is under way, and some of it
   await expect(migrate(db, 3)).rejects.toMatchObject({ code: 'LEVEL_IO_ERROR' });
   const lengths = new Set<number>();
   for await (const key of db.keys(keys.rangeOf(keys.KIND.history))) lengths.add(key.length);
   expect(lengths).toEqual(new Set([29, 33]));
+  // No program of schema 3 takes it for its own.
+  expect(records.decodeU32(records.unsealRecord(META.schema, (await db.get(META.schema))!))).toBe(0x8000_0003);
   db.batchesLeft = Number.POSITIVE_INFINITY;
   await migrate(db, 3);
   const indices = Array.from({ length: 15 }, (_, index) => 3 * index);
@@ -171,9 +173,40 @@ test('an item of a history that cannot be read is left out, and keeps no store f
   expect(await readHistory(db, 1)).toEqual([]);
 });
 
+test('a node brings no store over whose tables are damaged: LevelDB would write them anew, with good sums', () =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    await (await openDiskStore(location)).close(); // now there is a file of guards, so that the tables are not looked at else
+    const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+    await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(3)));
+    await db.compactRange(Uint8Array.of(0), Uint8Array.of(0xff), VIEWS);
+    await db.close();
+    const table = (await readdir(location)).find((name) => name.endsWith('.ldb'))!;
+    const bytes = await readFile(join(location, table));
+    bytes[20]! ^= 1;
+    await writeFile(join(location, table), bytes);
+    await expect(openDiskStore(location)).rejects.toMatchObject({ code: 'damaged' });
+    expect((await readFile(join(location, table))).equals(bytes)).toBe(true);
+  }));
+
+test.each([1, 2, 3])('a store that was being brought over from schema %i goes on', (schema) =>
+  withDirectory(async (location) => {
+    await writeFixture(location);
+    await (await openDiskStore(location)).close();
+    const db = new ClassicLevel<Uint8Array, Uint8Array>(location, VIEWS);
+    await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(0x8000_0000 + schema)));
+    await db.close();
+    const store = await openDiskStore(location);
+    expect((await store.load(realGenesis.chainId))?.tip).toBe(fixture.tip);
+    await store.close();
+    const { faults } = await verifyStore({ location, dataDir: join(location, '..') }, VERIFY);
+    expect(faults).toEqual([]);
+  }),
+);
+
 test('every schema from the first to this one can be brought over; one above or below is refused', async () => {
   for (let schema = 1; schema <= SCHEMA; schema += 1) expect(canMigrate(schema)).toBe(true);
-  for (const schema of [0, SCHEMA + 1]) {
+  for (const schema of [0, SCHEMA + 1, 0x8000_0000, 0x8000_0000 + SCHEMA, 0xffff_ffff]) {
     expect(canMigrate(schema)).toBe(false);
     const db = makeMemory();
     await db.put(META.schema, records.sealRecord(META.schema, records.encodeU32(schema)));
