@@ -71,7 +71,10 @@ export interface StoreOptions {
   readonly afterClose: () => Promise<void>;
   /** The second copy of the guards (`guard-file.ts`); undefined where there is none. */
   readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
-  /** What is wrong with the database's tables, or undefined: looked for before the second copy is first made of it. */
+  /**
+   * What is wrong with the database's tables, or undefined: looked for before a store is brought over from an older schema,
+   * and before the second copy is first made of it.
+   */
   readonly findTableDamage: () => Promise<string | undefined>;
   /** Writes the second copy; durable when it resolves. */
   readonly saveGuards: (guards: ReadonlyMap<Address, VoteGuard>) => Promise<void>;
