@@ -18,7 +18,7 @@ expect: {${expectations}}
 test('where no honest node is running at the end, nothing holds of the honest nodes', async () => {
   const results = await resultsOf(
     '{at: 10s, crash: all}',
-    `sameFinal: true, sameTip: true, finalHeightAtLeast: 1, evidenceAtLeast: 1, electorateShare: [{of: v, atLeast: 0}],
+    `sameFinal: true, sameTip: true, finalHeightAtLeast: 1, evidenceAtLeast: 1, electorateShare: [{of: v, atLeast: 0.01}],
      resumesWithin: {after: 2s, heights: 100}, blockInterval: {within: 100000, after: 1s}`,
   );
   for (const name of [
