@@ -42,10 +42,10 @@ export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
 function checkSides(sides: readonly (string | readonly string[])[], path: string, nodes: ScenarioNodes): void {
   const seen = new Set<string>();
   for (const [at, side] of sides.entries()) {
-    for (const name of nodes.select(side)) {
-      if (seen.has(name)) throw new ScenarioError(`${path}[${at}]`, `${name} is on another side already`);
-    }
-    for (const name of nodes.select(side)) seen.add(name);
+    const names = nodes.select(side);
+    const twice = names.find((name) => seen.has(name));
+    if (twice !== undefined) throw new ScenarioError(`${path}[${at}]`, `${twice} is on another side already`);
+    for (const name of names) seen.add(name);
   }
 }
 

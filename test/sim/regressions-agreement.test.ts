@@ -107,25 +107,31 @@ test.each([5, 7, 10, 25])(
   },
 );
 
+/** Six blocks agreed by three of four voters, while d was away; then six more, as c dies, which need d's vote. */
+async function openWithVoterAway() {
+  const names = ['a', 'b', 'c', 'd'];
+  const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
+  await world.start();
+  const [a, c, d] = [world.node('a'), world.node('c'), world.node('d')];
+  const mine = (blocks: number): Promise<unknown> =>
+    world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
+  d.kill();
+  await mine(6);
+  await world.until('agreed by three', () => a.agreedHeight === 6, 20_000);
+  c.kill();
+  await mine(6);
+  await world.run(5_000);
+  expect(a.agreedHeight).toBe(6);
+  return { world, names, a, d };
+}
+
 test.each([
   ['while it was away', false],
   ['while it was away, and whose blocks nobody gave it at first', true],
 ])(
   'a voter that catches up votes from what was agreed %s, also where a block comes before the votes',
   async (_, isRefused) => {
-    const names = ['a', 'b', 'c', 'd'];
-    const world = openWorld({ nodes: names.map((name) => ({ name, mine: 'on-demand' as const })), params: EASY });
-    await world.start();
-    const [a, c, d] = [world.node('a'), world.node('c'), world.node('d')];
-    const mine = (blocks: number): Promise<unknown> =>
-      world.clock.runUntilSettled(a.node.mining.mine(blocks, new AbortController().signal), 600_000);
-    d.kill();
-    await mine(6);
-    await world.until('agreed by three', () => a.agreedHeight === 6, 20_000);
-    c.kill();
-    await mine(6);
-    await world.run(5_000);
-    expect(a.agreedHeight).toBe(6);
+    const { world, a, d } = await openWithVoterAway();
     const [next] = branchOn(world.genesis, a.node.chain.tip, 1, { miner: 'other' });
     let feeding: Promise<void> | undefined;
     world.trace.onEntry = (node, kind, detail) => {
@@ -151,6 +157,23 @@ test.each([
     await expectHealthy(world);
   },
 );
+
+test('a voter that catches up keeps its vote where the link to the first peer breaks before the votes', async () => {
+  const { world, names, a, d } = await openWithVoterAway();
+  let flapped: string | undefined;
+  world.trace.onEntry = (node, kind, detail) => {
+    if (node !== 'd' || kind !== 'open' || !detail.endsWith('/grapevine/votes/1') || flapped !== undefined) return;
+    if (d.height < 12) return;
+    flapped = detail.split(' ')[0]!;
+    world.hub.partition([[flapped], names.filter((name) => name !== flapped)]);
+  };
+  await d.restart();
+  await world.until('the link breaks', () => flapped !== undefined, 60_000);
+  await world.run(5_000);
+  world.hub.healAll();
+  await world.run(60_000);
+  expect(a.agreedHeight).toBe(12);
+});
 
 test('FORK-2: the same votes by three of four electors are proof enough, so that the lies above fail for what they are', async () => {
   const world = openWithElectors();
