@@ -24,6 +24,7 @@ export interface NodeConfig {
   readonly trustPrivateRanges: boolean;
   readonly heartbeatMs: number;
   readonly meshDegree: number;
+  readonly netSize: number;
   readonly apiHost: string;
   readonly apiPort: number;
   readonly adminToken: string;
@@ -129,6 +130,11 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
   },
   heartbeatMs: { ...opt('heartbeat-ms'), ...integer(100, 10_000), help: 'gossipsub heartbeat' },
   meshDegree: { ...opt('mesh-degree'), ...integer(2, 12), help: "gossipsub's D: mesh peers per topic" },
+  netSize: {
+    ...opt('net-size'),
+    ...integer(0, 1000),
+    help: 'nodes of a closed net, all connected with each other: few take a thinner mesh; 0: not known',
+  },
   apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds' },
   apiPort: { ...opt('api-port'), ...integer(0, 65_535), help: 'port of the HTTP API; 0 picks a free one' },
   adminToken: { ...opt('admin-token'), ...TEXT, secret: true, help: 'bearer token of administrative calls' },
@@ -194,6 +200,7 @@ const DEVNET: NodeConfig = {
   trustPrivateRanges: true,
   heartbeatMs: 500,
   meshDegree: 3,
+  netSize: 0,
   apiHost: '127.0.0.1',
   apiPort: 7401,
   adminToken: '',

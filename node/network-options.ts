@@ -11,6 +11,7 @@ export function networkOptions(config: NodeConfig): NetworkOptions {
     gossip: {
       ...base.gossip,
       ...meshDegrees(config.meshDegree),
+      closedNodes: config.netSize,
       heartbeatIntervalMs: config.heartbeatMs,
     },
     addressBook: { ...base.addressBook, targetConnections: config.targetPeers },

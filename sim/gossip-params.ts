@@ -38,7 +38,12 @@ export interface GossipParams {
 /** The settings of `node/net/` from which gossipsub's follow. */
 type NodeGossipOptions = Omit<
   GossipOptions,
-  'maxQueued' | 'maxQueuedBytes' | 'unsubscribeBackoffMs' | 'maxOutboundBufferBytes' | 'trustPrivateAddresses'
+  | 'closedNodes'
+  | 'maxQueued'
+  | 'maxQueuedBytes'
+  | 'unsubscribeBackoffMs'
+  | 'maxOutboundBufferBytes'
+  | 'trustPrivateAddresses'
 >;
 
 /** What `node/net/gossip-settings.ts` makes of the node's options; what it does not set has js-libp2p's default. */

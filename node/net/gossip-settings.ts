@@ -18,6 +18,8 @@ export interface GossipOptions {
   readonly Dhi: number;
   readonly Dmax: number;
   readonly Dout: number;
+  /** Nodes of a closed net, see `closed-mesh.ts`; 0: not known, the degrees are those above. */
+  readonly closedNodes: number;
   /** Peers outside the mesh that hear IHAVE at a heartbeat; a quarter of them where that is more. */
   readonly Dlazy: number;
   /**
@@ -54,6 +56,8 @@ const MESSAGE_ID_BYTES = 20;
  * while the network was cut costs points, and both ends of a healed link would keep each other out until these decay.
  */
 const TOLERATED_POINTS = 50;
+/** More than a peer can have by its time in the meshes and its messages. */
+const PREFERRED_POINTS = 100;
 
 /**
  * Our rates are low and uneven (a block every few seconds), so P3, which expects a steady flow, is off. P4: n invalid
@@ -86,6 +90,8 @@ export interface GossipSettingsInit {
   readonly metricsRegistry: Registry | undefined;
   /** Points against the peer; they lower its gossip score too. */
   readonly penaltyPoints: (peer: PeerKey) => number;
+  /** To be kept in the mesh before others. */
+  readonly isPreferred: (peer: PeerKey) => boolean;
   /** Hears of each copy of a batch that arrives, before anything is checked, how many transactions it claims to hold. */
   readonly onTxCopies: (count: number) => void;
 }
@@ -141,7 +147,10 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     scoreParams: {
       topics: Object.fromEntries(topics.map((topic) => [topic, TOPIC_SCORE])),
       topicScoreCap: 20,
-      appSpecificScore: (peer) => -Math.max(0, init.penaltyPoints(peer) - TOLERATED_POINTS),
+      appSpecificScore: (peer) => {
+        const excess = Math.max(0, init.penaltyPoints(peer) - TOLERATED_POINTS);
+        return excess === 0 && init.isPreferred(peer) ? PREFERRED_POINTS : -excess;
+      },
       // 0.4 · 50 points: the ban must come before the graylist hides from us what the peer sends.
       appSpecificWeight: 0.4,
       IPColocationFactorWeight: -1,

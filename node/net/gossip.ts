@@ -11,6 +11,7 @@ import {
   TOPIC_KINDS,
   type TopicKind,
 } from '../ports.ts';
+import { type ClosedMesh, closedMesh } from './closed-mesh.ts';
 import { registerGossipStats } from './gossip-metrics.ts';
 import { type GossipOptions, gossipSettings } from './gossip-settings.ts';
 import {
@@ -78,6 +79,9 @@ export class Gossip {
   /** Transactions in all copies of batches that arrived. */
   #txCopies = 0;
   #flushing = false;
+  #self: PeerKey = '';
+  /** Where the net is small, closed, and seen whole. */
+  #closedMesh: ClosedMesh | undefined;
 
   constructor(deps: GossipDeps) {
     this.#deps = deps;
@@ -101,6 +105,7 @@ export class Gossip {
       kinds: this.#kinds,
       metricsRegistry,
       penaltyPoints,
+      isPreferred: (peer) => this.#closedMesh?.preferred.has(peer) === true,
       onTxCopies: (count) => {
         this.#txCopies += count;
       },
@@ -108,6 +113,7 @@ export class Gossip {
     const router = createGossipsub(settings, options.Dmax, components);
     this.#repair = new StreamRepair({ router, components }, { streamLost: onStreamLost, graylisted: onGraylisted });
     this.#router = router;
+    this.#self = components.peerId.toString();
     return router;
   };
 
@@ -212,8 +218,18 @@ export class Gossip {
       this.#report(id, from, 'ignore');
     }
     this.#repair?.onHeartbeat();
+    this.#fitMesh(this.#router);
     this.#flush();
   };
+
+  /** Who comes or goes may make the net whole, or part of one; the next heartbeat follows. */
+  #fitMesh(router: GossipRouter): void {
+    const { options } = this.#deps;
+    if (options.closedNodes === 0) return;
+    this.#closedMesh = closedMesh(this.#self, [...router.streamsOutbound.keys()], options.closedNodes, options);
+    const { D, Dlo, Dhi, Dout } = this.#closedMesh?.degrees ?? options;
+    Object.assign(router.opts, { D, Dlo, Dhi, Dout, Dscore: Dlo });
+  }
 
   /** A subscriber whose stream is up: gossipsub counts those without one as recipients, and then drops. */
   #hasRoute(kind: TopicKind): boolean {

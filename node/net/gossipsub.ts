@@ -8,6 +8,7 @@ import type { GossipSub, GossipSubComponents, GossipsubOpts, TopicValidatorResul
 import { gossipsub } from '@chainsafe/libp2p-gossipsub';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import type { PeerKey } from '../ports.ts';
+import type { MeshDegrees } from './mesh-degrees.ts';
 
 export type {
   GossipSub,
@@ -33,7 +34,8 @@ export interface GossipRouter extends GossipSub {
   readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
   readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
   readonly score: { score(peer: PeerKey): number };
-  readonly opts: { Dhi: number };
+  /** Read anew at each heartbeat. */
+  readonly opts: { -readonly [degree in keyof MeshDegrees]: number } & { Dscore: number };
   handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
   readonly mcache: {
     readonly msgs: ReadonlyMap<

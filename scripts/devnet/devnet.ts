@@ -168,7 +168,7 @@ export class Devnet {
           apiPort: api,
           p2pPort: p2p,
           bootstrap: bootstrapOf(index, addresses, rng),
-          extraFlags: [`--hash-budget=${hashBudget}`, `--log-level=${logLevel}`, ...nodeArgs],
+          extraFlags: [`--net-size=${nodes}`, `--hash-budget=${hashBudget}`, `--log-level=${logLevel}`, ...nodeArgs],
         },
         (node, how) => {
           this.#unexpectedExits += 1;

@@ -243,6 +243,43 @@ describe('the mesh', () => {
     await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('hello')));
   });
 
+  it('a closed net of five has a mesh of two each, in one piece, and a wider one while it is not whole', async () => {
+    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, closedNodes: 5 } };
+    const join = async (seed: number): Promise<TestNode> => node({ seed, options, bootstrap: running.map(addressOf) });
+    const meshOf = ({ network }: TestNode, kind: TopicKind): string[] =>
+      network.peers().flatMap(({ peer, mesh }) => (mesh.includes(kind) ? [peer] : []));
+    /** Five nodes with two neighbours each stand in one ring. */
+    const isRing = (): boolean =>
+      KINDS.every((kind) =>
+        running.every((each) => {
+          const mesh = meshOf(each, kind);
+          const back = running.filter((other) => meshOf(other, kind).includes(each.network.self));
+          return mesh.length === 2 && back.length === 2 && back.every(({ network }) => mesh.includes(network.self));
+        }),
+      );
+    for (let seed = 1; seed <= 5; seed += 1) await join(seed);
+    await until('a ring', isRing);
+    await running[0]!.network.publish('tx', bytesOf('to the whole net'));
+    await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('to the whole net')));
+    // Its own two neighbours have it from the sender, and each node sends it on to one.
+    let copies = 0;
+    for (const { registry } of running) copies += (await gossipCounts(registry)).tx.received;
+    expect(copies).toBeLessThanOrEqual(2 + 4);
+    const gone = running.pop()!;
+    await gone.network.stop();
+    const areAllMeshed = (): boolean => running.every((each) => KINDS.every((kind) => meshOf(each, kind).length >= 2));
+    await until('two mesh peers each without it', areAllMeshed);
+    await join(5);
+    await until('a ring again', isRing);
+    await running[4]!.network.publish('tx', bytesOf('from the last'));
+    await until('all hear it', () => running.slice(0, 4).every(({ heard }) => heard.includes('from the last')));
+    await node({ seed: 6, bootstrap: running.map(addressOf) });
+    await until('the newcomer in the mesh', () => meshOf(running[5]!, 'tx').length >= 2);
+    await running[0]!.network.publish('tx', bytesOf('to six'));
+    await until('six hear', () => running.slice(1).every(({ heard }) => heard.includes('to six')));
+    expect(running).toHaveLength(6);
+  });
+
   it('a restarted peer is redialled and back in the mesh of every topic', async () => {
     const a = await node({ seed: 1 });
     const first = await startNode({ seed: 2 });

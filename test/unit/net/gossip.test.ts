@@ -52,7 +52,7 @@ function setUp(options: Partial<GossipOptions> = {}) {
     onStreamLost: () => undefined,
     onGraylisted: () => undefined,
   });
-  gossip.service({} as GossipSubComponents);
+  gossip.service({ peerId: 'self' } as unknown as GossipSubComponents);
   gossip.start();
   const metric = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values[0]?.value;
   const counts = async () => ({
