@@ -4,7 +4,6 @@ import { bitsForHashes } from '../chain/target.ts';
 import type { TxId } from '../chain/types.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
 import type { GrapevineNode } from '../node/compose.ts';
-import { openStoreOn } from '../node/store/level-store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
 import { checkPlan } from './check-plan.ts';
 import { checkExpectations, type ExpectationResult } from './expectations.ts';
@@ -14,8 +13,9 @@ import { type HeightSample, RunLog } from './run-log.ts';
 import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
 import { ScenarioNodes } from './scenario-nodes.ts';
 import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario-schema.ts';
+import { ScenarioStores } from './scenario-stores.ts';
 import { createSeededRng } from './seeded-rng.ts';
-import { SimDisk } from './sim-disk.ts';
+import type { SimDisk } from './sim-disk.ts';
 import { Spread, type SpreadReport } from './spread.ts';
 import { type SimNode, World } from './world.ts';
 
@@ -85,7 +85,7 @@ class ScenarioRun {
   readonly #world: World;
   readonly #log: RunLog;
   readonly #spread: Spread;
-  readonly #disks = new Map<string, SimDisk>();
+  readonly #stores: ScenarioStores;
   readonly #liars = new Map<string, Liar>();
   readonly #sent: { readonly id: TxId; isAccepted: boolean }[] = [];
   readonly #rng;
@@ -114,7 +114,7 @@ class ScenarioRun {
       }),
       ...(backend !== undefined && { signatures: backend }),
       chainAgeMs: historyAgeMs(scenario),
-      openStore: async (name) => openStoreOn(this.#disk(name).open()),
+      openStore: (name) => this.#stores.open(name),
       wrapNetwork: (sim, network) => {
         const behaviour = behaviours.get(sim.name)!;
         const liar = createLiar(behaviour, network, {
@@ -135,6 +135,12 @@ class ScenarioRun {
         this.#liars.get(sim.name)?.begin(node);
       },
       onLog: (sim, line) => this.#log.onLog(sim, line),
+    });
+    this.#stores = new ScenarioStores({
+      scenario,
+      nodes: this.#nodes,
+      clock: this.#world.clock,
+      rng: this.#rng,
     });
     this.#log = new RunLog(this.#world.clock, this.#nodes.all);
     this.#mining = new MineQueue(this.#world.clock, (node) => this.#diedAtWrites.has(node));
@@ -176,19 +182,9 @@ class ScenarioRun {
     if (history === undefined) return;
     const blocks = buildHistory(this.#world.genesis, history.blocks);
     for (const name of this.#nodes.select(history.at)) {
-      const store = await openStoreOn(this.#disk(name).open());
+      const store = await this.#stores.open(name);
       await this.#world.clock.runUntilSettled(saveHistory(store, this.#world.genesis, blocks), SETTLE_MS);
     }
-  }
-
-  #disk(name: string): SimDisk {
-    let disk = this.#disks.get(name);
-    if (disk === undefined) {
-      const syncLatencyMs = parseDuration(this.#scenario.disk?.syncLatency ?? '0ms');
-      disk = new SimDisk({ clock: this.#world.clock, rng: this.#rng.fork(`disk ${name}`), syncLatencyMs });
-      this.#disks.set(name, disk);
-    }
-    return disk;
   }
 
   #sample(): void {
@@ -247,7 +243,7 @@ class ScenarioRun {
       case 'losePower':
         await each(event.losePower, async (sim) => {
           kill(sim);
-          await clock.runUntilSettled(this.#disk(sim.name).losePower(), SETTLE_MS);
+          await clock.runUntilSettled(this.#stores.disk(sim.name).losePower(), SETTLE_MS);
         });
         break;
       case 'crashAtWrite':
@@ -280,7 +276,7 @@ class ScenarioRun {
       case 'diskFull':
       case 'diskFreed':
         await each(event[fault], (sim) => {
-          this.#disk(sim.name).isFull = fault === 'diskFull';
+          this.#stores.disk(sim.name).isFull = fault === 'diskFull';
         });
         break;
       case 'mine':
@@ -306,7 +302,7 @@ class ScenarioRun {
   /** The fate of the nth write from now on, and the end of whoever asked for it. */
   #crashAtWrite({ node, nth, fate, within }: NonNullable<FaultEvent['crashAtWrite']>): void {
     const sim = this.#world.node(node);
-    const disk = this.#disk(node);
+    const disk = this.#stores.disk(node);
     const untilMs = this.#world.clock.monotonicMs() + parseDuration(within);
     let left = nth;
     disk.onWrite = () => {
@@ -342,10 +338,11 @@ class ScenarioRun {
 
   /** Each account sends at one node while that runs, so that its nonces come in order. */
   #submit(names: readonly string[], account: number): void {
-    const home = names.indexOf(names[account]!);
-    const order = [...names.slice(home), ...names.slice(0, home)];
-    const sim = order.map((name) => this.#world.node(name)).find((each) => each.isRunning);
-    if (sim === undefined) return;
+    let sim: SimNode | undefined;
+    for (let step = 0; step < names.length && sim?.isRunning !== true; step++) {
+      sim = this.#world.node(names[(account + step) % names.length]!);
+    }
+    if (sim?.isRunning !== true) return;
     const tx = this.#world.transfer(account);
     const sent = { id: tx.id, isAccepted: false };
     this.#sent.push(sent);

@@ -233,6 +233,7 @@ export class World {
   readonly hub: MemoryHub;
   readonly genesis: Genesis;
   readonly nodes: readonly SimNode[];
+  readonly #byName: ReadonlyMap<string, SimNode>;
   readonly #options: WorldOptions;
   readonly #rng: SeededRng;
   readonly #verifier: SignatureVerifier;
@@ -261,6 +262,7 @@ export class World {
       options.chainAgeMs,
     );
     this.nodes = options.nodes.map((spec) => new SimNode(this, spec));
+    this.#byName = new Map(this.nodes.map((each) => [each.name, each]));
     this.#totalShare = options.nodes.reduce(
       (sum, { hashShare, mine }) => sum + (mine === 'off' ? 0 : (hashShare ?? 1)),
       0,
@@ -269,7 +271,7 @@ export class World {
   }
 
   node(name: string): SimNode {
-    const found = this.nodes.find((each) => each.name === name);
+    const found = this.#byName.get(name);
     if (found === undefined) throw new Error(`no node ${name}`);
     return found;
   }
