@@ -24,7 +24,7 @@ export interface NodeConfig {
   readonly trustPrivateRanges: boolean;
   readonly heartbeatMs: number;
   readonly meshDegree: number;
-  readonly netSize: number;
+  readonly closedNet: boolean;
   readonly apiHost: string;
   readonly apiPort: number;
   readonly adminToken: string;
@@ -130,10 +130,10 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
   },
   heartbeatMs: { ...opt('heartbeat-ms'), ...integer(100, 10_000), help: 'gossipsub heartbeat' },
   meshDegree: { ...opt('mesh-degree'), ...integer(2, 12), help: "gossipsub's D: mesh peers per topic" },
-  netSize: {
-    ...opt('net-size'),
-    ...integer(0, 1000),
-    help: 'nodes of a closed net, all connected with each other: few take a thinner mesh; 0: not known',
+  closedNet: {
+    ...opt('closed-net'),
+    ...BOOLEAN,
+    help: 'the bootstrap peers are all there are, each connected with all: few of them take a thinner mesh',
   },
   apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds' },
   apiPort: { ...opt('api-port'), ...integer(0, 65_535), help: 'port of the HTTP API; 0 picks a free one' },
@@ -200,7 +200,7 @@ const DEVNET: NodeConfig = {
   trustPrivateRanges: true,
   heartbeatMs: 500,
   meshDegree: 3,
-  netSize: 0,
+  closedNet: false,
   apiHost: '127.0.0.1',
   apiPort: 7401,
   adminToken: '',

@@ -38,7 +38,7 @@ export interface GossipParams {
 /** The settings of `node/net/` from which gossipsub's follow. */
 type NodeGossipOptions = Omit<
   GossipOptions,
-  | 'closedNodes'
+  | 'closedNet'
   | 'maxQueued'
   | 'maxQueuedBytes'
   | 'unsubscribeBackoffMs'

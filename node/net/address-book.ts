@@ -298,6 +298,11 @@ function parseAddress(address: string): ParsedAddress {
   return { text: parsed.toString(), peer: components.find((component) => component.name === 'p2p')?.value };
 }
 
+/** The peer that an address names. @throws Error when it is malformed */
+export function peerOf(address: string): PeerKey | undefined {
+  return parseAddress(address).peer;
+}
+
 function tryParse(address: string): ParsedAddress | undefined {
   try {
     return parseAddress(address);

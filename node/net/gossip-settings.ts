@@ -18,8 +18,8 @@ export interface GossipOptions {
   readonly Dhi: number;
   readonly Dmax: number;
   readonly Dout: number;
-  /** Nodes of a closed net, see `closed-mesh.ts`; 0: not known, the degrees are those above. */
-  readonly closedNodes: number;
+  /** All nodes of a closed net, see `closed-mesh.ts`; none: anybody may come, and the degrees are those above. */
+  readonly closedNet: readonly PeerKey[];
   /** Peers outside the mesh that hear IHAVE at a heartbeat; a quarter of them where that is more. */
   readonly Dlazy: number;
   /**

@@ -80,7 +80,7 @@ export class Gossip {
   #txCopies = 0;
   #flushing = false;
   #self: PeerKey = '';
-  /** Where the net is small, closed, and seen whole. */
+  /** Where the net is small and closed, and all of it was there at the last heartbeat. */
   #closedMesh: ClosedMesh | undefined;
 
   constructor(deps: GossipDeps) {
@@ -222,12 +222,16 @@ export class Gossip {
     this.#flush();
   };
 
-  /** Who comes or goes may make the net whole, or part of one; the next heartbeat follows. */
+  /**
+   * Who comes or goes may make the net whole, or part of one. The degrees follow a heartbeat after the scores, which
+   * gossipsub keeps for as long: it would prune by those of before.
+   */
   #fitMesh(router: GossipRouter): void {
     const { options } = this.#deps;
-    if (options.closedNodes === 0) return;
-    this.#closedMesh = closedMesh(this.#self, [...router.streamsOutbound.keys()], options.closedNodes, options);
-    const { D, Dlo, Dhi, Dout } = this.#closedMesh?.degrees ?? options;
+    if (options.closedNet.length === 0) return;
+    const before = this.#closedMesh;
+    this.#closedMesh = closedMesh(this.#self, [...router.streamsOutbound.keys()], options.closedNet, options);
+    const { D, Dlo, Dhi, Dout } = (before && this.#closedMesh)?.degrees ?? options;
     Object.assign(router.opts, { D, Dlo, Dhi, Dout, Dscore: Dlo });
   }
 

@@ -58,7 +58,7 @@ export const PUBLIC_NETWORK: NetworkOptions = {
   },
   gossip: {
     ...meshDegrees(4),
-    closedNodes: 0,
+    closedNet: [],
     Dlazy: 3,
     floodPublish: true,
     heartbeatIntervalMs: 700,

@@ -159,6 +159,7 @@ export class Devnet {
     for (const [index, { api, p2p }] of ports.entries()) {
       const dataDir = dir.nodeDir(index);
       await makeDirectory(dataDir);
+      const bootstrap = bootstrapOf(index, addresses, rng);
       const process = new NodeProcess(
         {
           index,
@@ -167,8 +168,13 @@ export class Devnet {
           genesisPath: dir.genesisPath,
           apiPort: api,
           p2pPort: p2p,
-          bootstrap: bootstrapOf(index, addresses, rng),
-          extraFlags: [`--net-size=${nodes}`, `--hash-budget=${hashBudget}`, `--log-level=${logLevel}`, ...nodeArgs],
+          bootstrap,
+          extraFlags: [
+            `--closed-net=${bootstrap.length === nodes - 1}`,
+            `--hash-budget=${hashBudget}`,
+            `--log-level=${logLevel}`,
+            ...nodeArgs,
+          ],
         },
         (node, how) => {
           this.#unexpectedExits += 1;

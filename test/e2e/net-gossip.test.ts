@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { MAX_BLOCK_BYTES, MIN_TX_BYTES } from '../../chain/params.ts';
 import { createSystemClock } from '../../node/adapters.ts';
 import { gossipCounts, gossipTxCopies } from '../../node/net/gossip-metrics.ts';
+import { peerIdOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { GossipMessage, Network, TopicKind } from '../../node/ports.ts';
 import type { TestNode, TestNodeInit } from './net-support.ts';
@@ -12,6 +13,7 @@ import {
   createNode,
   KINDS,
   meshed,
+  seedOf,
   startNode,
   textOf,
   until,
@@ -243,8 +245,9 @@ describe('the mesh', () => {
     await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('hello')));
   });
 
-  it('a closed net of five has a mesh of two each, in one piece, and a wider one while it is not whole', async () => {
-    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, closedNodes: 5 } };
+  it('a closed net of five stands in a ring, closes it without one that is gone, and takes in a stranger', async () => {
+    const closedNet = [1, 2, 3, 4, 5].map((seed) => peerIdOfSeed(seedOf(seed)));
+    const options = { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, closedNet } };
     const join = async (seed: number): Promise<TestNode> => node({ seed, options, bootstrap: running.map(addressOf) });
     const meshOf = ({ network }: TestNode, kind: TopicKind): string[] =>
       network.peers().flatMap(({ peer, mesh }) => (mesh.includes(kind) ? [peer] : []));

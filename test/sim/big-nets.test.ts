@@ -44,13 +44,13 @@ test('of more than a hundred nodes those have a disk whose disk something happen
   expect(report.txs.final).toBeGreaterThan(10);
 });
 
-test('up to a hundred nodes, and where the disk is slow, all have one', () => {
+test('up to a hundred nodes, and where the scenario speaks of disks, all have one', () => {
   const few = storesOf(netOf(96));
   const slow = storesOf({ ...netOf(97), disk: { syncLatency: '5ms' } });
   for (const stores of [few, slow]) for (const name of ['v2', 'o1', 'o96']) expect(stores.disk(name).writes).toBe(0);
 });
 
-test('a node of such a net finds its chain again after a crash', async () => {
+test('a node without a disk finds what it stored again, and none of what others stored', async () => {
   const stores = storesOf(netOf(97));
   const [first, again, other] = await Promise.all(['o1', 'o1', 'o2'].map((name) => stores.open(name)));
   await first!.savePeers(new Map([['peer', 1]]));

@@ -4,8 +4,9 @@ import { chainIdFromBytes } from '../../../chain/codec.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { Gossip } from '../../../node/net/gossip.ts';
 import type { GossipOptions } from '../../../node/net/gossip-settings.ts';
-import type { GossipSubComponents } from '../../../node/net/gossipsub.ts';
+import type { GossipSubComponents, GossipsubOpts } from '../../../node/net/gossipsub.ts';
 import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
+import { meshDegrees } from '../../../node/net/mesh-degrees.ts';
 import type { Logger } from '../../../node/ports.ts';
 
 /** Gossipsub as far as sending what waited goes: it has a subscriber when the test says so, and fails at some data. */
@@ -14,6 +15,8 @@ class FakeRouter extends EventTarget {
   readonly failing = new Set<string>();
   readonly sent: string[] = [];
   readonly streamsOutbound = new Map([['peer', {}]]);
+  readonly opts: Record<string, number> = {};
+  appScore: (peer: string) => number = () => 0;
   isStarted = () => true;
   subscribe = () => undefined;
   getSubscribers = () => (this.hasSubscriber ? ['peer'] : []);
@@ -23,6 +26,9 @@ class FakeRouter extends EventTarget {
     this.sent.push(text);
     return { recipients: ['peer'] };
   }
+  heartbeat(): void {
+    this.dispatchEvent(new Event('gossipsub:heartbeat'));
+  }
   flush(): void {
     this.dispatchEvent(new Event('gossipsub:graft'));
   }
@@ -31,7 +37,10 @@ class FakeRouter extends EventTarget {
 let router: FakeRouter;
 vi.mock('../../../node/net/gossipsub.ts', async (original) => ({
   ...(await original<typeof import('../../../node/net/gossipsub.ts')>()),
-  createGossipsub: () => router,
+  createGossipsub: ({ scoreParams }: Partial<GossipsubOpts>) => {
+    router.appScore = scoreParams!.appSpecificScore!;
+    return router;
+  },
 }));
 
 const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
@@ -52,7 +61,8 @@ function setUp(options: Partial<GossipOptions> = {}) {
     onStreamLost: () => undefined,
     onGraylisted: () => undefined,
   });
-  gossip.service({ peerId: 'self' } as unknown as GossipSubComponents);
+  const connectionManager = { getConnections: () => [] };
+  gossip.service({ peerId: 'c', connectionManager } as unknown as GossipSubComponents);
   gossip.start();
   const metric = async (name: string) => (await registry.getSingleMetric(name)?.get())?.values[0]?.value;
   const counts = async () => ({
@@ -92,5 +102,44 @@ describe('own messages that wait for a peer', () => {
     router.hasSubscriber = true;
     router.flush();
     await vi.waitFor(() => expect(router.sent).toEqual(['c', 'd', 'e']));
+  });
+});
+
+describe('a closed net', () => {
+  const NET = ['a', 'b', 'c', 'd', 'e'];
+  const { D, Dlo, Dhi, Dout } = meshDegrees(3);
+  const usual = { D, Dlo, Dhi, Dout, Dscore: Dlo };
+  const thin = { D: 2, Dlo: 2, Dhi: 2, Dout: 0, Dscore: 2 };
+  const meet = (...peers: readonly string[]): void => {
+    router.streamsOutbound.clear();
+    for (const peer of peers) router.streamsOutbound.set(peer, {});
+    router.heartbeat();
+  };
+  const preferred = (): readonly string[] => NET.filter((peer) => router.appScore(peer) > 0);
+
+  beforeEach(() => {
+    router = new FakeRouter();
+  });
+
+  it('takes its thin mesh a heartbeat after it prefers by it, as scores are kept so long, and the usual one at once', () => {
+    setUp({ ...meshDegrees(3), closedNet: NET });
+    meet('a', 'b', 'd');
+    expect([router.opts, preferred()]).toEqual([usual, []]);
+    meet('a', 'b', 'd', 'e');
+    expect([router.opts, preferred()]).toEqual([usual, ['b', 'd']]);
+    meet('a', 'b', 'd', 'e');
+    expect([router.opts, preferred()]).toEqual([thin, ['b', 'd']]);
+    meet('a', 'b', 'd');
+    expect([router.opts, preferred()]).toEqual([usual, []]);
+    meet('a', 'b', 'd', 'stranger');
+    meet('a', 'b', 'd', 'stranger');
+    expect([router.opts, preferred()]).toEqual([usual, []]);
+  });
+
+  it('is asked for: others keep what gossipsub was told', () => {
+    setUp(meshDegrees(3));
+    meet('a', 'b', 'd', 'e');
+    meet('a', 'b', 'd', 'e');
+    expect([router.opts, preferred()]).toEqual([{}, []]);
   });
 });
