@@ -1,7 +1,7 @@
 /**
  * The devnet as a user starts it: five nodes in five processes. How long until it is ready, what it costs while nothing
  * happens but blocks (their templates, checks, writes and votes, and the devnet's own questions, are in the figure; the
- * hash budget is not), and the memory of a node then and under load. Reads `/proc`, so Linux only.
+ * hash budget is not), the memory of a node then and under load, and what travels then. Reads `/proc`, so Linux only.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { residentBytes } from '../scripts/devnet/resident-memory.ts';
+import type { LiveRun } from './growth-live.ts';
 import { type Bench, makeRow, type Row } from './measure.ts';
 
 const NODES = 5;
@@ -21,6 +22,7 @@ const TICKS_PER_SECOND = 100;
 /** V8 compiles what turns out to be hot for half a minute: before that it is the start that is measured, not rest. */
 const SETTLE_MS = 30_000;
 const LOAD_TPS = 100;
+const LIVE_SECONDS = 20;
 
 async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   if (process.platform !== 'linux') return [];
@@ -64,6 +66,7 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
       await rm(path, { recursive: true, force: true });
     }
   }
+  const live = short ? [] : await liveRuns(rounds);
   const atMost = (bar: number) => [{ of: 'value', is: '≤', bar }] as const;
   return [
     makeRow('devnet ready, new chain', 'ms', fresh, undefined, atMost(3000)),
@@ -71,7 +74,33 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
     makeRow('idle devnet, all nodes, miners aside', '% of a core', idleShares, undefined, atMost(5)),
     makeRow('resident memory of the largest node, idle', 'MB', idleMb, undefined, atMost(120)),
     makeRow(`resident memory of the largest node, ${LOAD_TPS} tx/s`, 'MB', loadedMb, undefined, atMost(250)),
+    ...(live.length === 0
+      ? []
+      : [
+          makeRow(
+            `devnet at ${LOAD_TPS} tx/s: bytes sent per transaction and node, of its size`,
+            'times',
+            live.map(({ txBytes }) => txBytes),
+            undefined,
+            atMost(2.5),
+          ),
+          makeRow(
+            `devnet at ${LOAD_TPS} tx/s: copies per transaction and node`,
+            'copies/tx',
+            live.map(({ txCopies }) => txCopies),
+            undefined,
+            atMost(2),
+          ),
+        ]),
   ];
+}
+
+/** What the same net costs at rest is taken off. */
+async function liveRuns(rounds: number): Promise<readonly LiveRun[]> {
+  const { runLive } = await import('./growth-live.ts'); // changes what this process's children inherit: last
+  const runs: LiveRun[] = [];
+  for (let round = 0; round < rounds; round++) runs.push(await runLive(NODES, LIVE_SECONDS, LOAD_TPS));
+  return runs;
 }
 
 /** Runs `grapevine devnet` in `path` for as long as `body` takes; gives the milliseconds until it was ready. */
