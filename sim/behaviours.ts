@@ -7,7 +7,7 @@ import { decodeCompactBlock, encodeCompactBlock, makeCompactBlock } from '../cha
 import { planVote } from '../chain/plan-vote.ts';
 import { signVote } from '../chain/sign.ts';
 import { encodeTxBatch } from '../chain/tx-batch.ts';
-import type { BlockId, ChainEntry, VoteBody } from '../chain/types.ts';
+import type { BlockId, ChainEntry, HeaderBody, VoteBody } from '../chain/types.ts';
 import { bytesToHex, concatBytes } from '../crypto/bytes.ts';
 import type { GrapevineNode } from '../node/compose.ts';
 import type { FrameStream, Network, StreamProtocol } from '../node/ports.ts';
@@ -213,24 +213,40 @@ function renameBody(frame: Uint8Array): Uint8Array {
 }
 
 /** A status with more work than anybody has, and headers that would have it if their targets were real. */
-function claimWork(network: Network, { world }: LiarDeps): Network {
+/** Whoever asks for the headers of that work gets some, of another target than is due: also where there are none. */
+function claimWork(network: Network, { world, sim }: LiarDeps): Network {
   const boast = (frame: Uint8Array): Uint8Array => {
     const status = messages.decodeStatus(frame);
     if (status === undefined) return frame;
     const tip = { height: status.tip.height + 1_000n, id: 'ee'.repeat(32) as BlockId };
     return messages.encodeStatus({ ...status, tip, totalWork: status.totalWork + CLAIMED_WORK });
   };
+  const fakeOf = (header: HeaderBody): Uint8Array =>
+    makeHeader({ ...header, bits: world().genesis.params.powLimitBits - 1 }).bytes;
   const fake = (frame: Uint8Array): Uint8Array => {
     const chunk = messages.decodeHeadersChunk(frame);
     if (chunk === undefined) return frame;
-    const bits = world().genesis.params.powLimitBits;
     const headers = chunk.map((bytes) => {
       const header = decodeHeader(bytes);
-      return header.ok ? makeHeader({ ...header.value, bits: bits - 1 }).bytes : bytes;
+      return header.ok ? fakeOf(header.value) : bytes;
     });
     return messages.encodeHeadersChunk(headers);
   };
-  const answers = answering(network, { [STATUS.name]: editReplies(boast), [HEADERS.name]: editReplies(fake) });
+  const showWork: Answering = (handler) => (stream) => {
+    let isEmpty = true;
+    const edited = editFrames(stream, (frame) => {
+      isEmpty = false;
+      return fake(frame);
+    });
+    const close = async (): Promise<void> => {
+      const { header } = sim.node.chain.tip;
+      const next = { ...header, parent: header.id, height: header.height + 1n, timestampMs: header.timestampMs + 1n };
+      if (isEmpty) await stream.send(messages.encodeHeadersChunk([fakeOf(next)]));
+      await stream.close();
+    };
+    return handler({ ...edited, close });
+  };
+  const answers = answering(network, { [STATUS.name]: editReplies(boast), [HEADERS.name]: showWork });
   return delegate(answers, {
     open: async (peer, protocol, signal) => {
       const stream = await network.open(peer, protocol, signal);

@@ -24,8 +24,9 @@ export interface RunFacts {
   readonly txs: { readonly accepted: number; readonly final: number };
 }
 
-/** Blocks by which final heights may differ at the end: votes under way. */
+/** Blocks by which final heights may differ at the end from what was final somewhere so long before: votes under way. */
 const FINAL_LAG = 4;
+const FINAL_UNDER_WAY_MS = 2_000;
 /** As much for tips. */
 const TIP_LAG = 3;
 /** Held in every scenario that does not say otherwise. */
@@ -66,15 +67,18 @@ function atTheEnd<K extends keyof Expectations>(
 }
 
 const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
-  sameFinal: atTheEnd((_wanted, nodes) => {
+  sameFinal: atTheEnd((_wanted, nodes, { log, world }) => {
     const heights = nodes.map((each) => each.finalHeight);
+    // One vote can make many blocks final at once: what some have only just heard of is under way to the others.
+    const spread = log.samples.findLast(({ atMs }) => atMs <= world.clock.monotonicMs() - FINAL_UNDER_WAY_MS);
+    const told = nodes.map(({ name }) => spread?.final.get(name) ?? 0);
     const highest = nodes.toSorted((a, b) => b.finalHeight - a.finalHeight)[0];
     const isOneChain = nodes.every((each) => {
       const { final } = each.node.agreement;
       const top = highest!.node;
       return top.chain.tree.ancestorAt(top.agreement.final.id, final.height)?.header.id === final.id;
     });
-    const isClose = Math.max(...heights) - Math.min(...heights) <= FINAL_LAG;
+    const isClose = Math.max(...told) - Math.min(...heights) <= FINAL_LAG;
     return one(isOneChain && isClose, `final heights ${[...new Set(heights)].join(', ')}`);
   }),
   sameTip: atTheEnd((_wanted, nodes) => {
