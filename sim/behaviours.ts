@@ -212,8 +212,10 @@ function renameBody(frame: Uint8Array): Uint8Array {
   return messages.encodeBodyReply({ ...reply, id: 'ee'.repeat(32) as BlockId });
 }
 
-/** A status with more work than anybody has, and headers that would have it if their targets were real. */
-/** Whoever asks for the headers of that work gets some, of another target than is due: also where there are none. */
+/**
+ * A status with more work than anybody has, and headers that would have it if their targets were real: one at least, also
+ * for whoever has the whole chain.
+ */
 function claimWork(network: Network, { world, sim }: LiarDeps): Network {
   const boast = (frame: Uint8Array): Uint8Array => {
     const status = messages.decodeStatus(frame);

@@ -10,8 +10,8 @@ import type { VirtualClock } from './virtual-clock.ts';
 
 /**
  * Up to so many nodes all have a disk, with the node's own store on it. In larger nets only those have one whose disk
- * matters, and the others keep objects in maps: stores were a third of what 500 nodes cost. Which of the two a node has
- * can change the course of a run, so a disk fault that is dropped or added changes more than itself there.
+ * matters, and the others keep objects in maps, at a fraction of the time and memory. Which of the two a node has can
+ * change the course of a run, so a disk fault that is dropped or added changes more than itself there.
  */
 const DISKS_FOR_ALL = 100;
 

@@ -34,7 +34,7 @@ export interface GossipRouter extends GossipSub {
   readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
   readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
   readonly score: { score(peer: PeerKey): number };
-  /** Read anew at each heartbeat. */
+  /** Read anew at each decision; none is kept. */
   readonly opts: { -readonly [degree in keyof MeshDegrees]: number } & { Dscore: number };
   handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
   readonly mcache: {
