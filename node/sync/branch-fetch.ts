@@ -1,6 +1,7 @@
 /**
  * Fetches the branch that a peer has and we lack: headers first, checked in full before any body is asked for, then
- * bodies from everybody, then the votes. One at a time; who is asked, and what becomes of it, the service decides.
+ * bodies from everybody, then the votes. Headers and votes may be asked of several peers at once, bodies are those of one
+ * branch at a time. Who is asked, and what becomes of it, the service decides.
  */
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
@@ -52,10 +53,40 @@ const WITHHELD_KEPT = 256;
 /** What a peer gave of what it claims: something, nothing, or not all of it before its turn was over. */
 export type FetchOutcome = 'progress' | 'nothing' | 'turn-over';
 
+/** Headers, checked in full, of blocks that we lack and want. */
+export interface ProvedBranch {
+  /** Not empty; each the parent of the next. */
+  readonly entries: readonly ChainEntry[];
+  /** The highest that its peer's votes agree. Not asked where they have more work than our tip and what is being fetched. */
+  readonly agreed: ChainEntry | undefined;
+}
+
+const workOf = ({ entries }: ProvedBranch): bigint => entries.at(-1)!.totalWork;
+
+/** By the order of fork choice, as far as they have been proved: agreed height, then work. */
+export function goesBefore(a: ProvedBranch, b: ProvedBranch): boolean {
+  const lead = (a.agreed?.header.height ?? 0n) - (b.agreed?.header.height ?? 0n);
+  return lead > 0n || (lead === 0n && workOf(a) > workOf(b));
+}
+
+/** One of them ends in the other. */
+function isOneChain(a: ProvedBranch, b: ProvedBranch): boolean {
+  const [shorter, longer] = a.entries.at(-1)!.header.height < b.entries.at(-1)!.header.height ? [a, b] : [b, a];
+  const last = shorter.entries.at(-1)!.header;
+  return longer.entries[Number(last.height - longer.entries[0]!.header.height)]?.header.id === last.id;
+}
+
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   readonly #budget: HoldBudget;
+  /** Blocks of a branch that are still to come. */
   #remaining = 0;
+  /** How many branches' bodies have been asked for: names the last. */
+  #downloads = 0;
+  /** The one whose bodies are being fetched. */
+  #fetched: ProvedBranch | undefined;
+  /** Those whose bodies are still to be asked for. Few: each is of a peer that is asked nothing else meanwhile. */
+  readonly #proved = new Set<ProvedBranch>();
   /** The next of them, where nobody gave it before and nobody has given it now. */
   #doubted: BlockId | undefined;
   /** Blocks that nobody gave. */
@@ -119,32 +150,56 @@ export class BranchFetch {
   }
 
   /**
-   * The headers of a branch from `peer`, the bodies from everybody, then the votes. Bodies are asked for only when the
-   * headers have proved more work than our tip has, or the peer proves that more than two thirds agreed one of them.
-   * Where we have the block that the peer says is agreed, and lack its children only, the votes come first: they decide
-   * between branches, and no header that is still to come would be the one they agree.
+   * The headers of a branch from `peer`, once they have proved more work than our tip has, or the peer has proved that
+   * more than two thirds agreed one of them. Where we have the block that the peer says is agreed, and lack its children
+   * only, the votes come first: they decide between branches, and no header that is still to come would be the one they
+   * agree.
+   *
+   * @returns the branch, which waits for `takeBodies`, or the outcome where there is none
    */
-  async fetch(peer: PeerKey, status: PeerStatus): Promise<FetchOutcome> {
-    const { chain, agreement, clock, logger } = this.#deps;
+  async prove(peer: PeerKey, status: PeerStatus): Promise<ProvedBranch | FetchOutcome> {
+    const { chain, agreement, logger } = this.#deps;
     const rules = agreement.agreement;
     const isHigher = status.agreed.height > rules.bestAgreed.height;
     if (isHigher && chain.tree.get(status.agreed.id)?.header.height === status.agreed.height) {
-      await this.fetchVotes(peer);
+      const outcome = await this.fetchVotes(peer);
       // What others proved meanwhile is not this peer's merit.
-      if (rules.isAgreed(status.agreed.id)) return 'progress';
+      if (rules.isAgreed(status.agreed.id)) return outcome === 'progress' ? outcome : 'turn-over';
     }
     const entries = await this.#fetchHeaders(peer);
     if (entries === undefined) return 'turn-over';
     const last = entries.at(-1);
-    // Its tip may have come by gossip while it was asked: no failure, and no merit either.
+    // Its tip may have come from others while it was asked: no failure, and no merit either.
     if (last === undefined) return chain.tree.has(status.tip.id) ? 'turn-over' : 'nothing';
-    if (last.totalWork <= chain.tip.totalWork && (await this.#agreedIn(peer, status, entries)) === undefined) {
-      logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
-      // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
-      if (isHigher) await this.fetchVotes(peer);
-      return 'nothing';
+    // Where bodies are being fetched already, it is to go before their branch too.
+    const rival = this.#fetched === undefined ? 0n : workOf(this.#fetched);
+    const hasMoreWork = last.totalWork > chain.tip.totalWork;
+    const agreed = hasMoreWork && last.totalWork > rival ? undefined : await this.#agreedIn(peer, status, entries);
+    if (hasMoreWork || agreed !== undefined) {
+      const branch = { entries, agreed };
+      this.#proved.add(branch);
+      return branch;
     }
+    logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
+    // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
+    if (isHigher) await this.fetchVotes(peer);
+    return 'nothing';
+  }
+
+  /**
+   * The bodies of a branch from everybody. Ends early where its turn is over, or another that goes before it has been
+   * proved. One at a time.
+   *
+   * @returns `progress` where all have come: the votes are to be asked for then, by `takeVotes`
+   */
+  async takeBodies(peer: PeerKey, status: PeerStatus, branch: ProvedBranch): Promise<FetchOutcome> {
+    const { chain, clock, logger } = this.#deps;
+    this.#proved.delete(branch);
+    const entries = this.#rest(branch);
+    if (entries === undefined) return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
     const untilMs = clock.monotonicMs() + TURN_MS;
+    this.#downloads += 1;
+    this.#fetched = branch;
     this.#remaining = entries.length;
     const next = entries[0]!.header.id;
     this.#doubted = this.#withheld.get(next) === true ? next : undefined;
@@ -152,20 +207,58 @@ export class BranchFetch {
       this.#holdVote();
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
     }
+    const mayGoOn = (): boolean => clock.monotonicMs() < untilMs && !this.#isOutdone(branch);
     let outcome: FetchOutcome = 'nothing';
     try {
-      const hasAll = await this.#fetchBodies(peer, status, entries, untilMs);
-      outcome = hasAll && (await this.fetchVotes(peer)) !== 'turn-over' ? 'progress' : 'turn-over';
+      outcome = (await this.#fetchBodies(peer, status, entries, mayGoOn)) ? 'progress' : 'turn-over';
       return outcome;
     } finally {
-      // After a turn it is as far behind as before, also while the next peer is asked for its headers.
-      if (outcome !== 'turn-over') {
-        this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
-        this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
-      }
-      // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
-      if (outcome === 'progress' || (outcome === 'nothing' && !this.#budget.isLeft)) this.end();
+      this.#fetched = undefined;
+      if (outcome === 'nothing') this.#settle(outcome, this.#downloads);
     }
+  }
+
+  /** A proved branch whose bodies are not to be asked for after all. */
+  drop(branch: ProvedBranch): void {
+    this.#proved.delete(branch);
+  }
+
+  /** The votes that belong to the bodies that have just come. As `fetchVotes`. */
+  async takeVotes(peer: PeerKey): Promise<FetchOutcome> {
+    const download = this.#downloads;
+    let outcome: FetchOutcome = 'nothing';
+    try {
+      // All bodies came, which is progress whatever the votes are.
+      outcome = (await this.fetchVotes(peer)) === 'turn-over' ? 'turn-over' : 'progress';
+      return outcome;
+    } finally {
+      this.#settle(outcome, download);
+    }
+  }
+
+  /** A download has ended so, its votes included. @param download which; what has begun since goes on */
+  #settle(outcome: FetchOutcome, download: number): void {
+    // After a turn it is as far behind as before, also while the next peer is asked for its headers.
+    if (outcome === 'turn-over' || download !== this.#downloads) return;
+    this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
+    this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
+    // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
+    if (outcome === 'progress' || !this.#budget.isLeft) this.end();
+  }
+
+  /** What we lack of a branch. Undefined where nothing, or where it would be ours no longer. */
+  #rest({ entries, agreed }: ProvedBranch): readonly ChainEntry[] | undefined {
+    const { chain, agreement } = this.#deps;
+    const { bestAgreed, final } = agreement.agreement;
+    const at = entries.findIndex(({ header }) => chain.tree.get(header.id) === undefined);
+    if (at === -1 || !chain.tree.isAncestor(final.id, entries[at]!.header.parent)) return undefined;
+    const isAgreed = agreed !== undefined && agreed.header.height > bestAgreed.height;
+    return isAgreed || entries.at(-1)!.totalWork > chain.tip.totalWork ? entries.slice(at) : undefined;
+  }
+
+  /** Another has been proved that goes before it, and neither is a part of the other. */
+  #isOutdone(branch: ProvedBranch): boolean {
+    return [...this.#proved].some((other) => goesBefore(other, branch) && !isOneChain(other, branch));
   }
 
   /** All have been asked for the first of these that is missing. */
@@ -187,14 +280,14 @@ export class BranchFetch {
     this.#lacksVotes = true;
   }
 
-  /** From everybody, this peer first. False where the turn was over before all had come. */
+  /** From everybody, this peer first. False where it might not go on before all had come. */
   async #fetchBodies(
     peer: PeerKey,
     status: PeerStatus,
     entries: readonly ChainEntry[],
-    untilMs: number,
+    mayGoOn: () => boolean,
   ): Promise<boolean> {
-    const { chain, clock } = this.#deps;
+    const { chain } = this.#deps;
     try {
       return await downloadBodies({
         ...this.#deps,
@@ -209,7 +302,7 @@ export class BranchFetch {
         checkAhead: (block) => chain.checkAhead(block),
         connect: (blocks) => this.#connect(blocks, peer),
         onFault: (at, error) => this.#deps.onFault(at, error, 'bodies'),
-        mayGoOn: () => clock.monotonicMs() < untilMs,
+        mayGoOn,
       });
     } catch (error) {
       if (error instanceof PeerFault && error.kind !== 'invalid') {

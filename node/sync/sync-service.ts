@@ -18,7 +18,8 @@ import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
 import { Conversations } from '../requests/conversations.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { type Store, StoreError } from '../store/store.ts';
-import { BranchFetch, type FetchOutcome } from './branch-fetch.ts';
+import { type Answer, Askings } from './askings.ts';
+import { BranchFetch, type FetchOutcome, goesBefore, type ProvedBranch } from './branch-fetch.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { isSameStatus, type PeerStatus } from './peer-status.ts';
@@ -58,12 +59,30 @@ const QUIET_EXCHANGES = 3;
 /** First and longest time that a peer is left alone after it gave nothing for what it claimed. */
 const MIN_BACK_OFF_MS = 1000;
 const MAX_BACK_OFF_MS = 60_000;
+/** A peer that has not answered in full by then is not waited for: the next is asked too. */
+const HEDGE_MS = 3000;
+/** Peers asked at once. Each may have sent `MAX_PENDING_HEADERS`. */
+const MAX_ASKED = 4;
 /** Parked blocks are given up after this long. */
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
 const GOODBYE_MS = 500;
 const NOBODY: ReadonlySet<PeerKey> = new Set();
 const POINTS = { ...FAULT_POINTS, wrongNetwork: 100 };
+
+/** What came of a peer that was asked, and the status for which it was. */
+interface Given {
+  readonly what: 'headers' | 'bodies' | 'votes';
+  readonly status: PeerStatus;
+  readonly given: ProvedBranch | FetchOutcome;
+}
+
+/** A branch that a peer has proved. */
+interface WaitingBranch {
+  readonly peer: PeerKey;
+  readonly status: PeerStatus;
+  readonly branch: ProvedBranch;
+}
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;
@@ -74,6 +93,10 @@ export class SyncService {
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
+  readonly #askings: Askings<Given>;
+  /** Waits until the bodies of another branch have come, or that is outdone. Its peer is asked nothing meanwhile. */
+  #waiting: WaitingBranch | undefined;
+  #isFetchingBodies = false;
   /** With each peer that was asked for its status. */
   readonly #conversations: Conversations;
   readonly #disposers: (() => void)[] = [];
@@ -97,6 +120,7 @@ export class SyncService {
     this.#deps = deps;
     this.#own = new OwnStatus(deps);
     this.#conversations = new Conversations(deps, STATUS);
+    this.#askings = new Askings(deps.clock);
     this.#branch = new BranchFetch({
       ...deps,
       peers: () => [...this.#statuses.keys()],
@@ -270,6 +294,7 @@ export class SyncService {
     if (this.#stopping.signal.aborted) return;
     if (this.#running !== undefined) {
       this.#runAgain = true;
+      this.#askings.wake();
       return;
     }
     const plan = this.#plan({ came });
@@ -288,32 +313,91 @@ export class SyncService {
   }
 
   /**
-   * Follows a plan, and others until there is nothing left to do. A peer that claims more than it gives is left alone
-   * for a while, longer each time, so that it cannot hold up what others have to offer. Nor can those that come after
-   * it: from the first that gave nothing on, the turn decides and no claim.
+   * Follows a plan, and others until there is nothing left to do. Who takes long is not waited for: the next is asked
+   * beside it (as RFC 8305 tries addresses). A peer that claims more than it gives is left alone for a while, longer each
+   * time, so that it cannot hold up what others have to offer. Nor can those that come after it: from the first that gave
+   * nothing or took long on, the turn decides and no claim.
    */
   async #run(first: SyncPlan): Promise<void> {
+    const { clock } = this.#deps;
     let order: SyncOrder = 'best-claim';
-    for (let plan = first; plan.kind !== 'idle' && !this.#stopping.signal.aborted; plan = this.#plan({ order })) {
-      const { peer } = plan;
-      const before = this.#statuses.get(peer);
-      let outcome: FetchOutcome = 'nothing';
-      try {
-        outcome =
-          plan.kind === 'blocks' ? await this.#branch.fetch(peer, before!) : await this.#branch.fetchVotes(peer);
-      } catch (error) {
-        this.#onFault(peer, error, plan.kind);
-      }
-      if (outcome === 'progress') {
-        this.#backOff.delete(peer);
+    let hedgeMs = HEDGE_MS;
+    let nextAtMs = clock.monotonicMs();
+    for (let plan = first; !this.#stopping.signal.aborted; plan = this.#plan({ order })) {
+      const wanted = plan.kind !== 'idle' && this.#askings.size < MAX_ASKED ? plan : undefined;
+      if (wanted === undefined && this.#askings.size === 0) break;
+      const waitMs = wanted === undefined ? Number.POSITIVE_INFINITY : nextAtMs - clock.monotonicMs();
+      if (wanted !== undefined && waitMs <= 0) {
+        if (this.#askings.size > 0) order = 'in-turn';
+        this.#follow(wanted);
+        nextAtMs = clock.monotonicMs() + hedgeMs;
+        // A long download need not be a slow one, and who is asked beside it mostly has the same.
+        if (this.#isFetchingBodies) hedgeMs *= 2;
         continue;
       }
-      order = 'in-turn';
-      const said = this.#statuses.get(peer);
-      this.#statuses.delete(peer); // and to the end of the row
-      if (outcome === 'nothing') this.#backOffFrom(peer);
-      if (said !== undefined && (said !== before || outcome === 'turn-over')) this.#statuses.set(peer, said);
+      const answer = await this.#askings.next(waitMs);
+      if (answer === undefined) continue;
+      const wereBodiesDue = this.#isFetchingBodies && answer.value.what !== 'bodies';
+      if (!this.#take(answer)) order = 'in-turn';
+      if (wereBodiesDue) continue;
+      hedgeMs = HEDGE_MS;
+      nextAtMs = clock.monotonicMs() + (this.#askings.has(answer.peer) ? HEDGE_MS : 0);
     }
+    await this.#askings.ended();
+  }
+
+  #follow({ peer, kind }: Exclude<SyncPlan, { readonly kind: 'idle' }>): void {
+    const status = this.#statuses.get(peer)!;
+    const given = kind === 'blocks' ? this.#branch.prove(peer, status) : this.#branch.fetchVotes(peer);
+    this.#ask(peer, kind === 'blocks' ? 'headers' : 'votes', status, given);
+  }
+
+  #ask(peer: PeerKey, what: Given['what'], status: PeerStatus, given: Promise<Given['given']>): void {
+    const caught = given.catch((error: unknown): FetchOutcome => {
+      this.#onFault(peer, error, what);
+      return 'nothing';
+    });
+    this.#askings.ask(
+      peer,
+      caught.then((each) => ({ what, status, given: each })),
+    );
+  }
+
+  /** @returns whether the peer gave something, and soon: what it claims is to be believed then */
+  #take({ peer, tookMs, value: { what, status, given } }: Answer<Given>): boolean {
+    if (what === 'bodies') this.#isFetchingBodies = false;
+    const isBeside = this.#isFetchingBodies;
+    const outcome = typeof given === 'string' ? given : this.#queue({ peer, status, branch: given });
+    if (outcome === 'progress') this.#backOff.delete(peer);
+    // Where all bodies have come, it is asked for their votes.
+    if (what === 'bodies' && outcome === 'progress') this.#ask(peer, 'votes', status, this.#branch.takeVotes(peer));
+    if (!isBeside) this.#fetchBodies();
+    const isSoon = tookMs < HEDGE_MS || what === 'bodies'; // bodies come from everybody
+    if ((outcome === 'progress' || outcome === 'proved') && isSoon && !isBeside) return true;
+    const said = this.#statuses.get(peer);
+    this.#statuses.delete(peer); // and to the end of the row
+    if (outcome === 'nothing') this.#backOffFrom(peer);
+    if (said !== undefined && (said !== status || outcome !== 'nothing')) this.#statuses.set(peer, said);
+    return false;
+  }
+
+  /** Keeps a branch until its bodies can be asked for; where two are to be kept, the better one. */
+  #queue(found: WaitingBranch): 'proved' | 'turn-over' {
+    const kept = this.#waiting;
+    const isBetter = kept === undefined || goesBefore(found.branch, kept.branch);
+    if (isBetter) this.#waiting = found;
+    const dropped = isBetter ? kept : found;
+    if (dropped !== undefined) this.#branch.drop(dropped.branch);
+    return isBetter ? 'proved' : 'turn-over';
+  }
+
+  /** Of the branch that waits. */
+  #fetchBodies(): void {
+    if (this.#waiting === undefined) return;
+    const { peer, status, branch } = this.#waiting;
+    this.#waiting = undefined;
+    this.#isFetchingBodies = true;
+    this.#ask(peer, 'bodies', status, this.#branch.takeBodies(peer, status, branch));
   }
 
   #plan(options: { readonly came?: PeerKey | undefined; readonly order?: SyncOrder }): SyncPlan {
@@ -325,10 +409,13 @@ export class SyncService {
     return this.#planner.plan(local, this.#statuses, this.#leftAlone(), options);
   }
 
+  /** Peers that are not to be asked now: they gave nothing, or are being asked. */
   #leftAlone(): ReadonlySet<PeerKey> {
-    if (this.#backOff.size === 0) return NOBODY;
+    if (this.#backOff.size === 0 && this.#askings.size === 0) return NOBODY;
     const nowMs = this.#deps.clock.monotonicMs();
-    return new Set([...this.#backOff].filter(([, { untilMs }]) => untilMs > nowMs).map(([peer]) => peer));
+    const backedOff = [...this.#backOff].filter(([, { untilMs }]) => untilMs > nowMs).map(([peer]) => peer);
+    const waiting = this.#waiting === undefined ? [] : [this.#waiting.peer];
+    return new Set([...backedOff, ...this.#askings.peers, ...waiting]);
   }
 
   #isConnected(peer: PeerKey): boolean {

@@ -1,6 +1,9 @@
 /** Headers that take longer than a turn. */
 import { expect, test, vi } from 'vitest';
+import { encodeBlock } from '../../chain/codec.ts';
+import * as messages from '../../node/sync/messages.ts';
 import { branchOn, EASY, feed } from './chain-builder.ts';
+import { type Answer, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { openWorld } from './open-world.ts';
 
 // Few headers an answer, in the place of a long chain.
@@ -34,4 +37,36 @@ test('a node on a deep fork finds the better branch over a slow link', async () 
   world.hub.healAll();
   await world.run(600_000);
   expect(a.tipId).toBe(b.tipId);
+});
+
+test('beside a slow download others are asked ever more rarely for the headers that are known from it', async () => {
+  const world = openWorld({
+    nodes: [{ name: 'm', mine: 'off' as const }],
+    params: EASY,
+    chainAgeMs: 2_000_000,
+  });
+  const m = world.node('m');
+  const chain = branchOn(world.genesis, world.genesis.entry, 60, { miner: 'net', stepMs: 2_200 });
+  const blocks = new Map(chain.map(({ block }) => [block.header.id, block]));
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      await world.clock.forNode(() => 0).sleep(2_500, new AbortController().signal);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
+    }
+    await stream.close();
+  };
+  let given = 0;
+  const headers = ({ locator, max }: messages.HeadersRequest) => {
+    const at = chain.findLastIndex(({ block }) => locator.includes(block.header.id));
+    const after = chain.slice(at + 1, at + 1 + Math.min(max, 10)).map(({ block }) => block.header);
+    given += after.length;
+    return after;
+  };
+  const last = chain.at(-1)!.entry;
+  const tip = { height: last.header.height, id: last.header.id };
+  const answers = liarAnswers({ status: () => statusLike(m, { tip, totalWork: last.totalWork }), headers, bodies });
+  for (const name of ['x', 'y', 'z']) await startHostilePeer(world, { name, links: ['m'], answers });
+  await m.start();
+  await world.until('it has all', () => m.node.chain.tree.has(last.header.id), 600_000);
+  expect(given).toBeLessThan(5 * chain.length);
 });

@@ -1,0 +1,139 @@
+/** Many peers that come first and give what they have drop by drop: what they cost a node that joins. */
+import { expect, test } from 'vitest';
+import { encodeBlock } from '../../chain/codec.ts';
+import type { StreamProtocol } from '../../node/ports.ts';
+import * as messages from '../../node/sync/messages.ts';
+import type { PeerStatus } from '../../node/sync/peer-status.ts';
+import { BODIES, HEADERS, VOTES } from '../../node/sync/protocols.ts';
+import type { SimNode, World } from '../../sim/world.ts';
+import { branchOn, EASY } from './chain-builder.ts';
+import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { namesOf, openWorld } from './open-world.ts';
+
+/** Just below what counts as a stall. */
+const SLOW_MS = 2_800;
+/** Drops that fit into the patience with one answer. */
+const DROPS = 4;
+const PEERS = 8;
+
+interface Slow {
+  readonly what: string;
+  readonly status: (a: SimNode, at: number) => Partial<PeerStatus>;
+  /** Beside what an honest node would answer. */
+  readonly answers: (world: World, a: SimNode, at: number) => Iterable<readonly [StreamProtocol, Answer]>;
+}
+
+const sleep = (world: World, ms: number): Promise<void> =>
+  world.clock.forNode(() => 0).sleep(ms, new AbortController().signal);
+
+/** Answers with the first few of these, one at a time. */
+const dropByDrop =
+  <T>(world: World, itemsFor: (request: Uint8Array) => readonly T[], encode: (item: T) => Uint8Array): Answer =>
+  async (request, stream) => {
+    for (const item of itemsFor(request).slice(0, DROPS)) {
+      await sleep(world, SLOW_MS);
+      await stream.send(encode(item));
+    }
+    await stream.close();
+  };
+
+const slowVotes = (world: World, a: SimNode): Answer =>
+  dropByDrop(
+    world,
+    () => a.node.agreement.agreement.votesFrom(1n),
+    ({ bytes }) => messages.encodeVotesChunk([bytes]),
+  );
+
+const kinds: readonly Slow[] = [
+  {
+    what: 'one header at a time, and one vote at a time',
+    status: (a) => ({ totalWork: 2n ** 64n, agreed: { height: 9_999n, id: a.tipId } }),
+    answers: (world, a) => [
+      [
+        HEADERS,
+        dropByDrop(
+          world,
+          (request) => honestHeaders(a)(messages.decodeHeadersRequest(request)!),
+          ({ bytes }) => messages.encodeHeadersChunk([bytes]),
+        ),
+      ],
+      [VOTES, slowVotes(world, a)],
+    ],
+  },
+  {
+    what: 'headers and bodies at once, and one vote at a time',
+    status: () => ({}),
+    answers: (world, a) => [
+      [
+        BODIES,
+        async (request, stream) => {
+          for (const id of messages.decodeBodiesRequest(request)!) {
+            await stream.send(messages.encodeBodyReply({ id, block: await a.node.chain.encodedBlock(id) }));
+          }
+          await stream.close();
+        },
+      ],
+      [VOTES, slowVotes(world, a)],
+    ],
+  },
+];
+
+test.each(kinds)('a node that joins is not kept from the chain by those before the others: $what', async (slow) => {
+  const names = namesOf(4);
+  const late = { name: 'late', late: true, voter: false, mine: 'off' as const };
+  const world = openWorld({ nodes: [...names.map((name) => ({ name })), late] });
+  await world.start();
+  await world.untilFinal(20, 600_000, names);
+  const [a, joining] = [world.node('a'), world.node('late')];
+  for (let at = 0; at < PEERS; at++) {
+    const status = () => statusLike(a, slow.status(a, at));
+    const answers = new Map([
+      ...liarAnswers({ status, headers: honestHeaders(a), bodies: noBodies }),
+      ...slow.answers(world, a, at),
+    ]);
+    await startHostilePeer(world, { name: `slow${at}`, links: ['late'], answers });
+  }
+  world.hub.partition([['late'], names]);
+  await joining.start();
+  await world.run(5_000);
+  world.hub.healAll();
+  await world.until('it has joined', () => joining.finalHeight > a.finalHeight - 4, 60_000);
+  expect(joining.node.chain.tree.has(a.node.agreement.final.id)).toBe(true);
+});
+
+test('a node that joins is not led down one cheap branch after another that are given one block at a time', async () => {
+  const names = namesOf(4);
+  const late = { name: 'late', late: true, voter: false, mine: 'off' as const };
+  const world = openWorld({ nodes: [...names.map((name) => ({ name })), late], params: EASY, chainAgeMs: 2_000_000 });
+  await world.start();
+  await world.untilFinal(20, 600_000, names);
+  const [a, joining] = [world.node('a'), world.node('late')];
+  for (let at = 0; at < PEERS; at++) {
+    const cheap = branchOn(world.genesis, world.genesis.entry, 500 + at, { miner: `miser${at}`, stepMs: 2_200 });
+    const blocks = new Map(cheap.map(({ block }) => [block.header.id, block]));
+    const bodies: Answer = async (request, stream) => {
+      for (const id of messages.decodeBodiesRequest(request)!) {
+        await sleep(world, 725);
+        await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
+      }
+      await stream.close();
+    };
+    const headers = ({ locator }: messages.HeadersRequest) =>
+      cheap
+        .slice(cheap.findLastIndex(({ block }) => locator.includes(block.header.id)) + 1)
+        .map(({ block }) => block.header);
+    const tip = { height: 9_999n, id: cheap.at(-1)!.entry.header.id };
+    const status = () => statusLike(a, { tip, totalWork: 2n ** 64n, agreed: tip });
+    await startHostilePeer(world, {
+      name: `slow${at}`,
+      links: ['late'],
+      answers: liarAnswers({ status, headers, bodies }),
+    });
+  }
+  world.hub.partition([['late'], names]);
+  await joining.start();
+  await world.run(5_000);
+  world.hub.healAll();
+  await world.until('it has joined', () => joining.finalHeight > a.finalHeight - 4, 120_000);
+  expect(joining.node.chain.tree.has(a.node.agreement.final.id)).toBe(true);
+});
