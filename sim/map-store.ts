@@ -19,6 +19,7 @@ import type {
   Vote,
 } from '../chain/types.ts';
 import type { Address } from '../crypto/address.ts';
+import { unmined } from '../node/store/derived-records.ts';
 import { wrongChain } from '../node/store/level-errors.ts';
 import {
   type ChainCommit,
@@ -118,6 +119,7 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
         if (last !== undefined && last.header.id !== tip) throw new Error('the tip is not the last block connected');
         putBlocks(added);
         putAccounts(accounts);
+        for (const tx of unmined(move)) db.mempool.set(tx.id, tx);
         db.tip = tip;
       }),
     block: (id) => guard((): Block | undefined => db.blocks.get(id)?.block),

@@ -6,7 +6,7 @@ import type { Operation } from './database.ts';
 import * as keys from './keys.ts';
 import { META } from './keys.ts';
 import * as records from './records.ts';
-import type { ChainCommit, StoredBlock } from './store.ts';
+import type { ChainCommit, ChainMove, StoredBlock } from './store.ts';
 
 export function put(key: Uint8Array, payload: Uint8Array): Operation {
   return { type: 'put', key, value: records.sealRecord(key, payload) };
@@ -65,7 +65,19 @@ export function* operationsOf({ added, move }: ChainCommit): Generator<Operation
   for (const block of move.disconnected) for (const [key] of indexOf(block)) yield { type: 'del', key };
   for (const block of move.connected) for (const [key, payload] of indexOf(block)) yield put(key, payload);
   for (const [address, account] of move.accounts) yield putAccount(address, account);
+  for (const tx of unmined(move)) yield put(keys.mempoolKey(tx.id), tx.bytes);
   yield put(META.tip, blockIdToBytes(move.tip));
+}
+
+/**
+ * What a move of the tip takes out of the chain. It goes back into the mempool's journal with the move, for nothing else
+ * would remember it after a crash; the mempool takes out what it can't take back.
+ */
+export function* unmined({ disconnected, connected }: ChainMove): Generator<Tx> {
+  if (disconnected.length === 0) return;
+  const mined = new Set<TxId>();
+  for (const { txs } of connected) for (const { id } of txs) mined.add(id);
+  for (const { txs } of disconnected) for (const tx of txs) if (!mined.has(tx.id)) yield tx;
 }
 
 /** What writes a change of the mempool. */

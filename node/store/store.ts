@@ -30,14 +30,18 @@ export interface StoredBlock {
 /** One step of the chain: new blocks, and where they move the tip. Written durably, as one batch. */
 export interface ChainCommit {
   readonly added: readonly StoredBlock[];
-  /** Set when the tip moves; `disconnected` from the old tip down, `connected` from the fork point up. */
-  readonly move?: {
-    readonly tip: BlockId;
-    readonly disconnected: readonly Block[];
-    readonly connected: readonly Block[];
-    /** Every account that differs between the two tips, as of the new one. */
-    readonly accounts: ReadonlyMap<Address, Account | undefined>;
-  };
+  /** Set when the tip moves. What it takes out of the chain comes back with the mempool at `load`. */
+  readonly move?: ChainMove;
+}
+
+export interface ChainMove {
+  readonly tip: BlockId;
+  /** From the old tip down. */
+  readonly disconnected: readonly Block[];
+  /** From the fork point up. */
+  readonly connected: readonly Block[];
+  /** Every account that differs between the two tips, as of the new one. */
+  readonly accounts: ReadonlyMap<Address, Account | undefined>;
 }
 
 /** What `load` finds. `undefined` from `load`: a new, empty store. */

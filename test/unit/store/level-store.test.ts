@@ -175,6 +175,19 @@ onBoth('an account that a block made is gone when the block is', async (store) =
   expect((await store.load(chainId))?.accounts).toEqual(genesis.accounts);
 });
 
+onBoth('what a reorganisation takes out of the chain is in the mempool with it', async (store, reopen) => {
+  await store.initialize(genesis, genesis.accounts);
+  const [again, lost] = [0, 1].map((from) => makeTransfer(genesis, chainId, from, 5, 1n));
+  const old = makeChild(genesis, [again!, lost!], 1);
+  await store.commit(makeCommit([old], genesis, old));
+  const rival = makeChild(genesis, [again!], 2);
+  const tipNow = makeChild(rival, [], 3);
+  await store.commit(makeCommit([rival, tipNow], old, tipNow));
+  store = await reopen();
+  const loaded = await store.load(chainId);
+  expect([loaded?.tip, loaded?.mempool]).toEqual([tipNow.entry.header.id, [lost]]);
+});
+
 onBoth('votes above the final height are loaded, both of a double vote', async (store, reopen) => {
   await saveChain(store);
   const [, one, two, three] = blocks.map(({ entry }) => entry.header);
