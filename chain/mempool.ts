@@ -1,5 +1,6 @@
 import type { Address } from '../crypto/address.ts';
 import { FeeHeap } from './fee-heap.ts';
+import { MAX_TX_BYTES } from './params.ts';
 import { PoolDigest } from './pool-digest.ts';
 import type { TxReason } from './reasons.ts';
 import type { PoolTx } from './sender-queue.ts';
@@ -16,6 +17,8 @@ export interface MempoolLimits {
   readonly maxPerSender: number;
   /** How far a nonce may be above the sender's next free one (TX-10). */
   readonly maxGap: bigint;
+  /** Parked transactions of all senders. Those that lose their place in front do not count against it (TX-15). */
+  readonly maxParked: number;
   /** How long a transaction waits before it is dropped. */
   readonly expiryMs: number;
   /** A replacement pays at least this many percent more fee (TX-13). */
@@ -30,6 +33,8 @@ export const DEFAULT_MEMPOOL_LIMITS: MempoolLimits = {
   maxPerSender: 10_000,
   // Gossip reorders by a few dozen at most; a parked transaction can't be mined, so it is the cheapest spam.
   maxGap: 64n,
+  // A quarter of the bytes, were all as long as can be. What cannot be mined is never charged its fee, whatever it offers.
+  maxParked: Math.floor((32 * 1024 * 1024) / 4 / MAX_TX_BYTES),
   // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
   expiryMs: 3 * 60 * 60 * 1000,
   replaceFeePercent: 10,
@@ -133,8 +138,12 @@ export class Mempool {
     const committed = (queue?.cost ?? 0n) - (replaced === undefined ? 0n : costOf(replaced.tx));
     if (committed + costOf(tx) > account.balance) return refused('tx/balance-low');
     if (replaced === undefined && (queue?.size ?? 0) >= this.#limits.maxPerSender) return refused('tx/sender-limit');
+    const wouldPark = tx.nonce > (queue?.base ?? account.nonce) + BigInt(queue?.readyCount ?? 0);
+    if (wouldPark && replaced === undefined && this.parkedSize >= this.#limits.maxParked)
+      return refused('tx/pool-full');
     const victims = this.#planRoom(tx, replaced);
-    if (victims === undefined) return refused('tx/pool-full');
+    // Its fee is paid only once the gap is filled: it buys no room of others (the DETER attack, CCS 2021).
+    if (victims === undefined || (wouldPark && victims.length > 0)) return refused('tx/pool-full');
 
     const evicted: RemovedTx[] = victims.map((victim) => this.#remove(victim, 'tx/evicted'));
     if (replaced !== undefined) evicted.push(this.#remove(replaced, 'tx/replaced'));

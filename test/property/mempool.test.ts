@@ -6,7 +6,7 @@ import { fc } from '../fast-check.ts';
 import { blockOf, childOf, genesisEntry, senderAt, txOf } from '../tree-fixtures.ts';
 
 const SENDERS = 4;
-const LIMITS = { maxBytes: 12 * 176, maxPerSender: 6, maxGap: 3n, expiryMs: 50, replaceFeePercent: 10 };
+const LIMITS = { maxBytes: 12 * 176, maxPerSender: 6, maxGap: 3n, maxParked: 5, expiryMs: 50, replaceFeePercent: 10 };
 const PARAMS = {
   blockTimeMs: 1000,
   halfLifeMs: 60_000,

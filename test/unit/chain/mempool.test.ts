@@ -162,6 +162,23 @@ describe('Mempool.add', () => {
     expect(pool.add(txOf({ sender: 3, fee: 4000n }), RICH, 0).evicted).toHaveLength(1);
   });
 
+  test('TX-15: what is parked takes no room of others, whatever fee it offers', () => {
+    const pool = poolOf({ maxBytes: 3 * TX_BYTES });
+    addAll(pool, RICH, { sender: 1, fee: 1000n }, { sender: 2, fee: 1000n }, { sender: 3, nonce: 1n, fee: 1000n });
+    expect(pool.add(txOf({ sender: 4, nonce: 1n, fee: 9000n }), RICH, 0).verdict).toEqual(ignored('tx/pool-full'));
+    const outcome = pool.add(txOf({ sender: 4, fee: 9000n }), RICH, 0);
+    expect([outcome.verdict.kind, outcome.evicted.length, pool.size]).toEqual(['accept', 1, 3]);
+  });
+
+  test('TX-15: so many are parked and no more; what fills a gap, replaces or is ready is taken', () => {
+    const pool = poolOf({ maxParked: 2 });
+    addAll(pool, RICH, { sender: 1, nonce: 1n }, { sender: 2, nonce: 3n, fee: 1000n });
+    expect(pool.add(txOf({ sender: 3, nonce: 1n }), RICH, 0).verdict).toEqual(ignored('tx/pool-full'));
+    addAll(pool, RICH, { sender: 2, nonce: 3n, fee: 2000n }, { sender: 3 }, { sender: 1, nonce: 0n });
+    expect(pool.parkedSize).toBe(1);
+    addAll(pool, RICH, { sender: 3, nonce: 2n });
+  });
+
   test('TX-15: what was in the middle can go once it is its sender’s last', () => {
     const pool = poolOf({ maxBytes: 3 * TX_BYTES });
     const [middle, last] = addAll(
