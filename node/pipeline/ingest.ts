@@ -26,6 +26,7 @@ import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
+import { RepeatBudget, type RepeatKind } from './repeat-budget.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
@@ -57,12 +58,22 @@ const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 
 const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'internal-error']);
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
+/** For each message beyond what a peer may send of what is no news: ten of them, and it is refused. */
+const REPEAT_POINTS = 10;
+/** What is said of a vote or of evidence whoever signed it. */
+const REPEAT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
+  'vote/known',
+  'vote/too-old',
+  'vote/offender',
+  'evidence/known',
+]);
 
 export class Ingest {
   readonly #deps: IngestDeps;
   readonly #blocks: BlockLane;
   readonly #txs: TxLane;
   readonly #admission: Admission;
+  readonly #repeats: RepeatBudget;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<Record<Lane, (items: readonly Item[], before: Promise<void>) => Promise<void>>> = {
     tx: (items, before) => this.#txs.serveBatches(items, before),
@@ -94,7 +105,12 @@ export class Ingest {
   constructor(deps: IngestDeps) {
     this.#deps = deps;
     this.#blocks = new BlockLane({ ...deps, internalError: (error, where) => this.internalError(error, where) });
-    this.#txs = new TxLane({ ...deps, publish: (batch) => this.#publish('tx', batch) });
+    this.#repeats = new RepeatBudget(deps.clock);
+    this.#txs = new TxLane({
+      ...deps,
+      publish: (batch) => this.#publish('tx', batch),
+      onRepeat: (item) => this.#onRepeat('tx', item),
+    });
     this.#admission = new Admission({ ...deps, backlog: (lane) => this.#queue.length(lane) + this.#underway[lane] });
   }
 
@@ -325,7 +341,17 @@ export class Ingest {
       items.map(({ bytes }) => bytes),
       'gossip',
     );
-    for (const [index, item] of items.entries()) item.answer(verdicts[index]!);
+    for (const [index, item] of items.entries()) {
+      const verdict = verdicts[index]!;
+      if (isRepeat(verdict)) this.#onRepeat('evidence', item);
+      item.answer(verdict);
+    }
+  }
+
+  /** The peer sent by gossip what is no news here, and had not to sign it well for that. */
+  #onRepeat(kind: RepeatKind, { from, bytes, isPulled }: Item): void {
+    if (from === 'api' || isPulled || this.#repeats.spend(from, kind, bytes.length)) return;
+    this.#deps.network.penalize(from, REPEAT_POINTS, `too much that is no news: ${kind}`);
   }
 
   async #serveBlocks(items: readonly Item[]): Promise<void> {
@@ -360,15 +386,12 @@ export class Ingest {
     });
   }
 
-  async #checkVotes(
-    items: readonly { readonly bytes: Uint8Array }[],
-    before: Promise<void>,
-  ): Promise<readonly Verdict<Vote, Reason>[]> {
+  async #checkVotes(items: readonly Item[], before: Promise<void>): Promise<readonly Verdict<Vote, Reason>[]> {
     const { chainId, params, verifier, codec, agreement } = this.#deps;
     const verdicts: Verdict<Vote, Reason>[] = [];
     const waiting: { readonly index: number; readonly vote: Vote }[] = [];
-    for (const [index, { bytes }] of items.entries()) {
-      const decoded = codec.decodeVote(bytes);
+    for (const [index, item] of items.entries()) {
+      const decoded = codec.decodeVote(item.bytes);
       if (!decoded.ok) {
         verdicts[index] = reject('vote/malformed'); // VOTE-1
         continue;
@@ -379,6 +402,7 @@ export class Ingest {
       const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
       verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
+      else if (isRepeat(verdicts[index])) this.#onRepeat('vote', item);
     }
     const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
     await before;
@@ -407,6 +431,10 @@ export class Ingest {
     this.#deps.metrics.internalErrors.inc({ where });
     this.#deps.logger.error({ err: error, where }, 'internal error');
   }
+}
+
+function isRepeat(verdict: OutcomeVerdict): boolean {
+  return verdict.kind === 'ignore' && REPEAT_REASONS.has(verdict.reason);
 }
 
 /** Votes by source and target; order within and among the groups is kept. */

@@ -36,6 +36,8 @@ export interface TxLaneDeps {
   readonly metrics: Metrics;
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
+  /** A batch held nothing but what is known, has been mined, or could not be paid for. */
+  readonly onRepeat: (item: Item) => void;
 }
 
 /** Ids remembered per generation. */
@@ -44,6 +46,9 @@ const SEEN_TXS = 65_536;
 const BAD_TX_POINTS = 10;
 /** Bad transactions of one batch that count: ten are enough to be refused. */
 const MAX_BAD_TXS = 10;
+
+/** What is said of a transaction whoever signed it. */
+const REPEAT_REASONS: ReadonlySet<TxReason> = new Set<TxReason>(['tx/known', 'tx/nonce-used', 'tx/balance-low']);
 
 type TxVerdict = { readonly kind: 'accept' } | { readonly kind: 'ignore' | 'reject'; readonly reason: TxReason };
 
@@ -93,6 +98,9 @@ export class TxLane {
     for (const item of items) {
       const decoded = this.#deps.codec.decodeTx(item.bytes);
       const candidate = decoded.ok ? this.#screen(decoded.value) : undefined;
+      // Who submits what waits under another signature hears whether that is a good one.
+      const isTwin = candidate?.isProven === false && this.#deps.mempool.pool.has(candidate.tx.id);
+      if (isTwin) candidate.verdict = undefined;
       if (candidate === undefined) {
         item.answer(reject('tx/malformed')); // TX-1
       } else if (candidate.verdict === undefined) {
@@ -188,8 +196,10 @@ export class TxLane {
   #take({ item, candidates }: Batch): OutcomeVerdict {
     const fresh: Tx[] = [];
     let [freshBytes, allBytes] = [0, 0];
+    let isRepeated = true;
     for (const candidate of candidates) {
       const { verdict } = this.#add(candidate, item.from);
+      isRepeated &&= verdict.kind === 'ignore' && REPEAT_REASONS.has(verdict.reason);
       countVerdict(this.#deps.metrics, 'tx', verdict);
       allBytes += candidate.tx.bytes.length;
       if (verdict.kind !== 'accept') continue;
@@ -198,6 +208,10 @@ export class TxLane {
     }
     const isMostlyNew = 2 * freshBytes >= allBytes; // BATCH-5
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
+    if (isRepeated) {
+      this.#deps.onRepeat(item);
+      return ignore('batch/nothing-new');
+    }
     if (!item.isPulled) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');
   }

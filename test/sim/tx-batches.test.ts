@@ -199,7 +199,7 @@ describe('BATCH-5: nobody amplifies', () => {
     await peer.publish('tx', encodeTxBatch(txs.slice(0, 5)));
     await world.run(500);
     expect(heard).toEqual([idsOf(txs.slice(0, 4)), idsOf(txs.slice(4, 5))]);
-    expect(await verdicts(a, 'batch')).toEqual({ accept: 1, 'ignore batch/few-new': 2 });
+    expect(await verdicts(a, 'batch')).toEqual({ accept: 1, 'ignore batch/nothing-new': 1, 'ignore batch/few-new': 1 });
     expect(await verdicts(a, 'tx')).toEqual({ accept: 5, 'ignore tx/known': 7 });
     // Three new of six are half of it.
     await peer.publish('tx', encodeTxBatch(txs.slice(2)));

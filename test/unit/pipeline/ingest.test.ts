@@ -124,6 +124,21 @@ describe('the spine', () => {
     expect(published).toEqual([]);
   });
 
+  test('who submits what waits already, under a bad signature, is told that it is bad', async () => {
+    const node = await composeFixture({
+      genesis,
+      store: await openMemoryStore(),
+      verifier: createInlineVerifier(nobleBackend, createSystemClock()),
+    });
+    const { bytes } = transfer(0n);
+    expect((await node.node.ingest.submitTx(bytes)).verdict.kind).toBe('accept');
+    expect((await node.node.ingest.submitTx(bytes)).verdict).toEqual({ kind: 'ignore', reason: 'tx/known' });
+    const spoilt = bytes.slice();
+    spoilt[spoilt.length - 1]! ^= 1;
+    expect((await node.node.ingest.submitTx(spoilt)).verdict).toEqual({ kind: 'reject', reason: 'tx/bad-signature' });
+    await node.node.stop();
+  });
+
   test('what the verifier refuses is ignored as overloaded, counted, and may come again', async () => {
     verifier.isBusy = true;
     const tx = transfer(0n);
