@@ -14,6 +14,8 @@ export const MAX_TX_BYTES = MIN_TX_BYTES + MAX_MEMO_BYTES;
 export const MAX_TX_BATCH_BYTES = 64 * 1024;
 export const HEADER_BYTES = 113;
 export const VOTE_BYTES = 210;
+/** What a voter signs, and what its id is made of: all but the signature at its end. */
+export const VOTE_BODY_BYTES = VOTE_BYTES - 64;
 /** Kind byte and two votes. */
 export const EVIDENCE_BYTES = 1 + 2 * VOTE_BYTES;
 /** Largest encoded block (BLK-2). */

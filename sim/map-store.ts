@@ -145,18 +145,11 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
         db.evidence.set(evidenceKey(evidence), evidence);
       }),
     certificate: (targetHeight) => guard(() => db.certificates.get(targetHeight)?.[0]),
-    certificatesFrom: (targetHeight, votes) =>
-      guard(() => {
-        const certificates: Certificate[] = [];
-        let missing = votes;
-        for (const height of [...db.certificates.keys()].filter((each) => each >= targetHeight).sort(ascending)) {
-          if (missing <= 0) break;
-          const certificate = db.certificates.get(height)![0]!;
-          certificates.push(certificate);
-          missing -= certificate.votes.length;
-        }
-        return certificates;
-      }),
+    certificatesFrom: (targetHeight, votes) => guard(() => certificatesFrom(db, targetHeight, votes)),
+    encodedVotesFrom: (targetHeight, votes) =>
+      guard(() =>
+        certificatesFrom(db, targetHeight, votes).flatMap((certificate) => certificate.votes.map(({ bytes }) => bytes)),
+      ),
     saveOwnVote: (vote, next) =>
       guard(() => {
         assertGuardRises(vote.voter, db.guards.get(vote.voter), next, true);
@@ -190,6 +183,18 @@ export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
 /** Parents before children: as they were added, since no block enters the tree before its parent. */
 function entriesOf(db: MapDatabase): ChainEntry[] {
   return Array.from(db.blocks.values(), ({ entry }) => entry);
+}
+
+function certificatesFrom(db: MapDatabase, targetHeight: bigint, votes: number): readonly Certificate[] {
+  const certificates: Certificate[] = [];
+  let missing = votes;
+  for (const height of [...db.certificates.keys()].filter((each) => each >= targetHeight).sort(ascending)) {
+    if (missing <= 0) break;
+    const certificate = db.certificates.get(height)![0]!;
+    certificates.push(certificate);
+    missing -= certificate.votes.length;
+  }
+  return certificates;
 }
 
 /** The blocks of the main chain, newest first. */

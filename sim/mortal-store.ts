@@ -31,6 +31,7 @@ export function createMortalStore(inner: Store): MortalStore {
       saveEvidence: (evidence) => guard(() => inner.saveEvidence(evidence)),
       certificate: (targetHeight) => guard(() => inner.certificate(targetHeight)),
       certificatesFrom: (targetHeight, votes) => guard(() => inner.certificatesFrom(targetHeight, votes)),
+      encodedVotesFrom: (targetHeight, votes) => guard(() => inner.encodedVotesFrom(targetHeight, votes)),
       saveOwnVote: (vote, own) => guard(() => inner.saveOwnVote(vote, own)),
       voteGuard: (voter) => guard(() => inner.voteGuard(voter)),
       saveMempool: (added, removed) => guard(() => inner.saveMempool(added, removed)),

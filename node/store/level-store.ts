@@ -337,19 +337,32 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   certificatesFrom(targetHeight: bigint, votes: number): Promise<readonly Certificate[]> {
+    return this.#reading(() => this.#certificates(targetHeight, votes, records.decodeCertificate));
+  }
+
+  encodedVotesFrom(targetHeight: bigint, votes: number): Promise<readonly Uint8Array[]> {
     return this.#reading(async () => {
-      const certificates: Certificate[] = [];
-      let missing = votes;
-      if (missing <= 0) return certificates;
-      for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.certificate, targetHeight))) {
-        const certificate = records.decodeCertificate(records.unsealRecord(key, value));
-        if (certificate.target.height === certificates.at(-1)?.target.height) continue;
-        certificates.push(certificate);
-        missing -= certificate.votes.length;
-        if (missing <= 0) break;
-      }
-      return certificates;
+      const certificates = await this.#certificates(targetHeight, votes, records.encodedVotesOf);
+      return certificates.flatMap((certificate) => certificate.votes);
     });
+  }
+
+  async #certificates<C extends { readonly target: Checkpoint; readonly votes: readonly unknown[] }>(
+    targetHeight: bigint,
+    votes: number,
+    decode: (payload: Uint8Array) => C,
+  ): Promise<C[]> {
+    const certificates: C[] = [];
+    let missing = votes;
+    if (missing <= 0) return certificates;
+    for await (const [key, value] of scanRecords(this.#db, keys.rangeFromHeight(KIND.certificate, targetHeight))) {
+      const certificate = decode(records.unsealRecord(key, value));
+      if (certificate.target.height === certificates.at(-1)?.target.height) continue;
+      certificates.push(certificate);
+      missing -= certificate.votes.length;
+      if (missing <= 0) break;
+    }
+    return certificates;
   }
 
   /**

@@ -239,6 +239,17 @@ export function decodeCertificate(payload: Uint8Array): Certificate {
   });
 }
 
+/** A certificate's target, and its votes as they are: to decode and to hash one takes longer than all else about it. */
+export function encodedVotesOf(payload: Uint8Array): { readonly target: Checkpoint; readonly votes: Uint8Array[] } {
+  return decodeWith(payload, (reader) => {
+    readCheckpoint(reader);
+    const target = readCheckpoint(reader);
+    const votes: Uint8Array[] = [];
+    for (let left = reader.u32(); left > 0; left -= 1) votes.push(reader.raw(VOTE_BYTES));
+    return { target, votes };
+  });
+}
+
 /** source height u64 | target height u64 | and, of a voter that has moved, disabled u8 | moves u32. */
 export function encodeGuard(guard: VoteGuard): Uint8Array {
   const { sourceHeight, targetHeight, disabled = false, moves = 0 } = guard;

@@ -117,6 +117,8 @@ export interface Store {
    * last of them whole. Empty: there is none.
    */
   certificatesFrom(targetHeight: bigint, votes: number): Promise<readonly Certificate[]>;
+  /** The votes of those, encoded as they are kept: to be passed on, not looked at. */
+  encodedVotesFrom(targetHeight: bigint, votes: number): Promise<readonly Uint8Array[]>;
 
   /** Own vote and guard in one durable batch; resolves before the vote may be published. */
   saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void>;

@@ -1,5 +1,6 @@
 /** The answering side of the sync protocols: one small handler each. */
 import { encodeEvidence } from '../../chain/codec.ts';
+import { VOTE_BODY_BYTES } from '../../chain/params.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
@@ -91,15 +92,20 @@ export function serveSync(deps: ServeDeps): void {
     const limit = Math.min(asked.max, MAX_VOTES_PER_REQUEST);
     const votes: Uint8Array[] = [];
     const seen = new Set<string>();
-    const take = (vote: { readonly id: string; readonly bytes: Uint8Array }): void => {
-      if (votes.length >= limit || seen.has(vote.id)) return;
-      seen.add(vote.id);
-      votes.push(vote.bytes);
+    const take = (bytes: Uint8Array): void => {
+      if (votes.length >= limit) return;
+      const key = Buffer.from(bytes.buffer, bytes.byteOffset, VOTE_BODY_BYTES).toString('latin1');
+      if (seen.has(key)) return;
+      seen.add(key);
+      votes.push(bytes);
     };
-    for (const { votes: each } of await deps.store.certificatesFrom(asked.fromHeight, limit)) each.forEach(take);
-    for (const vote of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(vote);
+    (await deps.store.encodedVotesFrom(asked.fromHeight, limit)).forEach(take);
+    for (const { bytes } of deps.agreement.agreement.votesFrom(asked.fromHeight)) take(bytes);
     // Who was away when a voter lied must still learn of it (VOTE-9); two votes at most per elector.
-    for (const { first, second } of deps.agreement.agreement.evidence) for (const vote of [first, second]) take(vote);
+    for (const { first, second } of deps.agreement.agreement.evidence) {
+      take(first.bytes);
+      take(second.bytes);
+    }
     for (let at = 0; at < votes.length; at += MAX_VOTES_PER_CHUNK) {
       await stream.send(messages.encodeVotesChunk(votes.slice(at, at + MAX_VOTES_PER_CHUNK)));
     }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { makeEvidence } from '../../../chain/evidence.ts';
 import type { BlockId, Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
+import { bytesToHex } from '../../../crypto/bytes.ts';
 import type { Store, StoredBlock, VoteProtectionStore } from '../../../node/store/store.ts';
 import { MapDatabase, openMapStore } from '../../../sim/map-store.ts';
 import {
@@ -283,6 +284,11 @@ onBoth(
     expect(await targets(0n, 3)).toEqual(['aa', 'bb']);
     expect(await targets(90_001n, 2)).toEqual([]);
     expect(await targets(0n, 0)).toEqual([]);
+    for (const limit of [10, 3, 1, 0]) {
+      const votes = (await store.certificatesFrom(3n, limit)).flatMap((certificate) => certificate.votes);
+      const encoded = await store.encodedVotesFrom(3n, limit);
+      expect(encoded.map(bytesToHex)).toEqual(votes.map(({ bytes }) => bytesToHex(bytes)));
+    }
   },
 );
 
