@@ -67,19 +67,18 @@ function atTheEnd<K extends keyof Expectations>(
 }
 
 const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
-  sameFinal: atTheEnd((_wanted, nodes, { log, world }) => {
+  sameFinal: atTheEnd((_wanted, nodes, facts) => {
     const heights = nodes.map((each) => each.finalHeight);
-    // One vote can make many blocks final at once: what some have only just heard of is under way to the others.
-    const spread = log.samples.findLast(({ atMs }) => atMs <= world.clock.monotonicMs() - FINAL_UNDER_WAY_MS);
-    const told = nodes.map(({ name }) => spread?.final.get(name) ?? 0);
+    const told = highestFinalBefore(facts);
     const highest = nodes.toSorted((a, b) => b.finalHeight - a.finalHeight)[0];
     const isOneChain = nodes.every((each) => {
       const { final } = each.node.agreement;
       const top = highest!.node;
       return top.chain.tree.ancestorAt(top.agreement.final.id, final.height)?.header.id === final.id;
     });
-    const isClose = Math.max(...told) - Math.min(...heights) <= FINAL_LAG;
-    return one(isOneChain && isClose, `final heights ${[...new Set(heights)].join(', ')}`);
+    const isClose = (told ?? Math.max(...heights)) - Math.min(...heights) <= FINAL_LAG;
+    const before = told === undefined ? '' : `; ${told} two seconds before`;
+    return one(isOneChain && isClose, `final heights ${[...new Set(heights)].join(', ')}${before}`);
   }),
   sameTip: atTheEnd((_wanted, nodes) => {
     const highest = nodes.toSorted((a, b) => b.height - a.height)[0];
@@ -233,6 +232,24 @@ function one(passed: boolean, detail: string): readonly { readonly passed: boole
 function honestRunning({ world, nodes }: RunFacts) {
   const names = new Set(nodes.honest.map(({ name }) => name));
   return world.running.filter(({ name }) => names.has(name));
+}
+
+/**
+ * The highest that was final at an honest node so long before the end: one vote can make many blocks final at once, and
+ * what some have only just heard of is under way to the others. Who is down at the end or was down at that moment counts
+ * with what it had before, as final heights never fall. Undefined where nobody ran yet.
+ */
+function highestFinalBefore({ log, nodes, world }: RunFacts): number | undefined {
+  const untilMs = world.clock.monotonicMs() - FINAL_UNDER_WAY_MS;
+  let highest: number | undefined;
+  for (const { atMs, final } of log.samples) {
+    if (atMs > untilMs) break;
+    for (const { name } of nodes.honest) {
+      const height = final.get(name);
+      if (height !== undefined && (highest === undefined || height > highest)) highest = height;
+    }
+  }
+  return highest;
 }
 
 /** Longest time from the heal until all are on one branch: status swaps, and a download. */

@@ -1,6 +1,6 @@
 /** Runs in which an expectation failed of a net that did as it should, and what it must still see. */
 import { expect, test } from 'vitest';
-import { checkExpectations, type RunFacts } from '../../sim/expectations.ts';
+import { checkExpectations, type ExpectationResult, type RunFacts } from '../../sim/expectations.ts';
 import { parseScenario } from '../../sim/scenario.ts';
 import type { Scenario } from '../../sim/scenario-schema.ts';
 import { simulate, violationsOf } from './scenario-files.ts';
@@ -15,42 +15,76 @@ const OTHERS_OFF = {
   nothingForgotten: false,
 };
 
+type Sample = readonly [atMs: number, final: Readonly<Record<string, number>>];
+
+/** At 10 s: a node that has 45 final, one that is behind, and one that is down. */
+function sameFinalOf(behind: number, samples: readonly Sample[]): ExpectationResult {
+  const tree = { ancestorAt: (_id: string, height: bigint) => ({ header: { id: `b${height}` } }) };
+  const nodeOf = (name: string, height: number) => ({
+    name,
+    finalHeight: height,
+    node: { chain: { tree }, agreement: { final: { id: `b${height}`, height: BigInt(height) } } },
+  });
+  const facts = {
+    scenario: { expect: OTHERS_OFF },
+    world: { running: [nodeOf('ahead', 45), nodeOf('behind', behind)], clock: { monotonicMs: () => 10_000 } },
+    nodes: { honest: [{ name: 'ahead' }, { name: 'behind' }, { name: 'down' }] },
+    log: { samples: samples.map(([atMs, final]) => ({ atMs, final: new Map(Object.entries(final)) })) },
+    mining: { orders: 0, unmined: [] },
+  } as unknown as RunFacts;
+  return checkExpectations(facts).find(({ name }) => name === 'sameFinal')!;
+}
+
 test('`sameFinal` allows for what became final at once a moment ago, and not for what was final two seconds before', () => {
-  const endMs = 10_000;
-  const passed = (behind: number, samples: readonly (readonly [atMs: number, ahead: number])[]): boolean => {
-    const tree = { ancestorAt: (_id: string, height: bigint) => ({ header: { id: `b${height}` } }) };
-    const nodeOf = (name: string, height: number) => ({
-      name,
-      finalHeight: height,
-      node: { chain: { tree }, agreement: { final: { id: `b${height}`, height: BigInt(height) } } },
-    });
-    const facts = {
-      scenario: { expect: OTHERS_OFF },
-      world: { running: [nodeOf('ahead', 45), nodeOf('behind', behind)], clock: { monotonicMs: () => endMs } },
-      nodes: { honest: [{ name: 'ahead' }, { name: 'behind' }] },
-      log: { samples: samples.map(([atMs, ahead]) => ({ atMs, final: new Map([['ahead', ahead]]) })) },
-      mining: { orders: 0, unmined: [] },
-    } as unknown as RunFacts;
-    return checkExpectations(facts).find(({ name }) => name === 'sameFinal')!.passed;
-  };
-  expect(
-    passed(35, [
-      [8_000, 35],
-      [8_500, 45],
-    ]),
-  ).toBe(true);
-  expect(
-    passed(35, [
-      [8_000, 39],
-      [8_500, 45],
-    ]),
-  ).toBe(true);
-  expect(
-    passed(35, [
-      [8_000, 40],
-      [8_500, 45],
-    ]),
-  ).toBe(false);
+  const passed = (ahead: number): boolean =>
+    sameFinalOf(35, [
+      [8_000, { ahead, behind: 35 }],
+      [8_500, { ahead: 45, behind: 35 }],
+    ]).passed;
+  expect(passed(35)).toBe(true);
+  expect(passed(39)).toBe(true);
+  expect(passed(40)).toBe(false);
+});
+
+test('`sameFinal` counts who is down with what it had final before, and no liar', () => {
+  const passed = (before: Readonly<Record<string, number>>): boolean =>
+    sameFinalOf(35, [
+      [7_000, before],
+      [8_000, { behind: 35 }],
+      [8_500, { ahead: 45, behind: 35 }],
+    ]).passed;
+  for (const name of ['ahead', 'down']) {
+    expect(passed({ [name]: 39 })).toBe(true);
+    expect(passed({ [name]: 40 })).toBe(false);
+  }
+  expect(passed({ liar: 40 })).toBe(true);
+});
+
+test('`sameFinal` of a run in which nobody ran two seconds before the end compares with the end', () => {
+  const samples: readonly Sample[] = [
+    [8_000, {}],
+    [8_500, { ahead: 36, behind: 36 }],
+  ];
+  expect(sameFinalOf(41, samples)).toMatchObject({ passed: true, detail: 'final heights 45, 41' });
+  expect(sameFinalOf(40, samples).passed).toBe(false);
+});
+
+test('`sameFinal` fails of who is behind also where those who are ahead have just started again', async () => {
+  const scenario = parseScenario(`
+name: away-before-the-end
+duration: 60s
+nodes: [{group: v, count: 4}]
+timeline:
+  - {at: 10s, partition: [[v1, v2, v3], v4]}
+  - {at: 57.7s, crash: [v1, v2, v3]}
+  - {at: 58.2s, restart: [v1, v2, v3]}
+expect: {sameFinal: true}
+`);
+  const { expectations } = await simulate(scenario, 1);
+  expect(expectations.find(({ name }) => name === 'sameFinal')).toMatchObject({
+    passed: false,
+    detail: expect.stringMatching(/^final heights \d+, \d; \d\d two seconds before$/),
+  });
 });
 
 test('`sameFinal` fails of a node that was cut off seconds before the end', async () => {
