@@ -18,16 +18,19 @@ const OTHERS_OFF = {
 type Sample = readonly [atMs: number, final: Readonly<Record<string, number>>];
 
 /** At 10 s: a node that has 45 final, one that is behind, and one that is down. */
-function sameFinalOf(behind: number, samples: readonly Sample[]): ExpectationResult {
+function sameFinalOf(behind: number, samples: readonly Sample[], behindId = `b${behind}`): ExpectationResult {
   const tree = { ancestorAt: (_id: string, height: bigint) => ({ header: { id: `b${height}` } }) };
-  const nodeOf = (name: string, height: number) => ({
+  const nodeOf = (name: string, height: number, id: string) => ({
     name,
     finalHeight: height,
-    node: { chain: { tree }, agreement: { final: { id: `b${height}`, height: BigInt(height) } } },
+    node: { chain: { tree }, agreement: { final: { id, height: BigInt(height) } } },
   });
   const facts = {
     scenario: { expect: OTHERS_OFF },
-    world: { running: [nodeOf('ahead', 45), nodeOf('behind', behind)], clock: { monotonicMs: () => 10_000 } },
+    world: {
+      running: [nodeOf('ahead', 45, 'b45'), nodeOf('behind', behind, behindId)],
+      clock: { monotonicMs: () => 10_000 },
+    },
     nodes: { honest: [{ name: 'ahead' }, { name: 'behind' }, { name: 'down' }] },
     log: { samples: samples.map(([atMs, final]) => ({ atMs, final: new Map(Object.entries(final)) })) },
     mining: { orders: 0, unmined: [] },
@@ -67,6 +70,14 @@ test('`sameFinal` of a run in which nobody ran two seconds before the end compar
   ];
   expect(sameFinalOf(41, samples)).toMatchObject({ passed: true, detail: 'final heights 45, 41' });
   expect(sameFinalOf(40, samples).passed).toBe(false);
+});
+
+test('`sameFinal` fails of who has another block final, however close its height is', () => {
+  const samples: readonly Sample[] = [[8_000, { ahead: 44, behind: 44 }]];
+  for (const height of [44, 45]) {
+    expect(sameFinalOf(height, samples).passed).toBe(true);
+    expect(sameFinalOf(height, samples, `other${height}`).passed).toBe(false);
+  }
 });
 
 test('`sameFinal` fails of who is behind also where those who are ahead have just started again', async () => {
