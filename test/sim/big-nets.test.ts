@@ -12,6 +12,7 @@ const netOf = (observers: number): Scenario =>
   parseScenario(`
 name: many
 duration: 30s
+history: {blocks: 20, at: [v, o6]}
 nodes:
   - {group: v, count: 4}
   - {group: o, count: ${observers}, role: observer}
@@ -21,9 +22,11 @@ timeline:
   - {at: 8s, crash: o:2}
   - {at: 9s, losePower: [v1, o3]}
   - {at: 10s, diskFull: o4}
+  - {at: 10s, crashAtWrite: {node: o5, nth: 1, fate: lost, within: 4s}}
   - {at: 12s, restart: [v1, o:3]}
   - {at: 14s, diskFreed: o4}
-expect: {sameFinal: true, finalHeightAtLeast: 5, txsFinal: 1, nothingForgotten: true, supplyConserved: true}
+  - {at: 15s, restart: o5}
+expect: {sameFinal: true, finalHeightAtLeast: 25, txsFinal: 1, nothingForgotten: true, supplyConserved: true}
 `);
 
 const storesOf = (scenario: Scenario): ScenarioStores =>
@@ -37,11 +40,12 @@ const storesOf = (scenario: Scenario): ScenarioStores =>
 test('of more than a hundred nodes those have a disk whose disk something happens to, and the others keep their store too', async () => {
   const scenario = netOf(97);
   const stores = storesOf(scenario);
-  for (const name of ['v1', 'o3', 'o4']) expect(stores.disk(name).isFull).toBe(false);
-  for (const name of ['v2', 'o1', 'o97']) expect(() => stores.disk(name)).toThrow(`${name} has no disk`);
+  for (const name of ['v1', 'v2', 'o3', 'o4', 'o5', 'o6']) expect(stores.disk(name).isFull).toBe(false);
+  for (const name of ['o1', 'o7', 'o97']) expect(() => stores.disk(name)).toThrow(`${name} has no disk`);
   const report = await runScenario(scenario, { seed: '1' });
   expect(report.expectations.filter(({ passed }) => !passed)).toEqual([]);
   expect(report.txs.final).toBeGreaterThan(10);
+  expect(report.crashesAtWrites).toBe(1);
 });
 
 test('up to a hundred nodes, and where the scenario speaks of disks, all have one', () => {
