@@ -2,6 +2,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TOPIC_KINDS } from '../../node/ports.ts';
 import { DEV_MNEMONIC, DEV_WARNING } from '../../scripts/dev-accounts.ts';
 import {
   clientOf,
@@ -95,6 +96,25 @@ describe('a devnet', () => {
     expect(exit).toBe(0);
     await expectNothingLeft();
     await closeServer(inUse);
+  });
+
+  it('of five nodes is a closed net: each comes to have two mesh peers for each topic, which have it too', async () => {
+    const running = devnet();
+    await running.says(/^ready in \d+ ms$/m, 60_000);
+    const clients = nodeLines(running.stdout).map(([, , url]) => clientOf(url!));
+    await eventually('a ring for each topic', async () => {
+      const lists = await Promise.all(clients.map((client) => client.peers()));
+      return TOPIC_KINDS.every((kind) => {
+        const meshes = new Map(
+          lists.map(({ self, peers }) => [self, peers.flatMap(({ id, mesh }) => (mesh.includes(kind) ? [id] : []))]),
+        );
+        return [...meshes].every(
+          ([self, mesh]) => mesh.length === 2 && mesh.every((peer) => meshes.get(peer)?.includes(self)),
+        );
+      });
+    });
+    expect(clients).toHaveLength(5);
+    expect(await running.end('SIGINT')).toEqual({ status: 0, signal: null });
   });
 
   it('started again continues the same chain, and when it is killed its nodes stop by themselves', async () => {

@@ -1,9 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { parseGenesis } from '../../chain/genesis.ts';
-import { CONFIG_OPTIONS } from '../../node/config.ts';
+import { CONFIG_OPTIONS, parseConfig } from '../../node/config.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
+import { networkOptions } from '../../node/network-options.ts';
 import { DEV_NETWORK, devAccounts, devIdentitySeed, devVoter } from '../../scripts/dev-accounts.ts';
 import { importsOf } from './import-graph.ts';
 
@@ -24,6 +26,20 @@ describe('docker-compose.yml', () => {
       id,
     ]);
     expect(addresses).toEqual(NODES.map((node) => [`node${node + 1}`, peerIdOfSeed(devIdentitySeed(node))]));
+  });
+
+  it('tells each voter that the five voters are a closed net, and an observer nothing of the kind', () => {
+    interface Service {
+      readonly environment: Readonly<Record<string, string | null>>;
+    }
+    const { services } = parse(compose, { merge: true }) as { readonly services: Readonly<Record<string, Service>> };
+    const closedNets = Object.entries(services).map(([name, { environment }]) => {
+      // Without a value: passed on from the shell, which has none.
+      const env = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== null));
+      return [name, networkOptions(parseConfig({ flags: {}, env: env as Record<string, string> })).gossip.closedNet];
+    });
+    const voters = NODES.map((node) => peerIdOfSeed(devIdentitySeed(node)));
+    expect(closedNets).toEqual([...NODES.map((node) => [`node${node + 1}`, voters]), ['observer', []]]);
   });
 
   it('sets only what the configuration knows', () => {
