@@ -47,7 +47,7 @@ const LOOK_MS = 30_000;
 const WORTH_MS = 0.01 * LOOK_MS;
 /** Items of a batch whose thread died this often are checked here: they may be what it died of. */
 const MAX_TRIES = 2;
-/** Threads that died in a row without an answer: from then on a new one is tried only so often. */
+/** Threads that died in a row without an answer: from then on, and after one that did not start, one is tried only so often. */
 const MAX_DEATHS = 3;
 const RESPAWN_MS = 10_000;
 
@@ -57,7 +57,7 @@ export interface VerifyPoolOptions {
   readonly backend: SignatureBackend;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** A thread died; its batches are checked again. */
+  /** A thread died, and its batches are checked again; or one could not be started. */
   readonly onThreadDeath?: (error: unknown) => void;
   readonly maxBulkItems?: number;
   readonly spawn?: (backend: string, events: VerifyThreadEvents) => VerifyThread;
@@ -155,7 +155,7 @@ export class VerifyPool implements SignatureVerifier {
     await Promise.all([...this.#threads].map(({ thread }) => thread.terminate()));
   }
 
-  /** Threads die as soon as they start: for a while all is checked here. */
+  /** Threads die as soon as they start, or do not start: for a while all is checked here. */
   get #isDisabled(): boolean {
     return this.#cancelRespawn !== undefined && this.#threads.size === 0;
   }
@@ -194,7 +194,7 @@ export class VerifyPool implements SignatureVerifier {
     this.#itemMs += (itemMs - this.#itemMs) / 8;
   }
 
-  /** Fills the threads with what waits. */
+  /** Fills the threads with what waits; checks it here where there are none. */
   #send(): void {
     for (const priority of ['urgent', 'bulk'] as const) {
       // Shared out among the threads, so that a block's signatures are checked by all of them.
@@ -206,6 +206,11 @@ export class VerifyPool implements SignatureVerifier {
         if (priority === 'bulk' && this.#waitingItems.bulk < full && !this.#mayLeave(thread)) return;
         this.#post(thread, priority, Math.min(full, share));
       }
+    }
+    if (!this.#isDisabled) return;
+    for (const priority of ['urgent', 'bulk'] as const) {
+      for (const span of this.#waiting[priority].splice(0)) this.#checkHere(span);
+      this.#waitingItems[priority] = 0;
     }
   }
 
@@ -239,12 +244,22 @@ export class VerifyPool implements SignatureVerifier {
 
   #spawn(): Thread | undefined {
     if (this.#cancelRespawn !== undefined) return undefined;
-    const { backend, spawn = spawnVerifyThread } = this.#options;
-    const thread: Thread = {
-      thread: spawn(backend.name, {
+    const { backend, spawn = spawnVerifyThread, logger } = this.#options;
+    let started: VerifyThread;
+    try {
+      started = spawn(backend.name, {
         onReply: (reply) => this.#onReply(thread, reply),
         onExit: (error) => this.#onExit(thread, error),
-      }),
+      });
+    } catch (error) {
+      // ERR_WORKER_INIT_FAILED: the system has no room for a thread, and will have none at once.
+      logger.error({ err: error }, 'a verifying thread could not be started');
+      this.#countDeath(error);
+      this.#respawnLater();
+      return undefined;
+    }
+    const thread: Thread = {
+      thread: started,
       batches: new Map(),
       owed: { urgent: 0, bulk: 0 },
       workedMs: 0,
@@ -309,12 +324,15 @@ export class VerifyPool implements SignatureVerifier {
     this.#deaths = 0;
     const verdicts = new Uint8Array(results);
     this.#learn(elapsedMs / verdicts.length);
-    this.#send(); // first: the thread works while the answers are dealt with
-    let index = 0;
-    for (const span of batch.spans) {
-      const count = span.to - span.from;
-      settle(span, (i) => verdicts[index + i - span.from] === 1);
-      index += count;
+    try {
+      this.#send(); // first: the thread works while the answers are dealt with
+    } finally {
+      let index = 0;
+      for (const span of batch.spans) {
+        const count = span.to - span.from;
+        settle(span, (i) => verdicts[index + i - span.from] === 1);
+        index += count;
+      }
     }
   }
 
@@ -322,19 +340,11 @@ export class VerifyPool implements SignatureVerifier {
   #onExit(thread: Thread, error: unknown): void {
     const wasEnded = !this.#threads.delete(thread);
     if (this.#isClosed || wasEnded) return;
-    const { logger, onThreadDeath, clock } = this.#options;
-    this.#deaths += 1;
-    logger.error(
+    this.#options.logger.error(
       { err: error, batches: thread.batches.size },
       'a verifying thread died; its batches are checked again',
     );
-    onThreadDeath?.(error);
-    if (this.#deaths >= MAX_DEATHS) {
-      this.#cancelRespawn ??= clock.after(RESPAWN_MS, () => {
-        this.#cancelRespawn = undefined;
-        this.#send();
-      });
-    }
+    this.#countDeath(error);
     for (const { priority, spans } of [...thread.batches.values()].reverse()) {
       for (const span of spans.toReversed()) {
         const again: Span = { ...span, tries: span.tries + 1 };
@@ -345,12 +355,20 @@ export class VerifyPool implements SignatureVerifier {
         }
       }
     }
-    if (this.#isDisabled) {
-      for (const priority of ['urgent', 'bulk'] as const) {
-        for (const span of this.#waiting[priority].splice(0)) this.#checkHere(span);
-        this.#waitingItems[priority] = 0;
-      }
-    } else this.#send();
+    this.#send();
+  }
+
+  #countDeath(error: unknown): void {
+    this.#deaths += 1;
+    this.#options.onThreadDeath?.(error);
+    if (this.#deaths >= MAX_DEATHS) this.#respawnLater();
+  }
+
+  #respawnLater(): void {
+    this.#cancelRespawn ??= this.#options.clock.after(RESPAWN_MS, () => {
+      this.#cancelRespawn = undefined;
+      this.#send();
+    });
   }
 
   /** Without threads: slower, with pauses for the event loop. */

@@ -399,6 +399,67 @@ describe('threads that die', () => {
   });
 });
 
+describe('threads that cannot be started', () => {
+  /** The first `many` are. */
+  const startsOnly = (many: number): NonNullable<VerifyPoolOptions['spawn']> => {
+    let tries = 0;
+    return (_, events) => {
+      tries += 1;
+      if (tries > many) throw new Error('Worker initialization failure: EAGAIN');
+      const thread = new FakeThread(events);
+      threads.push(thread);
+      return thread;
+    };
+  };
+
+  test('count as dead; what waits is checked here, and one is tried again later', async () => {
+    let tries = 0;
+    pool = makePool({
+      spawn() {
+        tries += 1;
+        throw new Error('Worker initialization failure: EAGAIN');
+      },
+    });
+    expect(await pool.verify(items(600), 'bulk')).toEqual(items(600).map(isGood));
+    expect(await pool.verify(items(600))).toEqual(items(600).map(isGood));
+    expect({ tries, deaths }).toEqual({ tries: 1, deaths: 1 });
+    clock.advance(10_000);
+    expect(await pool.verify(items(600))).toEqual(items(600).map(isGood));
+    expect({ tries, deaths }).toEqual({ tries: 2, deaths: 2 });
+  });
+
+  test('leave the work to those that run: no verdict is lost', async () => {
+    pool = makePool({ size: 2, spawn: startsOnly(1) });
+    const first = pool.verify(items(30));
+    const second = pool.verify(items(3000, 30));
+    expect(deaths).toBe(1);
+    answerAll();
+    expect(await first).toEqual(items(30).map(isGood));
+    expect(await second).toEqual(items(3000, 30).map(isGood));
+    expect(threads.length).toBe(1);
+  });
+
+  test('lose no verdict of the batches of one that died', async () => {
+    pool = makePool({ spawn: startsOnly(1) });
+    const all = pool.verify(items(600));
+    threads[0]!.die();
+    expect(await all).toEqual(items(600).map(isGood));
+    expect(deaths).toBe(2);
+  });
+});
+
+test('what was answered is settled, whatever sending the next batch does', async () => {
+  const first = pool.verify(items(100));
+  const [thread] = threads;
+  while (thread!.batches.length > 1) thread!.answer();
+  pool.verify(items(3000, 100)).catch(() => undefined);
+  thread!.post = () => {
+    throw new Error('no more');
+  };
+  expect(() => thread!.answer()).toThrow('no more');
+  expect(await first).toEqual(items(100).map(isGood));
+});
+
 test('close ends the threads and fails what waits', async () => {
   const waiting = pool.verify(items(1000));
   await Promise.all([expect(waiting).rejects.toThrow('closed'), pool.close()]);
