@@ -5,13 +5,13 @@
  *
  * Every figure is a ratio to a ceiling that was measured in the same run; the values themselves are of this machine.
  * `--against` compares ratios with those of rows written earlier, and ends with 1 where one is more than 30 % worse, and
- * again when its benchmark is run once more. `--into` puts the table between the marks of a document.
+ * again when its benchmark is run once more, or where the file lacks one. `--into` puts the table between the marks of a
+ * document.
  * `--renew` puts the rows measured now in the place of those of the same names in a file, keeps the others, and gives all
  * to the table: for one benchmark that is to be measured again.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
-import { parseArgs } from 'node:util';
 import { compactBench } from './compact.ts';
 import { devnetBench } from './devnet.ts';
 import { gossipBench } from './gossip.ts';
@@ -20,6 +20,7 @@ import { loadBench } from './load.ts';
 import type { Bench, Row } from './measure.ts';
 import { meshBench } from './mesh.ts';
 import { miningBench } from './mining.ts';
+import { MARKS, type RowsFile, readBenchOptions } from './options.ts';
 import { storeBench } from './store.ts';
 import { syncBench } from './sync.ts';
 import { verifyBench } from './verify.ts';
@@ -44,31 +45,31 @@ const BENCHES: readonly Bench[] = [
  * How libraries compare that others wrote, one in C, one in WebAssembly, one in JavaScript, says more of the machine: noble's
  * share of the compiled one's rate was 0.024 on a fast one and 0.015 on one less than half as fast.
  */
-const COMPARED: Readonly<Record<string, 'more' | 'less'>> = {
-  'pow scalar WebAssembly, against the best plain loop': 'more',
-  'pow SIMD WebAssembly, against the best plain loop': 'more',
-  'ingest, processor time, against the pool alone': 'less',
-  'initial sync, processor time, against the pool alone': 'less',
-};
+const COMPARED: readonly Compared[] = [
+  { bench: miningBench, row: 'pow scalar WebAssembly, against the best plain loop', better: 'more' },
+  { bench: miningBench, row: 'pow SIMD WebAssembly, against the best plain loop', better: 'more' },
+  { bench: ingestBench, row: 'ingest, processor time, against the pool alone', better: 'less' },
+  { bench: syncBench, row: 'initial sync, processor time, against the pool alone', better: 'less' },
+];
 /** Share of a committed ratio that must be reached. */
 const ENOUGH = 0.7;
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    short: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    against: { type: 'string' },
-    into: { type: 'string' },
-    renew: { type: 'string' },
-  },
-});
-const unknown = values.only?.find((name) => BENCHES.every((bench) => bench.name !== name));
-if (unknown !== undefined) {
-  console.error(`--only ${unknown}: there is ${BENCHES.map(({ name }) => name).join(', ')}`);
-  process.exit(2);
+interface Compared {
+  readonly bench: Bench;
+  readonly row: string;
+  readonly better: 'more' | 'less';
 }
+
+const values = readBenchOptions(
+  process.argv.slice(2),
+  BENCHES.map(({ name }) => name),
+);
 const chosen = BENCHES.filter(({ name }) => values.only?.includes(name) ?? true);
+if (values.against !== undefined) {
+  const missing = missingIn(values.against, chosen);
+  for (const line of missing) console.error(line);
+  if (missing.length > 0) process.exit(1);
+}
 
 const rowsOf = new Map<Bench, readonly Row[]>();
 for (const bench of chosen) {
@@ -78,22 +79,20 @@ for (const bench of chosen) {
 const rows = renewed([...rowsOf.values()].flat());
 console.log(table(rows));
 if (values.into !== undefined) {
-  const document = readFileSync(values.into, 'utf8');
-  const marks = /(<!-- bench -->\n)[\s\S]*(<!-- \/bench -->)/;
-  if (!marks.test(document)) throw new Error(`${values.into} has no marks <!-- bench --> and <!-- /bench -->`);
+  const document = readFileSync(values.into, 'utf8'); // as it is by now
   const machine = `Node ${process.versions.node}, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores.`;
   writeFileSync(
     values.into,
-    document.replace(marks, (_, from, to) => `${from}${machine}\n\n${table(rows)}\n${to}`),
+    document.replace(MARKS, (_, from, to) => `${from}${machine}\n\n${table(rows)}\n${to}`),
   );
 }
-if (values.renew !== undefined) writeFileSync(values.renew, `${JSON.stringify(rows, null, 2)}\n`);
+if (values.renew !== undefined) writeFileSync(values.renew.path, `${JSON.stringify(rows, null, 2)}\n`);
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 2)}\n`);
-if (values.against !== undefined) await compare(JSON.parse(readFileSync(values.against, 'utf8')) as Row[]);
+if (values.against !== undefined) await compare(values.against);
 
 function renewed(measured: readonly Row[]): readonly Row[] {
   if (values.renew === undefined) return measured;
-  const kept = JSON.parse(readFileSync(values.renew, 'utf8')) as Row[];
+  const kept = values.renew.rows;
   const byName = new Map(measured.map((row) => [row.name, row]));
   const isNew = ({ name }: Row): boolean => kept.every((row) => row.name !== name);
   return [...kept.map((row) => byName.get(row.name) ?? row), ...measured.filter(isNew)];
@@ -112,24 +111,35 @@ function table(all: readonly Row[]): string {
   return [head, '|---|---:|---|---|---:|---:|---:|---|---|', ...lines].join('\n');
 }
 
-async function compare(committed: readonly Row[]): Promise<void> {
+/** Ratios that would be compared and are not there: nothing would be said of them. */
+function missingIn({ path, rows }: RowsFile, benches: readonly Bench[]): string[] {
+  return COMPARED.flatMap(({ bench, row }) =>
+    !benches.includes(bench) || ratioOf(rows, row) !== null ? [] : [`${path} has no ratio of "${row}"`],
+  );
+}
+
+async function compare(committed: RowsFile): Promise<void> {
   for (const [bench, measured] of rowsOf) {
-    let worse = worseThan(committed, measured);
+    let worse = worseThan(committed, bench, measured);
     if (worse.length > 0) {
       process.stderr.write(`${worse.join('\n')}\n${bench.name} again …\n`);
-      worse = worseThan(committed, await bench.run({ short: values.short }));
+      worse = worseThan(committed, bench, await bench.run({ short: values.short }));
     }
     for (const line of worse) console.error(line);
     if (worse.length > 0) process.exitCode = 1;
   }
 }
 
-function worseThan(committed: readonly Row[], measured: readonly Row[]): string[] {
-  return measured.flatMap(({ name, ratio }) => {
-    const before = committed.find((row) => row.name === name)?.ratio ?? null;
-    const better = COMPARED[name];
-    if (better === undefined || before === null || ratio === null) return [];
-    const reached = better === 'more' ? ratio / before : before / ratio;
-    return reached >= ENOUGH ? [] : [`${name}: ratio ${ratio}, was ${before}`];
+function worseThan(committed: RowsFile, of: Bench, measured: readonly Row[]): string[] {
+  return COMPARED.filter(({ bench }) => bench === of).flatMap(({ row, better }) => {
+    const before = ratioOf(committed.rows, row);
+    const now = ratioOf(measured, row);
+    if (before === null || now === null) return [`${row}: no ratio of it was measured`];
+    const reached = better === 'more' ? now / before : before / now;
+    return reached >= ENOUGH ? [] : [`${row}: ratio ${now}, was ${before}`];
   });
+}
+
+function ratioOf(rows: readonly Row[], name: string): number | null {
+  return rows.find((row) => row.name === name)?.ratio ?? null;
 }
