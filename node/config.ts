@@ -133,7 +133,7 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
   closedNet: {
     ...opt('closed-net'),
     ...BOOLEAN,
-    help: 'the bootstrap peers are all there are, each connected with all: few of them take a thinner mesh',
+    help: 'the bootstrap peers, all with /p2p/<id>, are all there are, each connected with all: few take a thinner mesh',
   },
   apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds' },
   apiPort: { ...opt('api-port'), ...integer(0, 65_535), help: 'port of the HTTP API; 0 picks a free one' },
@@ -248,9 +248,10 @@ const KEYS = Object.keys(CONFIG_OPTIONS) as ConfigKey[];
 /** Environment names that are read elsewhere: by the command line and the launcher. */
 const OTHER_ENV = new Set(['GRAPEVINE_API', 'GRAPEVINE_PASSWORD', 'GRAPEVINE_MNEMONIC', 'GRAPEVINE_CONFIG']);
 
-/** Merges the sources and checks every value. Throws {@link ConfigError}, naming key and source. */
+/** Merges the sources and checks every value, and what must go together. Throws {@link ConfigError}, naming key and source. */
 export function parseConfig(sources: ConfigSources): NodeConfig {
   const merged: Record<string, unknown> = { ...PRESETS[sources.preset ?? 'devnet'] };
+  const origins = new Map<ConfigKey, string>();
   const set = (key: ConfigKey, raw: unknown, origin: string): void => {
     const option = CONFIG_OPTIONS[key];
     const value = option.parse(raw);
@@ -259,6 +260,7 @@ export function parseConfig(sources: ConfigSources): NodeConfig {
       throw new ConfigError(`${origin}: ${shown} is not good for "${key}": expected ${option.expects}`);
     }
     merged[key] = value;
+    origins.set(key, origin);
   };
 
   if (sources.file !== undefined) {
@@ -284,7 +286,25 @@ export function parseConfig(sources: ConfigSources): NodeConfig {
     if (raw === undefined) continue;
     set(knownKey(key, 'flags'), raw, CONFIG_OPTIONS[knownKey(key, 'flags')].flag);
   }
-  return merged as unknown as NodeConfig;
+  const config = merged as unknown as NodeConfig;
+  checkClosedNet(config, (key) => origins.get(key) ?? CONFIG_OPTIONS[key].flag);
+  return config;
+}
+
+/** The mesh of a closed net is made of peers that are known by name. */
+function checkClosedNet({ closedNet, bootstrap }: NodeConfig, originOf: (key: ConfigKey) => string): void {
+  if (!closedNet) return;
+  if (bootstrap.length === 0) {
+    const { flag } = CONFIG_OPTIONS.bootstrap;
+    throw new ConfigError(`${originOf('closedNet')}: a closed net has bootstrap peers, and ${flag} names none`);
+  }
+  const unnamed = bootstrap.find((address) => !/\/p2p\/\w+$/.test(address));
+  if (unnamed !== undefined) {
+    throw new ConfigError(
+      `${originOf('bootstrap')}: "${unnamed}" ends without /p2p/<id>, which a closed net needs of every peer ` +
+        `(${originOf('closedNet')})`,
+    );
+  }
 }
 
 /** The configuration as it is printed by `--print-config`: secrets hidden. */

@@ -46,9 +46,13 @@ export interface RunningProcess {
   stop(): Promise<void>;
 }
 
-/** Starts a node. Throws BackendError, StoreError, ApiListenError or the transport's error; what was started is stopped first. */
+/**
+ * Starts a node. Throws ConfigError, BackendError, StoreError, ApiListenError or the transport's error; what was started
+ * is stopped first.
+ */
 export async function startProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { config, genesis, logger } = options;
+  const ofNetwork = networkOptions(config); // may throw: before there is anything to stop
   const clock = createSystemClock();
   const rng = createSystemRng();
   const metrics = createMetrics({ processMetrics: true });
@@ -71,7 +75,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     clock,
     rng,
     logger: logger.child({ part: 'net' }),
-    options: networkOptions(config),
+    options: ofNetwork,
     addressStore: store,
     metricsRegistry: metrics.registry,
   });

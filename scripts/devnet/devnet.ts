@@ -170,7 +170,7 @@ export class Devnet {
           p2pPort: p2p,
           bootstrap,
           extraFlags: [
-            `--closed-net=${bootstrap.length === nodes - 1}`,
+            ...closedNetFlags(bootstrap, nodes, nodeArgs),
             `--hash-budget=${hashBudget}`,
             `--log-level=${logLevel}`,
             ...nodeArgs,
@@ -409,6 +409,15 @@ export class Devnet {
       await clock.sleep(POLL_MS, forever);
     }
   }
+}
+
+/**
+ * A net whose nodes know all others is closed, unless the user's own flags say who there is: those the devnet does not
+ * know of would be strangers in it. One node alone has nobody to be closed with.
+ */
+export function closedNetFlags(bootstrap: readonly string[], nodes: number, nodeArgs: readonly string[]): string[] {
+  if (nodeArgs.some((arg) => /^--(bootstrap|closed-net)(=|$)/.test(arg))) return [];
+  return [`--closed-net=${nodes > 1 && bootstrap.length === nodes - 1}`];
 }
 
 function bootstrapOf(index: number, addresses: readonly string[], rng: Rng): string[] {

@@ -117,6 +117,36 @@ describe('what is wrong names itself', () => {
   });
 });
 
+describe('a closed net needs a name of each bootstrap peer', () => {
+  const named = '/ip4/1.2.3.4/tcp/1/p2p/12D3KooW';
+  const unnamed = '/ip4/1.2.3.4/tcp/1';
+
+  test('without any, or with one that has no name, it is refused, wherever the two come from', () => {
+    expect(errorOf({ flags: { closedNet: 'true' } })).toBe(
+      '--closed-net: a closed net has bootstrap peers, and --bootstrap names none',
+    );
+    expect(errorOf({ env: { GRAPEVINE_CLOSED_NET: 'true' }, flags: { bootstrap: '' } })).toMatch(
+      /^environment GRAPEVINE_CLOSED_NET: /,
+    );
+    expect(errorOf({ flags: { closedNet: 'true', bootstrap: `${named},${unnamed}` } })).toBe(
+      `--bootstrap: "${unnamed}" ends without /p2p/<id>, which a closed net needs of every peer (--closed-net)`,
+    );
+    expect(
+      errorOf({
+        file: { path: 'f.json', values: { bootstrap: [unnamed], closedNet: false } },
+        flags: { closedNet: true },
+      }),
+    ).toMatch(/^f\.json: .*\(--closed-net\)$/);
+  });
+
+  test('with all of them it is taken, as is an open one with none', () => {
+    expect(parse({ flags: { closedNet: 'true', bootstrap: named } })).toMatchObject({ closedNet: true });
+    expect(parse({ flags: { bootstrap: unnamed } })).toMatchObject({ bootstrap: [unnamed] });
+    const file = { path: 'f.json', values: { closedNet: true } };
+    expect(parse({ file, flags: { closedNet: 'false' } })).toMatchObject({ closedNet: false });
+  });
+});
+
 test('a printed configuration hides secrets, and says when there is none', () => {
   expect(printableConfig(parse({ flags: { adminToken: 'hunter2' } })).adminToken).toBe('(hidden)');
   expect(JSON.stringify(printableConfig(parse({ flags: { adminToken: 'hunter2' } })))).not.toContain('hunter2');
