@@ -1,7 +1,7 @@
 /** `grapevine db`: looks after the store of a node that is stopped. */
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Genesis, parseGenesis } from '../chain/genesis.ts';
@@ -14,8 +14,8 @@ import type { StorePlace } from '../node/store/damage.ts';
 import type { Fault } from '../node/store/faults.ts';
 import { openLevelStore } from '../node/store/open-level-store.ts';
 import { MIN_KEEP, pruneStore } from '../node/store/prune-store.ts';
-import { syncDirectory } from '../node/store/replace-file.ts';
-import { StoreError } from '../node/store/store.ts';
+import { replaceFile, syncDirectory } from '../node/store/replace-file.ts';
+import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
 import { readStats } from '../node/store/store-stats.ts';
 import { repairStore, type VerifyOptions, verifyStore } from '../node/store/verify-store.ts';
 import { exportChain } from '../node/transfer/export-chain.ts';
@@ -102,9 +102,9 @@ Examples:
           printFaults(faults);
           if (isEmpty) printLine('The store is empty: no chain was begun in it.');
           else if (faults.length > 0) {
-            printLine(
-              `\n${count(faults.length, 'fault')}. Mend with: npx grapevine db repair --data-dir ${options.dataDir}`,
-            );
+            const { dataDir, genesis: named } = options;
+            const where = `--data-dir ${dataDir}${named === undefined ? '' : ` --genesis ${named}`}`;
+            printLine(`\n${count(faults.length, 'fault')}. Mend with: npx grapevine db repair ${where}`);
           } else if (examination !== undefined) {
             const { blocks, transactions, certificates, votes, tip, final } = examination;
             printLine(
@@ -258,7 +258,8 @@ function addImport(db: Command): void {
       'after',
       `
 Every block and certificate is checked as if a peer had sent it. What was taken before an error or Ctrl-C is valid and
-stays: the same command goes on from there. Without a genesis.json in the data directory, the file's is put there.
+stays: the same command goes on from there. Where the data directory itself has no genesis.json, the file's is put there
+before the first block.
 
 Examples:
   $ grapevine db import chain.gv --data-dir ./bob
@@ -289,6 +290,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
   const store = await openLevelStore(placeOf(dataDir), { chainId: theirs.chainId, onMigrated: noteMigration });
   const progress = new Progress();
   try {
+    await provideGenesis(dataDir, theirs, store);
     const ports = {
       store,
       clock,
@@ -297,9 +299,6 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
       verifier: createInlineVerifier(nobleBackend, clock),
     };
     const report = await importChain(stream, theirs, ports, (height) => progress.update('import', height, 0));
-    if (genesisPath === undefined) {
-      await writeFile(join(dataDir, 'genesis.json'), `${JSON.stringify(theirs.doc, null, 2)}\n`, { flag: 'wx' });
-    }
     progress.end();
     const { tip, final, blocks, known, statedFinal } = report;
     const isProved = final.height >= statedFinal.height;
@@ -317,6 +316,14 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
     progress.end();
     await store.close();
   }
+}
+
+/** First of all: without it no other command can read what an import that breaks off leaves. */
+async function provideGenesis(dataDir: string, genesis: Genesis, store: VoteProtectionStore): Promise<void> {
+  const stored = await store.chainId();
+  if (stored !== undefined && stored !== genesis.chainId) return; // the import will be refused
+  if (existsSync(join(dataDir, 'genesis.json'))) return;
+  await replaceFile(dataDir, 'genesis.json', `${JSON.stringify(genesis.doc, null, 2)}\n`);
 }
 
 /** Reads the file once through: its form and its checksum, no rules. */

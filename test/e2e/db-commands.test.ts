@@ -1,15 +1,16 @@
 /** `grapevine db` as people run it: on a node's directory below its genesis, as the devnet lays it out. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseGenesis } from '../../chain/genesis.ts';
 import { KIND } from '../../node/store/keys.ts';
 import { openLevelStore } from '../../node/store/open-level-store.ts';
-import { buildRealChain, realGenesis } from '../unit/store/real-chain.ts';
+import { buildRealChain, openOffline, realGenesis } from '../unit/store/real-chain.ts';
 
 const CLI = fileURLToPath(new URL('../../scripts/cli.ts', import.meta.url));
 const LENGTH = 12;
@@ -96,6 +97,40 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   expect(pruned.json()).toMatchObject({ final: '10', keptFrom: '0', removed: { bodies: 0 } });
 });
 
+describe('an import puts the genesis into a data directory that has none itself', () => {
+  const genesisIn = async (directory: string) => JSON.parse(await readFile(join(directory, 'genesis.json'), 'utf8'));
+
+  test('before the blocks: what an import that broke off has left can be read, and the same import goes on', async () => {
+    const erin = join(root, 'elsewhere', 'erin');
+    const whole = await readFile(join(root, 'chain.gv'));
+    const broken = await db(['import', '-', '--data-dir', erin], whole.subarray(0, whole.length / 2));
+    expect(broken.status, broken.stderr).toBe(1);
+    expect(await genesisIn(erin)).toEqual(realGenesis.doc);
+    expect((await db(['verify', '--data-dir', erin])).stdout.toString()).toMatch(/^Sound: (?!1 )\d+ blocks/);
+    const again = await db(['import', '-', '--data-dir', erin, '--json'], whole);
+    expect(again.json()).toMatchObject({ tip: { height: '12' }, finalProved: true });
+  });
+
+  test('whichever document it was compared with', async () => {
+    const frank = join(root, 'elsewhere', 'frank');
+    const genesis = join(root, 'genesis.json');
+    const imported = await db(['import', join(root, 'chain.gv'), '--data-dir', frank, '--genesis', genesis]);
+    expect(imported.status, imported.stderr).toBe(0);
+    expect(await genesisIn(frank)).toEqual(realGenesis.doc);
+  });
+
+  test('not where its store is of another chain', async () => {
+    const grace = join(root, 'elsewhere', 'grace');
+    const store = await openLevelStore({ location: join(grace, 'store'), dataDir: grace });
+    await openOffline(store, parseGenesis({ ...realGenesis.doc, name: 'other' }));
+    await store.close();
+    const refused = await db(['import', join(root, 'chain.gv'), '--data-dir', grace]);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/store\/wrong-chain/);
+    expect(await readdir(grace)).toEqual(['store']);
+  });
+});
+
 test('damage: verify says what and exits 1, the node refuses, repair mends with a copy, verify is content', async () => {
   const damaged = join(root, 'damaged');
   await db(['import', join(root, 'chain.gv'), '--data-dir', damaged, '--genesis', join(root, 'genesis.json')]);
@@ -125,11 +160,14 @@ test('many faults of one kind: a few are shown and the others counted, all are i
   const { faults } = (await db(['verify', '--data-dir', damaged, '--json'])).json() as { faults: { kind: string }[] };
   const found = faults.filter(({ kind }) => kind === 'tx-index').length;
   expect(found).toBeGreaterThan(5);
-  const { status, stdout } = await db(['verify', '--data-dir', damaged]);
+  const genesis = join(root, 'genesis.json');
+  const { status, stdout } = await db(['verify', '--data-dir', damaged, '--genesis', genesis]);
   expect(status).toBe(1);
   expect(stdout.toString().match(/^tx-index: (?!and)/gm)).toHaveLength(5);
   expect(stdout.toString()).toContain(`tx-index: and ${found - 5} more; --json lists all\n`);
-  expect(stdout.toString()).toContain(`${faults.length} faults. Mend with`);
+  expect(stdout.toString()).toContain(
+    `${faults.length} faults. Mend with: npx grapevine db repair --data-dir ${damaged} --genesis ${genesis}\n`,
+  );
 });
 
 test('a store that is open elsewhere is refused by every command, with exit status 1', async () => {
