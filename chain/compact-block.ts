@@ -93,7 +93,9 @@ export function decodeCompactBlock(bytes: Uint8Array): Decoded<CompactBlock> {
 
 /**
  * CMPCT-4: the block, as far as `known` has its transactions. O(known + short ids), whatever short ids a stranger
- * chose: each known transaction is compared with those of one bucket, which hold less than one on average.
+ * chose: each known transaction is compared with those of one bucket, which hold less than one on average. Looks no
+ * further once each place has one, as Bitcoin Core does: of a full pool's 180,000 one more fits into a block of 2,000 one
+ * time in 780,000, and where the wrong one came first, the block does not have the header's root.
  *
  * @param known decoded transactions, none of them twice
  */
@@ -104,6 +106,7 @@ export function rebuildBlock(compact: CompactBlock, known: Iterable<Tx>): Rebuil
   if (shortIds.length > 0) {
     const places = new PlacesByShortId(shortIds);
     const hasher = hasherOf(header.id, salt);
+    let open = txs.length;
     for (const tx of known) {
       const id = hasher.hash48(tx.leafHash);
       let place = places.first(id);
@@ -111,8 +114,10 @@ export function rebuildBlock(compact: CompactBlock, known: Iterable<Tx>): Rebuil
       const isShared = places.next(place) !== -1;
       for (; place !== -1; place = places.next(place)) {
         if (isShared || txs[place] !== undefined) collided.add(place);
+        else open -= 1;
         txs[place] = tx;
       }
+      if (open === 0 && collided.size === 0) break;
     }
     for (const place of collided) txs[place] = undefined;
   }

@@ -133,7 +133,19 @@ describe('CMPCT-4: rebuilding', () => {
   test('two known transactions with one short id: neither is taken', () => {
     // A short id that both have cannot be found in a test; a hasher that gives one stands for it.
     const collider = { ...unsigned(bob, { nonce: 99n }), leafHash: txs[4]!.leafHash };
-    expect(incomplete(compact, [...txs, collider])).toMatchObject({ missing: [4], collisions: 1 });
+    expect(incomplete(compact, [collider, ...txs])).toMatchObject({ missing: [4], collisions: 1 });
+  });
+
+  test('once each place has one, the rest of what is known is not looked at', () => {
+    let looked = 0;
+    const known = function* () {
+      for (const tx of [...txs, ...txs.map((_, at) => unsigned(bob, { nonce: 1_000n + BigInt(at) }))]) {
+        looked += 1;
+        yield tx;
+      }
+    };
+    expect(rebuildBlock(compact, known()).kind).toBe('complete');
+    expect(looked).toBe(txs.length);
   });
 
   test('one short id in two places: neither is filled', () => {
