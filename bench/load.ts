@@ -13,19 +13,21 @@ import type { DevnetReport } from '../scripts/devnet/devnet.ts';
 import { type Bench, type BenchContext, makeRow, type Row } from './measure.ts';
 
 const RATE = 1_500;
+/** What is asked for, so that as many are mined: what is on its way when the load ends is not counted. */
+const ASKED = 1.02 * RATE;
 const BASE_PORT = 18_400;
 /** As it was before: signatures in JavaScript, each transaction a gossip message of its own. */
 const PLAIN = ['--node-arg=--signature-backend=noble', '--node-arg=--tx-linger-ms=0'];
 
 async function run({ short }: BenchContext): Promise<Row[]> {
   const seconds = short ? 15 : 60;
-  const full = await measure(RATE, seconds, []);
+  const full = await measure(ASKED, seconds, []);
   const half = await measure(RATE / 2, seconds, []);
-  const plain = await measure(RATE, seconds, PLAIN);
+  const plain = await measure(ASKED, seconds, PLAIN);
   const lost = [full, half].map(({ submitted, mined }) => submitted - mined);
   const name = (what: string): string => `devnet at ${RATE} tx/s for ${seconds} s: ${what}`;
   return [
-    makeRow(name('mined'), 'tx/s', [full.minedPerS], [plain.minedPerS], [{ of: 'value', is: '≥', bar: 0.98 * RATE }]),
+    makeRow(name('mined'), 'tx/s', [full.minedPerS], [plain.minedPerS], [{ of: 'value', is: '≥', bar: RATE }]),
     makeRow(name('valid transactions lost'), 'txs', lost, undefined, [{ of: 'value', is: '≤', bar: 0 }]),
     makeRow(name('errors, nodes that differ'), 'count', [full.errors + (full.sameTip ? 0 : 1)], undefined, [
       { of: 'value', is: '≤', bar: 0 },

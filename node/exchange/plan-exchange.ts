@@ -33,7 +33,10 @@ export function idsToOffer(
 export function txsToGive(pool: Pick<Mempool, 'txs'>, ids: readonly ShortTxId[]): readonly Tx[] {
   const open = new Set(ids);
   const found: Tx[] = [];
-  for (const tx of pool.txs()) if (open.delete(shortTxId(tx.id))) found.push(tx);
+  for (const tx of pool.txs()) {
+    if (open.size === 0) break;
+    if (open.delete(shortTxId(tx.id))) found.push(tx);
+  }
   return found;
 }
 
@@ -45,6 +48,9 @@ export function idsToWant(
   limit: number,
 ): readonly ShortTxId[] {
   const lacking = new Set(offered);
-  for (const { id } of pool.txs()) lacking.delete(shortTxId(id));
+  for (const { id } of pool.txs()) {
+    if (lacking.size === 0) break;
+    lacking.delete(shortTxId(id));
+  }
   return [...lacking].filter((id) => !isUnwanted(id)).slice(0, limit);
 }
