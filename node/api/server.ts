@@ -6,6 +6,7 @@ import websocket from '@fastify/websocket';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clock, Logger } from '../ports.ts';
 import { type AccessRules, checkOrigin } from './access.ts';
+import { limitPerAddress } from './address-limit.ts';
 import { type ApiApp, onceClosed } from './api-app.ts';
 import type { ApiBackend } from './backend.ts';
 import { addEventRoutes, DEFAULT_EVENT_LIMITS, EventHub, type EventLimits } from './events-socket.ts';
@@ -35,6 +36,7 @@ export interface ApiServerOptions {
   /** Empty counts as absent. */
   readonly adminToken?: string;
   readonly maxBodyBytes?: number;
+  /** In all; one address may have half of them. */
   readonly maxConnections?: number;
   /** From the first byte of a request to its last. */
   readonly requestTimeoutMs?: number;
@@ -94,7 +96,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   return {
     async start() {
       built = await buildApi(deps);
-      built.app.server.maxConnections = deps.options.maxConnections ?? DEFAULT_MAX_CONNECTIONS;
+      const { maxConnections = DEFAULT_MAX_CONNECTIONS } = deps.options;
+      built.app.server.maxConnections = maxConnections;
+      limitPerAddress(built.app.server, Math.ceil(maxConnections / 2));
       try {
         await built.app.listen({ host, port });
       } catch (error) {
