@@ -90,7 +90,7 @@ export class MempoolExchange {
 
   /** Registers the answering side; before the network starts. */
   register(): void {
-    serveMempool(this.#deps);
+    serveMempool({ ...this.#deps, signal: this.#stopping.signal });
   }
 
   /** Keeps up what is not wanted from others; before the network starts. */

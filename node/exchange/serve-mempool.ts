@@ -10,14 +10,12 @@ import {
   MAX_POOL_IDS,
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
-import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
-import { type Answer, serveRequests } from '../requests/serve-requests.ts';
+import type { PeerKey, StreamProtocol } from '../ports.ts';
+import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
 import { idsToOffer, txsToGive } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 
-export interface ServeMempoolDeps {
-  readonly network: Network;
-  readonly clock: Clock;
+export interface ServeMempoolDeps extends ServeDeps {
   readonly mempool: MempoolService;
 }
 
@@ -29,7 +27,8 @@ const MIN_INTERVAL_MS = 2_000;
 const PEERS_REMEMBERED = 256;
 
 /** Registers the handlers. */
-export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): void {
+export function serveMempool(deps: ServeMempoolDeps): void {
+  const { clock, mempool } = deps;
   const answeredAt = new Lru<string, number>(PEERS_REMEMBERED);
   const isTooSoon = (protocol: StreamProtocol, peer: PeerKey): boolean => {
     const key = `${protocol.name} ${peer}`;
@@ -38,7 +37,7 @@ export function serveMempool({ network, clock, mempool }: ServeMempoolDeps): voi
     answeredAt.set(key, nowMs);
     return false;
   };
-  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(network, protocol, answer);
+  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(deps, protocol, answer);
 
   serve(MEMPOOL, async (request, stream) => {
     const asked = decodeMempoolRequest(request);

@@ -1,5 +1,6 @@
 /** The answering side of a protocol with one request a stream. */
-import type { FrameStream, Network, StreamProtocol } from '../ports.ts';
+import type { Clock, FrameStream, Network, StreamProtocol } from '../ports.ts';
+import { type Pace, Turns } from './turns.ts';
 
 /** Gets a request, and sends what there is to send. */
 export type Answer = (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>;
@@ -7,10 +8,21 @@ export type Answer = (request: Uint8Array, stream: FrameStream) => Promise<'answ
 /** Points for a request that no honest node sends. */
 const MALFORMED_POINTS = 20;
 
-/** Registers the protocol: `answer` gets the one request of each stream. */
-export function serveRequests(network: Network, protocol: StreamProtocol, answer: Answer): void {
+export interface ServeDeps {
+  readonly network: Network;
+  readonly clock: Clock;
+  /** Ends what waits for its turn. */
+  readonly signal: AbortSignal;
+}
+
+/** Registers the protocol: `answer` gets the one request of each stream, at the peer's pace where there is one. */
+export function serveRequests(deps: ServeDeps, protocol: StreamProtocol, answer: Answer, pace?: Pace): void {
+  const { network, clock, signal } = deps;
+  const turns = pace && new Turns(clock, pace);
   network.handle(protocol, async (stream) => {
     for await (const request of stream.frames) {
+      const waitMs = turns?.take(stream.peer) ?? 0;
+      if (waitMs > 0) await clock.sleep(waitMs, signal);
       if ((await answer(request, stream)) === 'malformed') {
         refuseMalformed(network, protocol, stream);
         return;

@@ -4,9 +4,10 @@ import { VOTE_BODY_BYTES } from '../../chain/params.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
-import type { Clock, Network, PeerKey, StreamProtocol } from '../ports.ts';
+import type { PeerKey, StreamProtocol } from '../ports.ts';
 import { serveConversation } from '../requests/serve-conversation.ts';
-import { type Answer, serveRequests } from '../requests/serve-requests.ts';
+import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
+import type { Pace } from '../requests/turns.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -23,21 +24,23 @@ import {
   VOTES,
 } from './protocols.ts';
 
-export interface ServeDeps {
-  readonly network: Network;
-  readonly clock: Clock;
+export interface ServeSyncDeps extends ServeDeps {
   readonly chain: ChainService;
   readonly agreement: AgreementService;
   readonly store: Store;
   readonly ownStatus: () => PeerStatus;
   readonly onStatus: (peer: PeerKey, status: PeerStatus) => void;
-  readonly signal: AbortSignal;
 }
 
+/**
+ * A request of a few bytes has thousands of headers or votes for an answer, some milliseconds of work. Who is honest asks
+ * anew when it has checked them. Bodies need no pace: they are sent as they are kept, and sync wants them fast.
+ */
+const PACE: Pace = { burst: 100, intervalMs: 50, maxWaitMs: 1_000 };
+
 /** Registers all handlers. */
-export function serveSync(deps: ServeDeps): void {
-  const { network } = deps;
-  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(network, protocol, answer);
+export function serveSync(deps: ServeSyncDeps): void {
+  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(deps, protocol, answer, PACE);
 
   serveConversation(deps, STATUS, async (request, stream) => {
     const status = messages.decodeStatus(request);
@@ -58,7 +61,7 @@ export function serveSync(deps: ServeDeps): void {
     return 'answered';
   });
 
-  serve(BODIES, async (request, stream) => {
+  serveRequests(deps, BODIES, async (request, stream) => {
     const ids = messages.decodeBodiesRequest(request);
     if (ids === undefined || ids.length > MAX_BODIES_PER_REQUEST) return 'malformed';
     for (const id of ids) {

@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { serveRequests } from '../../../node/requests/serve-requests.ts';
+import type { Pace } from '../../../node/requests/turns.ts';
+import { bytesOf, type ConversationLab, LATENCY_MS, openLab, textOf } from './conversation-lab.ts';
+
+const forever = new AbortController().signal;
+const PACE: Pace = { burst: 3, intervalMs: 200, maxWaitMs: 500 };
+const PROTOCOL = { name: '/grapevine/ask/1', maxFrameBytes: 1_000, maxInboundStreams: 10 };
+
+async function listen(pace?: Pace): Promise<ConversationLab> {
+  return openLab(['peer', 'other'], (port, clock) => {
+    if (port.self !== 'me') return;
+    const answer = async (request: Uint8Array, stream: { send(frame: Uint8Array): Promise<void> }) => {
+      await stream.send(bytesOf(textOf(request).toUpperCase()));
+      return 'answered' as const;
+    };
+    serveRequests({ network: port, clock, signal: forever }, PROTOCOL, answer, pace);
+  });
+}
+
+/** When each of so many requests, sent at once, was answered: ms from now, by rounds of the pace; or how it failed. */
+async function askAll(lab: ConversationLab, peer: string, count: number): Promise<(number | string)[]> {
+  const begin = lab.clock.monotonicMs();
+  const asked = Array.from({ length: count }, async () => {
+    const stream = await lab.peers.get(peer)!.open('me', PROTOCOL, forever);
+    await stream.send(bytesOf('x'));
+    for await (const _ of stream.frames) return Math.floor((lab.clock.monotonicMs() - begin) / 200) * 200;
+    return 'nothing';
+  });
+  const outcomes = asked.map((each) => each.catch(() => 'refused'));
+  return lab.clock.runUntilSettled(Promise.all(outcomes), 10_000);
+}
+
+test('a peer has so many requests answered at once and the others at its pace; what would wait too long is refused', async () => {
+  const lab = await listen(PACE);
+  expect(LATENCY_MS * 6).toBeLessThan(PACE.intervalMs);
+  expect(await askAll(lab, 'peer', 7)).toEqual([0, 0, 0, 200, 400, 'refused', 'refused']);
+  expect(await askAll(lab, 'other', 3)).toEqual([0, 0, 0]);
+  expect(lab.trace('penalized')).toEqual([]);
+});
+
+test('without a pace all are answered at once', async () => {
+  const lab = await listen();
+  expect(await askAll(lab, 'peer', 7)).toEqual(Array(7).fill(0));
+});
