@@ -63,17 +63,29 @@ export interface ProvedBranch {
 
 const workOf = ({ entries }: ProvedBranch): bigint => entries.at(-1)!.totalWork;
 
-/** By the order of fork choice, as far as they have been proved: agreed height, then work. */
+/**
+ * By the order of fork choice, as far as they have been proved: agreed height, then work. What is agreed in one is agreed
+ * in the other too where that holds the same block, whether or not its peer was asked for the votes.
+ */
 export function goesBefore(a: ProvedBranch, b: ProvedBranch): boolean {
-  const lead = (a.agreed?.header.height ?? 0n) - (b.agreed?.header.height ?? 0n);
+  const lead = agreedHeight(a, b) - agreedHeight(b, a);
   return lead > 0n || (lead === 0n && workOf(a) > workOf(b));
+}
+
+function agreedHeight({ entries, agreed }: ProvedBranch, other: ProvedBranch): bigint {
+  const own = agreed?.header.height ?? 0n;
+  const theirs = other.agreed?.header;
+  return theirs !== undefined && theirs.height > own && holds(entries, theirs) ? theirs.height : own;
 }
 
 /** One of them ends in the other. */
 function isOneChain(a: ProvedBranch, b: ProvedBranch): boolean {
-  const [shorter, longer] = a.entries.at(-1)!.header.height < b.entries.at(-1)!.header.height ? [a, b] : [b, a];
-  const last = shorter.entries.at(-1)!.header;
-  return longer.entries[Number(last.height - longer.entries[0]!.header.height)]?.header.id === last.id;
+  return holds(a.entries, b.entries.at(-1)!.header) || holds(b.entries, a.entries.at(-1)!.header);
+}
+
+/** @param entries each the parent of the next */
+function holds(entries: readonly ChainEntry[], { height, id }: Header): boolean {
+  return entries[Number(height - entries[0]!.header.height)]?.header.id === id;
 }
 
 export class BranchFetch {
@@ -142,6 +154,7 @@ export class BranchFetch {
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
     this.#remaining = 0;
+    this.#lacksVotes = false; // nobody is asked for them any more
     this.#budget.end();
     if (!this.#wasBehind || !this.mayVote || this.#deps.signal.aborted) return;
     this.#wasBehind = false;
@@ -161,6 +174,7 @@ export class BranchFetch {
     const { chain, agreement, logger } = this.#deps;
     const rules = agreement.agreement;
     const isHigher = status.agreed.height > rules.bestAgreed.height;
+    const workBefore = chain.tip.totalWork;
     if (isHigher && chain.tree.get(status.agreed.id)?.header.height === status.agreed.height) {
       const outcome = await this.fetchVotes(peer);
       // What others proved meanwhile is not this peer's merit.
@@ -180,6 +194,7 @@ export class BranchFetch {
       this.#proved.add(branch);
       return branch;
     }
+    if (last.totalWork > workBefore) return 'turn-over'; // others gave us more while it was asked
     logger.debug({ peer, headers: entries.length }, 'a branch without more work or agreement: not fetched');
     // More votes than one answer holds may be for blocks that we have, below the one it says is agreed.
     if (isHigher) await this.fetchVotes(peer);

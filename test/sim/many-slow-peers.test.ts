@@ -1,4 +1,4 @@
-/** Many peers that come first and give what they have drop by drop: what they cost a node that joins. */
+/** Several peers that are asked at once, some of which give what they have drop by drop. */
 import { expect, test } from 'vitest';
 import { encodeBlock } from '../../chain/codec.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
@@ -6,6 +6,7 @@ import * as messages from '../../node/sync/messages.ts';
 import type { PeerStatus } from '../../node/sync/peer-status.ts';
 import { BODIES, HEADERS, VOTES } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
+import { blockMessage } from '../node-fixture.ts';
 import { branchOn, EASY } from './chain-builder.ts';
 import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { namesOf, openWorld } from './open-world.ts';
@@ -137,3 +138,54 @@ test('a node that joins is not led down one cheap branch after another that are 
   await world.until('it has joined', () => joining.finalHeight > a.finalHeight - 4, 120_000);
   expect(joining.node.chain.tree.has(a.node.agreement.final.id)).toBe(true);
 });
+
+test('a voter whose downloads are outdone by a branch that then comes by gossip votes again', async () => {
+  const names = namesOf(4);
+  const world = openWorld({ nodes: names.map((name) => ({ name })), params: EASY, chainAgeMs: 2_000_000 });
+  await world.start();
+  await world.untilFinal(10, 600_000, names);
+  const d = world.node('d');
+  // It takes one that comes in the right moment.
+  for (let attempt = 0; attempt < 6; attempt++) {
+    await outdo(world, d, attempt);
+    expect(d.node.sync.mayVote).toBe(true);
+  }
+  await world.run(60_000);
+  expect(d.finalHeight).toBeGreaterThan(d.height - 4);
+});
+
+/** One peer's branch is being fetched when another's goes before it, which the other then publishes. */
+async function outdo(world: World, target: SimNode, attempt: number): Promise<void> {
+  const common = branchOn(world.genesis, target.node.chain.tip, 2, { miner: `both${attempt}`, stepMs: 300 });
+  const branch = (miner: string, count: number) => [
+    ...common,
+    ...branchOn(world.genesis, common.at(-1)!.entry, count, { miner, stepMs: 300 }),
+  ];
+  const [one, two] = [branch('one', 1), branch('two', 3)];
+  const blocks = new Map([...one, ...two].map(({ block }) => [block.header.id, block]));
+  const bodies: Answer = async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      await sleep(world, SLOW_MS);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
+    }
+    await stream.close();
+  };
+  const startPeer = async (name: string, of: typeof one, totalWork: bigint) => {
+    let asked = 0;
+    const { height, id } = of.at(-1)!.block.header;
+    const status = () => statusLike(target, { tip: { height, id }, totalWork });
+    const headers = () => (asked++ === 0 ? of.map(({ block }) => block.header) : []);
+    const answers = liarAnswers({ status, headers, bodies });
+    const port = await startHostilePeer(world, { name: `${name}${attempt}`, links: [target.name], answers });
+    return { port, isAsked: () => asked > 0 };
+  };
+  await startPeer('one', one, 2n ** 65n);
+  const { port, isAsked } = await startPeer('two', two, 2n ** 64n);
+  await world.until('the second is asked', isAsked, 10_000);
+  await world.run(1_000);
+  for (const { block } of two) {
+    await port.publish('block', blockMessage(block));
+    await world.run(100);
+  }
+  await world.run(20_000);
+}
