@@ -30,7 +30,7 @@ export const BATCH_REASONS = [
   'batch/bad-tx', // BATCH-3: a transaction breaks a rule whose breach is the sender's fault
   'batch/unproven', // BATCH-4: the signature of one was not checked here
   'batch/few-new', // BATCH-5: less than half of it is new here and good
-  'batch/nothing-new', // BATCH-5: none of it is, nor was any signature looked at
+  'batch/nothing-new', // BATCH-5: none of it is
 ] as const;
 export type BatchReason = (typeof BATCH_REASONS)[number];
 

@@ -26,7 +26,7 @@ import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { Item } from './lane-item.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
-import { RepeatBudget, type RepeatKind } from './repeat-budget.ts';
+import { type NoNewsKind, RepeatBudget } from './repeat-budget.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
@@ -58,14 +58,14 @@ const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 
 const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'internal-error']);
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
-/** For each message beyond what a peer may send of what is no news: ten of them, and it is refused. */
-const REPEAT_POINTS = 10;
 /** What is said of a vote or of evidence whoever signed it. */
 const REPEAT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
   'vote/too-old',
   'vote/offender',
+  'vote/not-elector',
   'evidence/known',
+  'evidence/not-elector',
 ]);
 
 export class Ingest {
@@ -109,7 +109,7 @@ export class Ingest {
     this.#txs = new TxLane({
       ...deps,
       publish: (batch) => this.#publish('tx', batch),
-      onRepeat: (item) => this.#onRepeat('tx', item),
+      onNoNews: (item, units) => this.#onNoNews('tx', item, units),
     });
     this.#admission = new Admission({ ...deps, backlog: (lane) => this.#queue.length(lane) + this.#underway[lane] });
   }
@@ -134,6 +134,7 @@ export class Ingest {
       settleOutcome(this.#deps, message, reject('batch/malformed')); // BATCH-1: nothing that takes the lane's room
       return;
     }
+    if (!this.#admits(message)) return;
     const done = (verdict: OutcomeVerdict): void => settleOutcome(this.#deps, message, verdict);
     this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));
   }
@@ -343,15 +344,30 @@ export class Ingest {
     );
     for (const [index, item] of items.entries()) {
       const verdict = verdicts[index]!;
-      if (isRepeat(verdict)) this.#onRepeat('evidence', item);
+      if (isRepeat(verdict)) this.#onNoNews('evidence', item, 1);
       item.answer(verdict);
     }
   }
 
-  /** The peer sent by gossip what is no news here, and had not to sign it well for that. */
-  #onRepeat(kind: RepeatKind, { from, bytes, isPulled }: Item): void {
-    if (from === 'api' || isPulled || this.#repeats.spend(from, kind, bytes.length)) return;
-    this.#deps.network.penalize(from, REPEAT_POINTS, `too much that is no news: ${kind}`);
+  /** A peer sent by gossip what is no news here, and had not to sign it well for that. */
+  #onNoNews(kind: NoNewsKind, { from, isPulled }: Item, units: number): void {
+    if (from !== 'api' && !isPulled) this.#repeats.spend(from, kind, units);
+  }
+
+  /** False, and answered, where the peer has sent too much of the kind that was no news. */
+  #admits(message: GossipMessage): boolean {
+    const { kind, from } = message;
+    const admission = kind === 'block' ? 'read' : this.#repeats.admit(from, kind);
+    if (admission === 'read') return true;
+    this.#deps.metrics.queueDropped.inc({ kind });
+    if (admission === 'flood') {
+      // Not its fault, perhaps: it may come back, and has no more room for that.
+      this.#deps.network
+        .disconnect(from, `too much that is no news: ${kind}`)
+        .catch((error: unknown) => this.internalError(error, 'disconnect'));
+    }
+    settleOutcome(this.#deps, message, ignore('overloaded'));
+    return false;
   }
 
   async #serveBlocks(items: readonly Item[]): Promise<void> {
@@ -402,7 +418,7 @@ export class Ingest {
       const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
       verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
-      else if (isRepeat(verdicts[index])) this.#onRepeat('vote', item);
+      else if (isRepeat(verdicts[index])) this.#onNoNews('vote', item, 1);
     }
     const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
     await before;

@@ -36,8 +36,8 @@ export interface TxLaneDeps {
   readonly metrics: Metrics;
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
-  /** A batch held nothing but what is known, has been mined, or could not be paid for. */
-  readonly onRepeat: (item: Item) => void;
+  /** So many KiB of a batch were no news, and one more where all of it was. */
+  readonly onNoNews: (item: Item, units: number) => void;
 }
 
 /** Ids remembered per generation. */
@@ -46,9 +46,6 @@ const SEEN_TXS = 65_536;
 const BAD_TX_POINTS = 10;
 /** Bad transactions of one batch that count: ten are enough to be refused. */
 const MAX_BAD_TXS = 10;
-
-/** What is said of a transaction whoever signed it. */
-const REPEAT_REASONS: ReadonlySet<TxReason> = new Set<TxReason>(['tx/known', 'tx/nonce-used', 'tx/balance-low']);
 
 type TxVerdict = { readonly kind: 'accept' } | { readonly kind: 'ignore' | 'reject'; readonly reason: TxReason };
 
@@ -196,10 +193,8 @@ export class TxLane {
   #take({ item, candidates }: Batch): OutcomeVerdict {
     const fresh: Tx[] = [];
     let [freshBytes, allBytes] = [0, 0];
-    let isRepeated = true;
     for (const candidate of candidates) {
       const { verdict } = this.#add(candidate, item.from);
-      isRepeated &&= verdict.kind === 'ignore' && REPEAT_REASONS.has(verdict.reason);
       countVerdict(this.#deps.metrics, 'tx', verdict);
       allBytes += candidate.tx.bytes.length;
       if (verdict.kind !== 'accept') continue;
@@ -208,10 +203,8 @@ export class TxLane {
     }
     const isMostlyNew = 2 * freshBytes >= allBytes; // BATCH-5
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
-    if (isRepeated) {
-      this.#deps.onRepeat(item);
-      return ignore('batch/nothing-new');
-    }
+    this.#deps.onNoNews(item, (allBytes - freshBytes) / 1024 + (fresh.length === 0 ? 1 : 0));
+    if (fresh.length === 0) return ignore('batch/nothing-new');
     if (!item.isPulled) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');
   }
