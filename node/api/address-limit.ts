@@ -1,4 +1,4 @@
-/** How many connections one address may have, so that nobody alone takes all there are and with them the health checks. */
+/** How many connections one address may have, so that nobody alone takes all there are, and with them those of health checks elsewhere. */
 import type { Server, Socket } from 'node:net';
 
 /**

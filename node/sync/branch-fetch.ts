@@ -93,8 +93,8 @@ export class BranchFetch {
   readonly #budget: HoldBudget;
   /** Blocks of a branch that are still to come. */
   #remaining = 0;
-  /** How many branches' bodies have been asked for: names the last. */
-  #downloads = 0;
+  /** Branches whose bodies have all come, and whose peers are being asked for the votes. */
+  #votesUnderway = 0;
   /** The one whose bodies are being fetched. */
   #fetched: ProvedBranch | undefined;
   /** Those whose bodies are still to be asked for. Few: each is of a peer that is asked nothing else meanwhile. */
@@ -205,7 +205,7 @@ export class BranchFetch {
    * The bodies of a branch from everybody. Ends early where its turn is over, or another that goes before it has been
    * proved. One at a time.
    *
-   * @returns `progress` where all have come: the votes are to be asked for then, by `takeVotes`
+   * @returns `progress` where all have come: `takeVotes` is to be called then
    */
   async takeBodies(peer: PeerKey, status: PeerStatus, branch: ProvedBranch): Promise<FetchOutcome> {
     const { chain, clock, logger } = this.#deps;
@@ -213,7 +213,6 @@ export class BranchFetch {
     const entries = this.#rest(branch);
     if (entries === undefined) return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
     const untilMs = clock.monotonicMs() + TURN_MS;
-    this.#downloads += 1;
     this.#fetched = branch;
     this.#remaining = entries.length;
     const next = entries[0]!.header.id;
@@ -229,7 +228,8 @@ export class BranchFetch {
       return outcome;
     } finally {
       this.#fetched = undefined;
-      if (outcome === 'nothing') this.#settle(outcome, this.#downloads);
+      if (outcome === 'progress') this.#votesUnderway += 1;
+      else this.#settle(outcome);
     }
   }
 
@@ -240,22 +240,23 @@ export class BranchFetch {
 
   /** The votes that belong to the bodies that have just come. As `fetchVotes`. */
   async takeVotes(peer: PeerKey): Promise<FetchOutcome> {
-    const download = this.#downloads;
     let outcome: FetchOutcome = 'nothing';
     try {
       // All bodies came, which is progress whatever the votes are.
       outcome = (await this.fetchVotes(peer)) === 'turn-over' ? 'turn-over' : 'progress';
       return outcome;
     } finally {
-      this.#settle(outcome, download);
+      this.#votesUnderway -= 1;
+      this.#settle(outcome);
     }
   }
 
-  /** A download has ended so, its votes included. @param download which; what has begun since goes on */
-  #settle(outcome: FetchOutcome, download: number): void {
+  /** A download has ended so, its votes included. */
+  #settle(outcome: FetchOutcome): void {
     // After a turn it is as far behind as before, also while the next peer is asked for its headers.
-    if (outcome === 'turn-over' || download !== this.#downloads) return;
+    if (outcome === 'turn-over' || this.#fetched !== undefined) return;
     this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
+    if (this.#votesUnderway > 0) return;
     this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
     // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
     if (outcome === 'progress' || !this.#budget.isLeft) this.end();
