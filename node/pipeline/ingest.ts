@@ -63,9 +63,7 @@ const REPEAT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
   'vote/too-old',
   'vote/offender',
-  'vote/not-elector',
   'evidence/known',
-  'evidence/not-elector',
 ]);
 
 export class Ingest {
@@ -134,7 +132,6 @@ export class Ingest {
       settleOutcome(this.#deps, message, reject('batch/malformed')); // BATCH-1: nothing that takes the lane's room
       return;
     }
-    if (!this.#admits(message)) return;
     const done = (verdict: OutcomeVerdict): void => settleOutcome(this.#deps, message, verdict);
     this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));
   }
@@ -351,23 +348,10 @@ export class Ingest {
 
   /** A peer sent by gossip what is no news here, and had not to sign it well for that. */
   #onNoNews(kind: NoNewsKind, { from, isPulled }: Item, units: number): void {
-    if (from !== 'api' && !isPulled) this.#repeats.spend(from, kind, units);
-  }
-
-  /** False, and answered, where the peer has sent too much of the kind that was no news. */
-  #admits(message: GossipMessage): boolean {
-    const { kind, from } = message;
-    const admission = kind === 'block' ? 'read' : this.#repeats.admit(from, kind);
-    if (admission === 'read') return true;
-    this.#deps.metrics.queueDropped.inc({ kind });
-    if (admission === 'flood') {
-      // Not its fault, perhaps: it may come back, and has no more room for that.
-      this.#deps.network
-        .disconnect(from, `too much that is no news: ${kind}`)
-        .catch((error: unknown) => this.internalError(error, 'disconnect'));
-    }
-    settleOutcome(this.#deps, message, ignore('overloaded'));
-    return false;
+    if (from === 'api' || isPulled || this.#repeats.spend(from, kind, units)) return;
+    this.#deps.network
+      .disconnect(from, `too much that is no news: ${kind}`)
+      .catch((error: unknown) => this.internalError(error, 'disconnect'));
   }
 
   async #serveBlocks(items: readonly Item[]): Promise<void> {
