@@ -1,4 +1,7 @@
-/** How many connections one address may have, so that nobody alone takes all there are, and with them those of health checks elsewhere. */
+/**
+ * How many connections one address may have, so that nobody alone takes all there are: health checks, from other addresses,
+ * go on being answered.
+ */
 import type { Server, Socket } from 'node:net';
 
 /**
