@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { BlockId, ChainEntry } from '../../../chain/types.ts';
-import { goesBefore, type ProvedBranch } from '../../../node/sync/branch-fetch.ts';
+import { goesBefore, type ProvedBranch } from '../../../node/sync/proved-branch.ts';
 
 /** Blocks from height 10 on, by name; each adds as much work as its name is long. */
 function branch(names: readonly string[], agreed?: string): ProvedBranch {
