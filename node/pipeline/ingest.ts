@@ -24,9 +24,9 @@ import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { Admission } from './admission.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { Item } from './lane-item.ts';
+import { NoNewsBudget, type NoNewsKind } from './no-news-budget.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
-import { type NoNewsKind, RepeatBudget } from './repeat-budget.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
 
@@ -59,7 +59,7 @@ const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'inte
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
 /** What is said of a vote or of evidence whoever signed it. */
-const REPEAT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
+const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
   'vote/too-old',
   'vote/offender',
@@ -71,7 +71,7 @@ export class Ingest {
   readonly #blocks: BlockLane;
   readonly #txs: TxLane;
   readonly #admission: Admission;
-  readonly #repeats: RepeatBudget;
+  readonly #noNews: NoNewsBudget;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<Record<Lane, (items: readonly Item[], before: Promise<void>) => Promise<void>>> = {
     tx: (items, before) => this.#txs.serveBatches(items, before),
@@ -103,7 +103,7 @@ export class Ingest {
   constructor(deps: IngestDeps) {
     this.#deps = deps;
     this.#blocks = new BlockLane({ ...deps, internalError: (error, where) => this.internalError(error, where) });
-    this.#repeats = new RepeatBudget(deps.clock);
+    this.#noNews = new NoNewsBudget(deps.clock);
     this.#txs = new TxLane({
       ...deps,
       publish: (batch) => this.#publish('tx', batch),
@@ -341,14 +341,14 @@ export class Ingest {
     );
     for (const [index, item] of items.entries()) {
       const verdict = verdicts[index]!;
-      if (isRepeat(verdict)) this.#onNoNews('evidence', item, 1);
+      if (isNoNews(verdict)) this.#onNoNews('evidence', item, 1);
       item.answer(verdict);
     }
   }
 
   /** A peer sent by gossip what is no news here, and had not to sign it well for that. */
   #onNoNews(kind: NoNewsKind, { from, isPulled }: Item, units: number): void {
-    if (from === 'api' || isPulled || this.#repeats.spend(from, kind, units)) return;
+    if (from === 'api' || isPulled || this.#noNews.spend(from, kind, units)) return;
     this.#deps.network
       .disconnect(from, `too much that is no news: ${kind}`)
       .catch((error: unknown) => this.internalError(error, 'disconnect'));
@@ -402,7 +402,7 @@ export class Ingest {
       const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
       verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
-      else if (isRepeat(verdicts[index])) this.#onNoNews('vote', item, 1);
+      else if (isNoNews(verdicts[index])) this.#onNoNews('vote', item, 1);
     }
     const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
     await before;
@@ -433,8 +433,8 @@ export class Ingest {
   }
 }
 
-function isRepeat(verdict: OutcomeVerdict): boolean {
-  return verdict.kind === 'ignore' && REPEAT_REASONS.has(verdict.reason);
+function isNoNews(verdict: OutcomeVerdict): boolean {
+  return verdict.kind === 'ignore' && NO_NEWS_REASONS.has(verdict.reason);
 }
 
 /** Votes by source and target; order within and among the groups is kept. */

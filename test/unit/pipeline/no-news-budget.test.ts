@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { type NoNewsKind, RepeatBudget } from '../../../node/pipeline/repeat-budget.ts';
+import { NoNewsBudget, type NoNewsKind } from '../../../node/pipeline/no-news-budget.ts';
 
 function openBudget() {
   let nowMs = 5_000;
-  const budget = new RepeatBudget({ monotonicMs: () => nowMs });
+  const budget = new NoNewsBudget({ monotonicMs: () => nowMs });
   /** How many of that size there is room for at once. */
   const count = (peer: string, units: number, kind: NoNewsKind = 'tx'): number => {
     let taken = 0;

@@ -6,8 +6,8 @@
  * sends more is hung up on. What it sends is never left unread: gossip has marked it as seen by then, and would drop the
  * copies of others, so that such a peer could silence whom it likes by being first.
  */
-import { Lru } from '../lru.ts';
 import type { Clock, PeerKey } from '../ports.ts';
+import { VirtualSchedule } from '../virtual-schedule.ts';
 
 /** What may be no news, and the mean time between two units of it, in milliseconds. */
 const INTERVAL_MS = {
@@ -23,33 +23,28 @@ const INTERVAL_MS = {
 export type NoNewsKind = keyof typeof INTERVAL_MS;
 
 /** So much may come in one piece: a net that heals, a node that was slow. */
-export const BURST_MS = 20_000;
-/** Of each kind. Who is forgotten has its burst again. */
-const PEERS_REMEMBERED = 256;
+const BURST_MS = 20_000;
 
-export class RepeatBudget {
-  readonly #clock: Pick<Clock, 'monotonicMs'>;
-  /** When all that a peer has sent of it would have come, had it kept the interval; monotonic. */
-  readonly #paidAt: Readonly<Record<NoNewsKind, Lru<PeerKey, number>>> = {
-    tx: new Lru(PEERS_REMEMBERED),
-    vote: new Lru(PEERS_REMEMBERED),
-    evidence: new Lru(PEERS_REMEMBERED),
-  };
+export class NoNewsBudget {
+  readonly #schedules: Readonly<Record<NoNewsKind, VirtualSchedule>>;
 
   constructor(clock: Pick<Clock, 'monotonicMs'>) {
-    this.#clock = clock;
+    this.#schedules = {
+      tx: new VirtualSchedule(clock, INTERVAL_MS.tx),
+      vote: new VirtualSchedule(clock, INTERVAL_MS.vote),
+      evidence: new VirtualSchedule(clock, INTERVAL_MS.evidence),
+    };
   }
 
   /**
-   * Counts what was no news, by virtual scheduling (ITU-T I.371).
+   * Counts what was no news.
    *
    * @returns false where it is more than the peer may send; it is not counted then
    */
   spend(peer: PeerKey, kind: NoNewsKind, units: number): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    const dueMs = Math.max(nowMs, this.#paidAt[kind].get(peer) ?? nowMs) + units * INTERVAL_MS[kind];
-    if (dueMs - nowMs > BURST_MS) return false;
-    this.#paidAt[kind].set(peer, dueMs);
+    const schedule = this.#schedules[kind];
+    if (schedule.aheadMs(peer) + units * INTERVAL_MS[kind] > BURST_MS) return false;
+    schedule.add(peer, units);
     return true;
   }
 }
