@@ -1,5 +1,6 @@
 /** A peer that is no node: it has a port in the world's network and does as the test says. */
-import type { Header } from '../../chain/types.ts';
+import { encodeBlock } from '../../chain/codec.ts';
+import type { Block, Header } from '../../chain/types.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type { FrameStream, GossipMessage, Network, StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
@@ -89,3 +90,16 @@ export const noBodies: Answer = async (request, stream) => {
   }
   await stream.close();
 };
+
+/** Of who has these blocks, and takes so long for each. */
+export function slowBodies(world: World, blocks: Iterable<Block>, eachMs: number): Answer {
+  const byId = new Map(Array.from(blocks, (block) => [block.header.id, block]));
+  const clock = world.clock.forNode(() => 0);
+  return async (request, stream) => {
+    for (const id of messages.decodeBodiesRequest(request)!) {
+      await clock.sleep(eachMs, new AbortController().signal);
+      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(byId.get(id)!) }));
+    }
+    await stream.close();
+  };
+}

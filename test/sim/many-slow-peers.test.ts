@@ -1,6 +1,5 @@
 /** Several peers that are asked at once, some of which give what they have drop by drop. */
 import { expect, test } from 'vitest';
-import { encodeBlock } from '../../chain/codec.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import type { PeerStatus } from '../../node/sync/peer-status.ts';
@@ -8,7 +7,15 @@ import { BODIES, HEADERS, VOTES } from '../../node/sync/protocols.ts';
 import type { SimNode, World } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
 import { branchOn, EASY } from './chain-builder.ts';
-import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
+import {
+  type Answer,
+  honestHeaders,
+  liarAnswers,
+  noBodies,
+  slowBodies,
+  startHostilePeer,
+  statusLike,
+} from './hostile-peer.ts';
 import { namesOf, openWorld } from './open-world.ts';
 
 /** Just below what counts as a stall. */
@@ -111,14 +118,11 @@ test('a node that joins is not led down one cheap branch after another that are 
   const [a, joining] = [world.node('a'), world.node('late')];
   for (let at = 0; at < PEERS; at++) {
     const cheap = branchOn(world.genesis, world.genesis.entry, 500 + at, { miner: `miser${at}`, stepMs: 2_200 });
-    const blocks = new Map(cheap.map(({ block }) => [block.header.id, block]));
-    const bodies: Answer = async (request, stream) => {
-      for (const id of messages.decodeBodiesRequest(request)!) {
-        await sleep(world, 725);
-        await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
-      }
-      await stream.close();
-    };
+    const bodies = slowBodies(
+      world,
+      cheap.map(({ block }) => block),
+      725,
+    );
     const headers = ({ locator }: messages.HeadersRequest) =>
       cheap
         .slice(cheap.findLastIndex(({ block }) => locator.includes(block.header.id)) + 1)
@@ -154,6 +158,40 @@ test('a voter whose downloads are outdone by a branch that then comes by gossip 
   expect(d.finalHeight).toBeGreaterThan(d.height - 4);
 });
 
+test('a second download ends no wait for the votes that belong to the first', async () => {
+  const names = namesOf(4);
+  const world = openWorld({ nodes: names.map((name) => ({ name })), params: EASY, chainAgeMs: 2_000_000 });
+  await world.start();
+  await world.untilFinal(5, 600_000, names);
+  const d = world.node('d');
+  world.hub.partition([['d'], namesOf(3)]);
+  const chain = branchOn(world.genesis, d.node.chain.tip, 8, { miner: 'net', stepMs: 300 });
+  const blocks = chain.map(({ block }) => block);
+  const startPeer = (name: string, count: number, totalWork: bigint, bodies: Answer, votes: Answer) => {
+    const { height, id } = blocks[count - 1]!.header;
+    const status = () => statusLike(d, { tip: { height, id }, totalWork });
+    const headers = () => blocks.slice(0, count).map(({ header }) => header);
+    return startHostilePeer(world, { name, links: ['d'], answers: liarAnswers({ status, headers, bodies, votes }) });
+  };
+  await startPeer('first', 7, 2n ** 65n, slowBodies(world, blocks, 700), slowVotes(world, d));
+  const last = slowBodies(world, blocks.slice(7), 10);
+  const lastOnly: Answer = (request, stream) =>
+    messages.decodeBodiesRequest(request)!.includes(blocks[7]!.header.id)
+      ? last(request, stream)
+      : noBodies(request, stream);
+  let hasToldVotes = false;
+  await startPeer('second', 8, 2n ** 64n, lastOnly, async (_request, stream) => {
+    await stream.close();
+    hasToldVotes = true;
+  });
+  await world.until('the second has no votes', () => hasToldVotes, 60_000);
+  await world.run(1_000);
+  expect(d.node.chain.tree.has(blocks[7]!.header.id)).toBe(true);
+  expect(d.node.sync.mayVote).toBe(false);
+  await world.run(15_000);
+  expect(d.node.sync.mayVote).toBe(true);
+});
+
 /** One peer's branch is being fetched when another's goes before it, which the other then publishes. */
 async function outdo(world: World, target: SimNode, attempt: number): Promise<void> {
   const common = branchOn(world.genesis, target.node.chain.tip, 2, { miner: `both${attempt}`, stepMs: 300 });
@@ -162,14 +200,11 @@ async function outdo(world: World, target: SimNode, attempt: number): Promise<vo
     ...branchOn(world.genesis, common.at(-1)!.entry, count, { miner, stepMs: 300 }),
   ];
   const [one, two] = [branch('one', 1), branch('two', 3)];
-  const blocks = new Map([...one, ...two].map(({ block }) => [block.header.id, block]));
-  const bodies: Answer = async (request, stream) => {
-    for (const id of messages.decodeBodiesRequest(request)!) {
-      await sleep(world, SLOW_MS);
-      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
-    }
-    await stream.close();
-  };
+  const bodies = slowBodies(
+    world,
+    [...one, ...two].map(({ block }) => block),
+    SLOW_MS,
+  );
   const startPeer = async (name: string, of: typeof one, totalWork: bigint) => {
     let asked = 0;
     const { height, id } = of.at(-1)!.block.header;

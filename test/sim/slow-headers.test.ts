@@ -1,9 +1,8 @@
 /** Headers that take longer than a turn. */
 import { expect, test, vi } from 'vitest';
-import { encodeBlock } from '../../chain/codec.ts';
-import * as messages from '../../node/sync/messages.ts';
+import type * as messages from '../../node/sync/messages.ts';
 import { branchOn, EASY, feed } from './chain-builder.ts';
-import { type Answer, liarAnswers, startHostilePeer, statusLike } from './hostile-peer.ts';
+import { liarAnswers, slowBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { openWorld } from './open-world.ts';
 
 // Few headers an answer, in the place of a long chain.
@@ -47,14 +46,11 @@ test('beside a slow download others are asked ever more rarely for the headers t
   });
   const m = world.node('m');
   const chain = branchOn(world.genesis, world.genesis.entry, 60, { miner: 'net', stepMs: 2_200 });
-  const blocks = new Map(chain.map(({ block }) => [block.header.id, block]));
-  const bodies: Answer = async (request, stream) => {
-    for (const id of messages.decodeBodiesRequest(request)!) {
-      await world.clock.forNode(() => 0).sleep(2_500, new AbortController().signal);
-      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
-    }
-    await stream.close();
-  };
+  const bodies = slowBodies(
+    world,
+    chain.map(({ block }) => block),
+    2_500,
+  );
   let given = 0;
   const headers = ({ locator, max }: messages.HeadersRequest) => {
     const at = chain.findLastIndex(({ block }) => locator.includes(block.header.id));

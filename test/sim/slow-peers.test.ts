@@ -1,13 +1,20 @@
 /** Peers that give something, but drop by drop, or in the wrong moment: none may hold up what others have. */
 import { expect, test } from 'vitest';
-import { encodeBlock } from '../../chain/codec.ts';
 import type { FrameStream } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
 import { HEADERS, STATUS } from '../../node/sync/protocols.ts';
 import type { World } from '../../sim/world.ts';
 import { blockMessage } from '../node-fixture.ts';
 import { branchOn, EASY } from './chain-builder.ts';
-import { type Answer, honestHeaders, liarAnswers, noBodies, startHostilePeer, statusLike } from './hostile-peer.ts';
+import {
+  type Answer,
+  honestHeaders,
+  liarAnswers,
+  noBodies,
+  slowBodies,
+  startHostilePeer,
+  statusLike,
+} from './hostile-peer.ts';
 import { namesOf, openWorld } from './open-world.ts';
 
 /** Just below what counts as a stall. */
@@ -67,14 +74,11 @@ test('a node that joins does not follow a peer that gives a cheap branch slowly 
   await world.untilFinal(20, 600_000, names);
   const [a, joining] = [world.node('a'), world.node('late')];
   const cheap = branchOn(world.genesis, world.genesis.entry, 500, { miner: 'miser', stepMs: 2_200 });
-  const blocks = new Map(cheap.map(({ block }) => [block.header.id, block]));
-  const bodies: Answer = async (request, stream) => {
-    for (const id of messages.decodeBodiesRequest(request)!) {
-      await sleep(world, 725);
-      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
-    }
-    await stream.close();
-  };
+  const bodies = slowBodies(
+    world,
+    cheap.map(({ block }) => block),
+    725,
+  );
   const headers = ({ locator }: messages.HeadersRequest) => {
     const at = cheap.findLastIndex(({ block }) => locator.includes(block.header.id));
     return cheap.slice(at + 1).map(({ block }) => block.header);
@@ -213,14 +217,11 @@ test('a node that catches up for longer than a turn says so all the time, and ne
   });
   const m = world.node('m');
   const chain = branchOn(world.genesis, world.genesis.entry, 600, { miner: 'net', stepMs: 2_200 });
-  const blocks = new Map(chain.map(({ block }) => [block.header.id, block]));
-  const bodies: Answer = async (request, stream) => {
-    for (const id of messages.decodeBodiesRequest(request)!) {
-      await sleep(world, 700);
-      await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(blocks.get(id)!) }));
-    }
-    await stream.close();
-  };
+  const bodies = slowBodies(
+    world,
+    chain.map(({ block }) => block),
+    700,
+  );
   const headers: Answer = async (request, stream) => {
     const { locator } = messages.decodeHeadersRequest(request)!;
     const after = chain.slice(chain.findLastIndex(({ block }) => locator.includes(block.header.id)) + 1);
