@@ -61,6 +61,8 @@ export class BranchFetch {
   #remaining = 0;
   /** Branches whose bodies have all come, and whose peers are being asked for the votes. */
   #votesUnderway = 0;
+  /** The last download whose bodies were asked for was not over when its turn was: what is behind it holds on. */
+  #isLeftOver = false;
   /** The one whose bodies are being fetched. */
   #fetched: ProvedBranch | undefined;
   /** Those whose bodies are still to be asked for. Few: each is of a peer that is asked nothing else meanwhile. */
@@ -121,6 +123,7 @@ export class BranchFetch {
   end(): void {
     this.#remaining = 0;
     this.#lacksVotes = false; // nobody is asked for them any more
+    this.#isLeftOver = false;
     this.#budget.end();
     if (!this.#wasBehind || !this.mayVote || this.#deps.signal.aborted) return;
     this.#wasBehind = false;
@@ -180,6 +183,7 @@ export class BranchFetch {
     if (entries === undefined) return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
     const untilMs = clock.monotonicMs() + TURN_MS;
     this.#fetched = branch;
+    this.#isLeftOver = false;
     this.#remaining = entries.length;
     const next = entries[0]!.header.id;
     this.#doubted = this.#withheld.get(next) === true ? next : undefined;
@@ -194,7 +198,9 @@ export class BranchFetch {
       return outcome;
     } finally {
       this.#fetched = undefined;
-      if (outcome === 'progress') this.#votesUnderway += 1;
+      // After a turn it is as far behind as before, also while the next peer is asked for its headers.
+      if (outcome === 'turn-over') this.#isLeftOver = true;
+      else if (outcome === 'progress') this.#votesUnderway += 1;
       else this.#settle(outcome);
     }
   }
@@ -217,12 +223,11 @@ export class BranchFetch {
     }
   }
 
-  /** A download has ended so, its votes included. */
+  /** A download has ended so, its votes included; another may have begun since, or been left over. */
   #settle(outcome: FetchOutcome): void {
-    // After a turn it is as far behind as before, also while the next peer is asked for its headers.
-    if (outcome === 'turn-over' || this.#fetched !== undefined) return;
+    if (outcome === 'turn-over' || this.#fetched !== undefined || this.#isLeftOver) return;
     this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
-    if (this.#votesUnderway > 0) return;
+    if (this.#votesUnderway > 0 && this.#budget.isLeft) return;
     this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
     // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
     if (outcome === 'progress' || !this.#budget.isLeft) this.end();
