@@ -63,7 +63,9 @@ const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
   'vote/too-old',
   'vote/offender',
+  'vote/not-elector',
   'evidence/known',
+  'evidence/not-elector',
 ]);
 
 export class Ingest {

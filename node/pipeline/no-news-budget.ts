@@ -1,8 +1,8 @@
 /**
  * How much a peer may send that is no news: what is known, is over, or could not be paid for. No rule rejects it, and an
  * honest peer sends some: where one transaction was submitted at several nodes, or where it is behind, and passes on as
- * new what somebody has given it from the chain's past. So it has no points for it. But it need not be signed well, for it
- * is told by what it says and no signature is checked; without a bound anybody could keep a node busy for nothing. Who
+ * new what somebody has given it from the chain's past. So it has no points for it. But most of it need not be signed well, for
+ * it is told by what it says before a signature is checked; without a bound anybody could keep a node busy for nothing. Who
  * sends more is hung up on. What it sends is never left unread: gossip has marked it as seen by then, and would drop the
  * copies of others, so that such a peer could silence whom it likes by being first.
  */
@@ -16,7 +16,7 @@ const INTERVAL_MS = {
    * at all nodes, 1,500 a second of the longest make some 700.
    */
   tx: 1,
-  /** Votes and evidence, before their signatures are checked: 200 a second. Gossip brings each once. */
+  /** Votes and evidence, before their signatures are checked: 200 a second. Gossip brings each once, a peer its share. */
   vote: 5,
   evidence: 5,
 } as const;
