@@ -1,7 +1,7 @@
 /** What peers are being asked, one thing each, several at once, and their answers in the order in which these come. */
 import type { Clock, PeerKey } from '../ports.ts';
 
-export interface Answer<T> {
+export interface PeerAnswer<T> {
   readonly peer: PeerKey;
   /** How long it took, ms. */
   readonly tookMs: number;
@@ -12,7 +12,7 @@ export class Askings<T> {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
   /** Asked, and its answer not taken yet. */
   readonly #underway = new Map<PeerKey, Promise<void>>();
-  readonly #answers: Answer<T>[] = [];
+  readonly #answers: PeerAnswer<T>[] = [];
   #notify = (): void => {};
 
   constructor(clock: Pick<Clock, 'monotonicMs' | 'after'>) {
@@ -51,7 +51,7 @@ export class Askings<T> {
    *
    * @param waitMs Infinity: for as long as it takes
    */
-  async next(waitMs: number): Promise<Answer<T> | undefined> {
+  async next(waitMs: number): Promise<PeerAnswer<T> | undefined> {
     if (this.#answers.length === 0) {
       let cancel = (): void => {};
       await new Promise<void>((resolve) => {
