@@ -155,9 +155,8 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       store,
       clock,
       events,
-      logger: logger.child({ part: 'mempool' }),
       limits: { ...DEFAULT_MEMPOOL_LIMITS, maxBytes: settings.mempoolMaxBytes },
-      onStoreFailure: () => metrics.storeFailures.inc(),
+      onFailure,
     },
     stored.mempool,
   );

@@ -9,7 +9,7 @@ import type { Verdict } from '../chain/verdict.ts';
 import type { ChainService } from './chain-service.ts';
 import type { EventBus } from './events.ts';
 import { Lru } from './lru.ts';
-import type { Clock, Logger, PeerKey } from './ports.ts';
+import type { Clock, PeerKey } from './ports.ts';
 import type { Store } from './store/store.ts';
 
 export interface MempoolServiceDeps {
@@ -17,9 +17,9 @@ export interface MempoolServiceDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly events: EventBus;
-  readonly logger: Logger;
   readonly limits: MempoolLimits;
-  readonly onStoreFailure: (error: unknown) => void;
+  /** Hears of a write that failed; the pool goes on without it. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /** Dropped transactions whose reason is remembered. */
@@ -196,7 +196,7 @@ export class MempoolService {
   #onRefused(added: readonly Tx[], removed: readonly TxId[], error: unknown): void {
     for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
     for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
-    this.#deps.onStoreFailure(error);
+    this.#deps.onFailure(error);
   }
 
   #scheduleExpiry(): void {

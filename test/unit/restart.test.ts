@@ -1,7 +1,14 @@
 /** What a node has acknowledged is on disk, and what a crash left half-written is finished at the next start. */
 import { expect, test } from 'vitest';
+import { signTx } from '../../chain/sign.ts';
+import { nobleBackend } from '../../crypto/noble-backend.ts';
+import { createSystemClock } from '../../node/adapters.ts';
 import { KIND, rangeOf } from '../../node/store/keys.ts';
-import type { Store } from '../../node/store/store.ts';
+import { type Store, StoreError } from '../../node/store/store.ts';
+import { createInlineVerifier } from '../../node/verify/inline-verifier.ts';
+import { composeFixture, fixtureGenesis } from '../node-fixture.ts';
+import { boundMethods as wholeStore } from '../sim/open-world.ts';
+import { alice, bob } from './chain/chain-fixtures.ts';
 import { FaultyLevel, makeMemory, openMemoryStore } from './store/open-store.ts';
 import { buildRealChain, makeTx, openOffline } from './store/real-chain.ts';
 import { databaseOf, examine, makeSoundRecords } from './store/sound-store.ts';
@@ -88,6 +95,27 @@ test('a transaction that the store refused is not called journalled, until a lat
   expect(node.mempool.add(makeTx(1n), 'api').verdict.kind).toBe('accept');
   expect(await node.mempool.journalled(makeTx(1n).id)).toBe(true);
   expect(await node.mempool.journalled(makeTx(0n).id)).toBe(true);
+});
+
+test.each([
+  ['a store that refuses is a failure of the store', new StoreError('full', 'no room'), { store: 1, internal: 0 }],
+  ['a mistake of our own is an internal error', new TypeError('not a function'), { store: 0, internal: 1 }],
+])('where the mempool cannot be written, %s', async (_what, error, expected) => {
+  const inner = await openMemoryStore(makeMemory());
+  const store: Store = { ...wholeStore(inner), saveMempool: () => Promise.reject(error) };
+  const genesis = fixtureGenesis([alice.address]);
+  const { node, metrics } = await composeFixture({
+    genesis,
+    store,
+    verifier: createInlineVerifier(nobleBackend, createSystemClock()),
+  });
+  const body = { chainId: genesis.chainId, nonce: 0n, to: bob.address, amount: 1n, fee: 1_000n };
+  const tx = signTx({ ...body, memo: new Uint8Array() }, alice.secretKey);
+  expect(node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(tx.id)).toBe(false);
+  const internal = (await metrics.internalErrors.get()).values.reduce((sum, { value }) => sum + value, 0);
+  expect({ store: (await metrics.storeFailures.get()).values[0]!.value, internal }).toEqual(expected);
+  await node.stop();
 });
 
 /** A store with a short chain that writes to its mempool when it is told to, one write each time. */
