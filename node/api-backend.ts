@@ -422,7 +422,7 @@ function blockEvent(block: Block, from: BlockOrigin): ChainEvent {
     state: 'mined',
     confirmations: 1,
   });
-  const source = from === 'mined' ? 'mined' : from === 'sync' || from === 'store' ? 'sync' : 'peer';
+  const source = from === 'mined' || from === 'sync' || from === 'reorg' ? from : 'peer';
   const transactions: BlockId[] | TxId[] = block.txs.map((tx) => tx.id);
   return { type: 'block', id, height, parent, miner, timestampMs, source, txCount, transactions };
 }

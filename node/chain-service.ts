@@ -389,7 +389,7 @@ export class ChainService {
       const move = await this.#loadMove(best, []);
       if (!this.#mayFollow(best.header.id)) return; // overtaken by more votes, which ask again
       await this.#deps.store.commit({ added: [], ...storedMove(move) });
-      this.#applyMove(move, 'store', new Set());
+      this.#applyMove(move, 'reorg', new Set());
     });
   }
 
@@ -533,7 +533,7 @@ export class ChainService {
     for (const block of move.connected) {
       const entry = this.tree.get(block.header.id);
       if (entry === undefined) throw new Error(`connected block ${block.header.id} is not in the tree`);
-      events.emit('block', { entry, block, from: fresh.has(block) ? from : 'store' });
+      events.emit('block', { entry, block, from: fresh.has(block) ? from : 'reorg' });
     }
     events.emit('tip', { entry: move.target, disconnected: move.disconnected, connected: move.connected });
   }

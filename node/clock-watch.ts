@@ -100,7 +100,7 @@ export class ClockWatch {
 
   #onBlock(header: Header, from: BlockOrigin): void {
     const { maxFutureMs } = this.#deps;
-    if (from === 'mined' || from === 'store') return;
+    if (from === 'mined' || from === 'reorg') return;
     this.#forgetOtherClock();
     const offsetMs = this.#offsetOf(header);
     const asOrphanMs = this.#orphans.get(header.id);

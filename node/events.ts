@@ -4,8 +4,8 @@ import type { TxReason } from '../chain/reasons.ts';
 import type { Block, Certificate, ChainEntry, Checkpoint, Evidence, Tx } from '../chain/types.ts';
 import type { PeerKey } from './ports.ts';
 
-/** Who gave us a block: a peer by gossip, our miner, the block download, or the store at start. */
-export type BlockOrigin = PeerKey | 'mined' | 'sync' | 'store';
+/** Who gave us a block: a peer by gossip, our miner, the block download, or a move to another branch that we had already. */
+export type BlockOrigin = PeerKey | 'mined' | 'sync' | 'reorg';
 
 export interface NodeEvents {
   /** A transaction entered the mempool: first heard now, or back from an abandoned block. */

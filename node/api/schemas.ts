@@ -550,7 +550,9 @@ export const BlockEvent = Type.Object(
     parent: HexId,
     miner: AddressText,
     timestampMs: UInt64,
-    source: Type.Enum(['mined', 'peer', 'sync']),
+    source: Type.Enum(['mined', 'peer', 'sync', 'reorg'], {
+      description: 'Where it came from; reorg: from a side branch that the node had already',
+    }),
     txCount: Type.Integer(),
     transactions: Type.Array(HexId),
   },

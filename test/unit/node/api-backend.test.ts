@@ -421,6 +421,7 @@ describe('the node', () => {
       abandonedBlocks: [old[0]!.block.header.id],
       abandonedTransactions: [later.id],
     });
+    expect(events[2]).toMatchObject({ type: 'block', source: 'reorg' }); // it was on the side branch before
     expect(events[3]).toMatchObject({ type: 'block', source: 'peer' });
     expect(events[4]).toMatchObject({ type: 'tx', id: later.id, source: 'reorg' });
     const count = seen.length;

@@ -226,7 +226,7 @@ test.each([
   expect(watch.complaint).toBeUndefined();
 });
 
-test.each(['mined', 'store'] as const)('a block from %s says nothing', (from) => {
+test.each(['mined', 'reorg'] as const)('a block from %s says nothing', (from) => {
   const { joins, watch } = setUp();
   times(20, (at) => joins(HOURS_2_MS, at, from));
   expect(watch.complaint).toBeUndefined();
