@@ -87,6 +87,7 @@ const oneOf =
   (raw: unknown): T | undefined =>
     values.find((value) => value === raw);
 const IP_VERSIONS: Readonly<Record<string, number>> = { ip4: 4, ip6: 6 };
+/** As far as its text shows; whether it can be dialled `networkOptions` finds out. */
 const multiaddr = (raw: string): boolean => {
   const match = /^\/(ip4|ip6|dns|dns4|dns6)\/([^/\s]+)\/tcp\/(\d{1,5})(\/p2p\/\w+)?$/.exec(raw);
   if (match === null || Number(match[3]) > 65_535) return false;
@@ -320,7 +321,7 @@ function knownKey(key: string, origin: string): ConfigKey {
   return known;
 }
 
-/** " (did you mean …?)" where one of the names shares a long prefix or differs by letter case only. */
+/** " (did you mean …?)" where one of the names is two letters away at most, whatever their case. */
 function nearest(name: string, names: readonly string[]): string {
   const near = names.find((candidate) => distance(candidate.toLowerCase(), name.toLowerCase()) <= 2);
   return near === undefined ? '' : ` (did you mean ${near}?)`;

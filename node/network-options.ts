@@ -1,12 +1,13 @@
 /** What the configuration asks of the network. */
-import { ConfigError, type NodeConfig } from './config.ts';
-import { peerOf } from './net/address-book.ts';
+import { CONFIG_OPTIONS, ConfigError, type NodeConfig } from './config.ts';
 import { DEVNET_NETWORK, type NetworkOptions, PUBLIC_NETWORK } from './net/libp2p-network.ts';
 import { meshDegrees } from './net/mesh-degrees.ts';
+import { type PeerAddress, parsePeerAddress } from './net/peer-address.ts';
 import type { PeerKey } from './ports.ts';
 
-/** @throws ConfigError for a closed net whose peers are not all named */
+/** @throws ConfigError for bootstrap addresses that nobody can be dialled at, or that name no peer in a closed net */
 export function networkOptions(config: NodeConfig): NetworkOptions {
+  const bootstrap = config.bootstrap.map(parseBootstrap);
   const base = config.trustPrivateRanges ? DEVNET_NETWORK : PUBLIC_NETWORK;
   return {
     ...base,
@@ -14,15 +15,25 @@ export function networkOptions(config: NodeConfig): NetworkOptions {
     gossip: {
       ...base.gossip,
       ...meshDegrees(config.meshDegree),
-      closedNet: config.closedNet ? config.bootstrap.map(namedPeer) : [],
+      closedNet: config.closedNet ? bootstrap.map(namedPeer) : [],
       heartbeatIntervalMs: config.heartbeatMs,
     },
     addressBook: { ...base.addressBook, targetConnections: config.targetPeers },
   };
 }
 
-function namedPeer(address: string): PeerKey {
-  const peer = peerOf(address);
-  if (peer === undefined) throw new ConfigError(`closed-net: the bootstrap address ${address} ends without /p2p/<id>`);
+function parseBootstrap(address: string): PeerAddress {
+  try {
+    return parsePeerAddress(address);
+  } catch (error) {
+    throw new ConfigError(`${CONFIG_OPTIONS.bootstrap.flag}: ${(error as Error).message}`);
+  }
+}
+
+function namedPeer({ text, peer }: PeerAddress): PeerKey {
+  const { bootstrap, closedNet } = CONFIG_OPTIONS;
+  if (peer === undefined) {
+    throw new ConfigError(`${bootstrap.flag}: ${text} ends without /p2p/<id> (${closedNet.flag})`);
+  }
   return peer;
 }

@@ -1,6 +1,5 @@
-import type { Multiaddr } from '@multiformats/multiaddr';
-import { multiaddr } from '@multiformats/multiaddr';
 import type { Clock, Logger, PeerKey, Rng } from '../ports.ts';
+import { type PeerAddress, parsePeerAddress } from './peer-address.ts';
 
 export interface AddressBookOptions {
   /** Addresses kept; those never connected make room first, then the one connected longest ago. */
@@ -74,7 +73,7 @@ export class AddressBook {
 
   /** Loads the saved addresses and begins dialling. A store that can't be read costs the saved addresses only. */
   async start(): Promise<void> {
-    for (const address of this.#deps.bootstrap) this.#add(parseAddress(address), 0, true);
+    for (const address of this.#deps.bootstrap) this.#add(parsePeerAddress(address), 0, true);
     try {
       for (const [address, lastMs] of await this.#deps.store.loadPeers()) {
         const parsed = tryParse(address);
@@ -104,7 +103,7 @@ export class AddressBook {
    * @throws Error when the address is malformed or one's own, RangeError when the book is full of addresses that stay
    */
   async add(address: string): Promise<void> {
-    const parsed = parseAddress(address);
+    const parsed = parsePeerAddress(address);
     if (parsed.peer === this.#deps.self) throw new Error(`address ${address} is this node's own`);
     const entry = this.#add(parsed, 0, true);
     if (entry === undefined) throw new RangeError('address book is full');
@@ -162,7 +161,7 @@ export class AddressBook {
     return delayMs * (0.75 + 0.5 * this.#deps.rng.unit());
   }
 
-  #add(parsed: ParsedAddress, lastMs: number, pinned: boolean): Entry | undefined {
+  #add(parsed: PeerAddress, lastMs: number, pinned: boolean): Entry | undefined {
     if (parsed.peer === this.#deps.self) return undefined;
     const key = parsed.peer ?? parsed.text;
     const isClaim = lastMs === 0 && !pinned;
@@ -277,35 +276,9 @@ export class AddressBook {
   }
 }
 
-interface ParsedAddress {
-  readonly text: string;
-  readonly peer: PeerKey | undefined;
-}
-
-/** @throws Error on anything but `/ip4|ip6|dns*\/…/tcp/<port>[/p2p/<id>]` */
-function parseAddress(address: string): ParsedAddress {
-  let parsed: Multiaddr;
+function tryParse(address: string): PeerAddress | undefined {
   try {
-    parsed = multiaddr(address);
-  } catch (error) {
-    throw new Error(`malformed address ${address}`, { cause: error });
-  }
-  const components = parsed.getComponents();
-  const names = components.map((component) => component.name).join('/');
-  if (!/^(ip4|ip6|dns|dns4|dns6)\/tcp(\/p2p)?$/.test(names)) {
-    throw new Error(`address ${address} is not /ip4|ip6|dns…/tcp/<port>[/p2p/<id>]`);
-  }
-  return { text: parsed.toString(), peer: components.find((component) => component.name === 'p2p')?.value };
-}
-
-/** The peer that an address names. @throws Error when it is malformed */
-export function peerOf(address: string): PeerKey | undefined {
-  return parseAddress(address).peer;
-}
-
-function tryParse(address: string): ParsedAddress | undefined {
-  try {
-    return parseAddress(address);
+    return parsePeerAddress(address);
   } catch {
     return undefined; // what a peer or an old file says may be anything
   }

@@ -92,7 +92,14 @@ it('takes the peers that the bootstrap addresses name, and none that they do not
   const unnamed = { ...PRESETS.devnet, bootstrap: ['/ip4/127.0.0.1/tcp/1'] };
   expect(networkOptions(unnamed).gossip.closedNet).toEqual([]);
   expect(() => networkOptions({ ...unnamed, closedNet: true })).toThrow(
-    new ConfigError('closed-net: the bootstrap address /ip4/127.0.0.1/tcp/1 ends without /p2p/<id>'),
+    new ConfigError('--bootstrap: /ip4/127.0.0.1/tcp/1 ends without /p2p/<id> (--closed-net)'),
+  );
+});
+
+it('refuses a bootstrap address whose peer id is none, before anybody is dialled', () => {
+  const bootstrap = ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWnobody'];
+  expect(() => networkOptions({ ...PRESETS.devnet, bootstrap })).toThrow(
+    new ConfigError(`--bootstrap: address ${bootstrap[0]}: "12D3KooWnobody" is no peer id`),
   );
 });
 
