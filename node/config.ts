@@ -3,8 +3,8 @@
  * checks follow. Precedence: flags > environment (`GRAPEVINE_*`) > file > preset.
  */
 
-import { isIP } from 'node:net';
 import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
+import { parsePeerAddress } from './net/peer-address.ts';
 import { TX_LINGER_MS } from './pipeline/tx-batcher.ts';
 
 export const MINE_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
@@ -86,17 +86,17 @@ const oneOf =
   <T extends string>(values: readonly T[]) =>
   (raw: unknown): T | undefined =>
     values.find((value) => value === raw);
-const IP_VERSIONS: Readonly<Record<string, number>> = { ip4: 4, ip6: 6 };
-/** As far as its text shows; whether it can be dialled `networkOptions` finds out. */
-const multiaddr = (raw: string): boolean => {
-  const match = /^\/(ip4|ip6|dns|dns4|dns6)\/([^/\s]+)\/tcp\/(\d{1,5})(\/p2p\/\w+)?$/.exec(raw);
-  if (match === null || Number(match[3]) > 65_535) return false;
-  const version = IP_VERSIONS[match[1]!];
-  return version === undefined || isIP(match[2]!) === version;
+const isPeerAddress = (raw: string): boolean => {
+  try {
+    parsePeerAddress(raw);
+    return true;
+  } catch {
+    return false; // the option says what is expected
+  }
 };
 const multiaddrs = (raw: unknown): readonly string[] | undefined => {
   const items = list(raw);
-  return items?.every(multiaddr) ? items : undefined;
+  return items?.every(isPeerAddress) ? items : undefined;
 };
 
 function integer(min: number, max: number): Pick<Option<number>, 'parse' | 'expects'> {

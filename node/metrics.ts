@@ -1,6 +1,6 @@
 /** The node's Prometheus metrics, in one place so that names and labels stay consistent. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { TOPIC_KINDS, type TopicKind } from './ports.ts';
+import { LANES, type Lane } from './pipeline/priority-queue.ts';
 import { VerdictCounter } from './verdict-counter.ts';
 
 export interface Metrics {
@@ -34,7 +34,7 @@ export interface GaugeSources {
   mempoolTxs(): number;
   mempoolBytes(): number;
   hashRate(): number;
-  queueLength(kind: TopicKind): number;
+  queueLength(lane: Lane): number;
   /** 1 while submissions are refused. */
   overloaded(): number;
 }
@@ -144,7 +144,7 @@ export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
     labelNames: ['kind'],
     registers,
     collect() {
-      for (const kind of TOPIC_KINDS) this.set({ kind }, sources.queueLength(kind));
+      for (const lane of LANES) this.set({ kind: lane }, sources.queueLength(lane));
     },
   });
 }

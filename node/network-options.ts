@@ -5,9 +5,9 @@ import { meshDegrees } from './net/mesh-degrees.ts';
 import { type PeerAddress, parsePeerAddress } from './net/peer-address.ts';
 import type { PeerKey } from './ports.ts';
 
-/** @throws ConfigError for bootstrap addresses that nobody can be dialled at, or that name no peer in a closed net */
+/** @throws ConfigError for a closed net whose peers are not all named; Error for an address that `parseConfig` refuses */
 export function networkOptions(config: NodeConfig): NetworkOptions {
-  const bootstrap = config.bootstrap.map(parseBootstrap);
+  const bootstrap = config.bootstrap.map(parsePeerAddress);
   const base = config.trustPrivateRanges ? DEVNET_NETWORK : PUBLIC_NETWORK;
   return {
     ...base,
@@ -20,14 +20,6 @@ export function networkOptions(config: NodeConfig): NetworkOptions {
     },
     addressBook: { ...base.addressBook, targetConnections: config.targetPeers },
   };
-}
-
-function parseBootstrap(address: string): PeerAddress {
-  try {
-    return parsePeerAddress(address);
-  } catch (error) {
-    throw new ConfigError(`${CONFIG_OPTIONS.bootstrap.flag}: ${(error as Error).message}`);
-  }
 }
 
 function namedPeer({ text, peer }: PeerAddress): PeerKey {

@@ -20,7 +20,7 @@ export function parsePeerAddress(address: string): PeerAddress {
   }
   const components = parsed.getComponents();
   const names = components.map((component) => component.name).join('/');
-  if (!/^(ip4|ip6|dns|dns4|dns6)\/tcp(\/p2p)?$/.test(names)) {
+  if (/\s/.test(address) || !/^(ip4|ip6|dns|dns4|dns6)\/tcp(\/p2p)?$/.test(names)) {
     throw new Error(`address ${address} is not /ip4|ip6|dns…/tcp/<port>[/p2p/<id>]`);
   }
   const peer = components.find((component) => component.name === 'p2p')?.value;

@@ -96,13 +96,6 @@ it('takes the peers that the bootstrap addresses name, and none that they do not
   );
 });
 
-it('refuses a bootstrap address whose peer id is none, before anybody is dialled', () => {
-  const bootstrap = ['/ip4/127.0.0.1/tcp/1/p2p/12D3KooWnobody'];
-  expect(() => networkOptions({ ...PRESETS.devnet, bootstrap })).toThrow(
-    new ConfigError(`--bootstrap: address ${bootstrap[0]}: "12D3KooWnobody" is no peer id`),
-  );
-});
-
 it('keeps who is preferred before all others, unless it has penalty points that count', () => {
   const points: Readonly<Record<string, number>> = { tolerated: 50, penalised: 51, other: 0 };
   const { scoreParams } = gossipSettings({

@@ -9,6 +9,8 @@ import {
   printableConfig,
 } from '../../../node/config.ts';
 
+/** Of some node: what matters is that it is one. */
+const PEER = '12D3KooWQ3QoZYnjXQHrtHR82jnc1n8MPj5uoR3JEFoSPiJmPJaL';
 const KEYS = Object.keys(CONFIG_OPTIONS) as ConfigKey[];
 
 function parse(sources: Partial<ConfigSources>): ReturnType<typeof parseConfig> {
@@ -97,6 +99,7 @@ describe('what is wrong names itself', () => {
     ['bootstrap', '/ip4/1.2.3.4/tcp/65536', /expected multiaddrs/],
     ['bootstrap', '/ip6/1.2.3.4/tcp/1', /expected multiaddrs/],
     ['bootstrap', '/ip4/1.2.3.4/tcp/1/p2p/', /expected multiaddrs/],
+    ['bootstrap', '/ip4/1.2.3.4/tcp/1/p2p/12D3KooWnobody', /expected multiaddrs/],
     ['announce', '/dns4/has space/tcp/1', /expected multiaddrs/],
     ['announce', 'seed.example:7501', /expected multiaddrs/],
     ['dataDir', '', /expected a path$/],
@@ -118,7 +121,7 @@ describe('what is wrong names itself', () => {
 });
 
 describe('a closed net needs a name of each bootstrap peer', () => {
-  const named = '/ip4/1.2.3.4/tcp/1/p2p/12D3KooW';
+  const named = `/ip4/1.2.3.4/tcp/1/p2p/${PEER}`;
   const unnamed = '/ip4/1.2.3.4/tcp/1';
 
   test('without any, or with one that has no name, it is refused, wherever the two come from', () => {
@@ -155,10 +158,10 @@ test('a printed configuration hides secrets, and says when there is none', () =>
 
 test('lists take commas and blanks, and an empty text is an empty list', () => {
   const env = {
-    GRAPEVINE_BOOTSTRAP: '/ip4/1.2.3.4/tcp/1, /dns4/seed.example/tcp/2/p2p/12D3KooW',
+    GRAPEVINE_BOOTSTRAP: `/ip4/1.2.3.4/tcp/1, /dns4/seed.example/tcp/2/p2p/${PEER}`,
     GRAPEVINE_LISTEN: '',
   };
   const config = parse({ env });
-  expect(config.bootstrap).toEqual(['/ip4/1.2.3.4/tcp/1', '/dns4/seed.example/tcp/2/p2p/12D3KooW']);
+  expect(config.bootstrap).toEqual(['/ip4/1.2.3.4/tcp/1', `/dns4/seed.example/tcp/2/p2p/${PEER}`]);
   expect(config.listen).toEqual([]);
 });
