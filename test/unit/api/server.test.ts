@@ -8,6 +8,9 @@ import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer 
 import type { Clock } from '../../../node/ports.ts';
 import { BLOCK_ID, FakeBackend, ManualClock, recordingLogger, until } from './fake-backend.ts';
 
+/** The default of a second is too little beside other work. */
+const WAIT = { timeout: 20_000 };
+
 const FINAL: ChainEvent = { type: 'final', id: BLOCK_ID, height: '5' };
 const started: ApiServer[] = [];
 afterEach(async () => {
@@ -216,11 +219,11 @@ describe('answers that are not taken', () => {
     expect(await statusOf(url)).toBe(429);
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     readers[0]!.destroy();
-    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200), WAIT);
     // Whoever reads it all makes room without closing the connection.
     readers[1]!.resume();
     const other = await askSilently(port);
-    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200), WAIT);
     expect(readers[1]!.destroyed).toBe(false);
     for (const socket of [...readers, other]) socket.destroy();
   });
@@ -232,7 +235,7 @@ describe('answers that are not taken', () => {
     clock.advance(29_999);
     expect(await statusOf(url)).toBe(429);
     clock.advance(1);
-    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200), WAIT);
     for (const socket of readers) {
       const closed = new Promise((resolve) => socket.on('close', resolve));
       socket.resume();
@@ -287,9 +290,9 @@ describe('answers that are not taken', () => {
     const clock = new ManualClock();
     const { url } = await start({}, clock);
     expect(await statusOf(url)).toBe(200);
-    await vi.waitFor(() => expect(clock.pending).toBe(0));
+    await vi.waitFor(() => expect(clock.pending).toBe(0), WAIT);
     await expect(listen(url, '?types=nonsense')).rejects.toThrow('HTTP 400');
-    await vi.waitFor(() => expect(clock.pending).toBe(0));
+    await vi.waitFor(() => expect(clock.pending).toBe(0), WAIT);
   });
 
   it('collects no third certificate while those whose readers are gone are being collected', async () => {
@@ -311,8 +314,8 @@ describe('answers that are not taken', () => {
     for (let turn = 0; turn < 10; turn++) expect(await statusOf(url)).toBe(429);
     for (const go of waiting) go();
     backend.certificate = certificate;
-    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200));
-    await vi.waitFor(() => expect(clock.pending).toBe(0)); // nobody is there whom a deadline could cut
+    await vi.waitFor(async () => expect(await statusOf(url)).toBe(200), WAIT);
+    await vi.waitFor(() => expect(clock.pending).toBe(0), WAIT); // nobody is there whom a deadline could cut
   });
 });
 

@@ -9,6 +9,9 @@ import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
 import { meshDegrees } from '../../../node/net/mesh-degrees.ts';
 import type { Logger } from '../../../node/ports.ts';
 
+/** The default of a second is too little beside other work. */
+const WAIT = { timeout: 20_000 };
+
 /** Gossipsub as far as sending what waited goes: it has a subscriber when the test says so, and fails at some data. */
 class FakeRouter extends EventTarget {
   hasSubscriber = false;
@@ -83,10 +86,10 @@ describe('own messages that wait for a peer', () => {
     router.hasSubscriber = true;
     router.failing.add('b');
     router.flush();
-    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 2, dropped: 1 }));
+    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 2, dropped: 1 }), WAIT);
     expect(router.sent).toEqual(['a']);
     router.flush();
-    await vi.waitFor(() => expect(router.sent).toEqual(['a', 'c', 'd']));
+    await vi.waitFor(() => expect(router.sent).toEqual(['a', 'c', 'd']), WAIT);
     expect(await counts()).toEqual({ queued: 0, dropped: 1 });
   });
 
@@ -98,10 +101,10 @@ describe('own messages that wait for a peer', () => {
     router.flush();
     router.hasSubscriber = false;
     for (const text of ['d', 'e']) await gossip.publish('tx', bytesOf(text));
-    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 3, dropped: 2 })); // a failed, b was oldest
+    await vi.waitFor(async () => expect(await counts()).toEqual({ queued: 3, dropped: 2 }), WAIT); // a failed, b was oldest
     router.hasSubscriber = true;
     router.flush();
-    await vi.waitFor(() => expect(router.sent).toEqual(['c', 'd', 'e']));
+    await vi.waitFor(() => expect(router.sent).toEqual(['c', 'd', 'e']), WAIT);
   });
 });
 
