@@ -13,7 +13,7 @@ export interface Metrics {
   readonly internalErrors: Counter<'where'>;
   readonly queueDropped: Counter<'kind'>;
   /** Undefined where the clock stands still while code runs, as in a simulation: all of it would be 0. */
-  readonly stageSeconds: Histogram<'kind' | 'stage'> | undefined;
+  readonly checkSeconds: Histogram<'kind'> | undefined;
   readonly blocksMined: Counter;
   readonly reorgs: Counter;
   readonly reorgDepth: Histogram;
@@ -73,11 +73,11 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       labelNames: ['kind'],
       registers,
     }),
-    stageSeconds: options.processMetrics
+    checkSeconds: options.processMetrics
       ? new Histogram({
-          name: 'grapevine_stage_seconds',
+          name: 'grapevine_check_seconds',
           help: 'From when a batch of messages is taken from its lane to its verdicts',
-          labelNames: ['kind', 'stage'],
+          labelNames: ['kind'],
           buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1],
           registers,
         })

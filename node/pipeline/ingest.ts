@@ -316,7 +316,7 @@ export class Ingest {
     this.#answerRest(kind, items, 'internal-error');
     this.#setUnderway(kind, -1);
     if (kind === 'tx' || kind === 'api') this.#admission.onServed(kind);
-    metrics.stageSeconds?.observe({ kind, stage: 'check' }, (clock.monotonicMs() - begunAtMs) / 1000);
+    metrics.checkSeconds?.observe({ kind }, (clock.monotonicMs() - begunAtMs) / 1000);
     this.#scheduleRest();
   }
 

@@ -135,6 +135,7 @@ test('a node that lags refuses submissions until it has caught up, and says when
   const metrics = await lab.metrics.registry.metrics();
   expect(metrics).toContain('grapevine_overloaded 1');
   expect(metrics).toContain('grapevine_queue_dropped_total{kind="api"} 3');
+  expect(metrics).toContain('grapevine_queue_messages{kind="api"} 0');
   expect(lab.lines.filter(({ message }) => message.startsWith('overloaded'))).toHaveLength(1);
 
   verifier.calls[2]!.answer();
