@@ -16,7 +16,6 @@ export interface VotePlanContext {
   readonly tip: ChainEntry;
   /** Undefined before the first vote. */
   readonly guard: VoteGuardLike | undefined;
-  readonly voterIsElector: boolean;
   /** Where given, and its vote would count for nothing, there is none. */
   readonly voter?: Address;
 }
@@ -33,7 +32,6 @@ export interface VotePlan {
  */
 export function planVote(context: VotePlanContext): VotePlan | undefined {
   const { tree, agreement, tip, guard } = context;
-  if (!context.voterIsElector) return undefined;
   if (!tree.isAncestor(agreement.final.id, tip.header.id)) return undefined; // FORK-1: the tip is about to move
   const interval = agreement.checkpointInterval;
   const targetHeight = tip.header.height - (tip.header.height % interval);

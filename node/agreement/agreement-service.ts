@@ -242,7 +242,6 @@ export class AgreementService {
       agreement,
       tip: chain.tip,
       guard,
-      voterIsElector: true,
       voter: voter.address,
     });
     if (link === undefined) {

@@ -163,7 +163,6 @@ class Simulation {
       ...view,
       tip: view.tree.tip,
       guard: this.#guards[key],
-      voterIsElector: view.agreement.isElector(voter),
       voter,
     });
     if (plan === undefined) return;

@@ -70,7 +70,7 @@ function simulate(rounds: readonly Round[], honest: number, voters: number, inte
     tree.setTip(chooseTip(tree, { final: agreement.final, highestAgreed }).header.id);
   };
   const vote = (voter: number, view: View) => {
-    const plan = planVote({ ...view, tip: view.tree.tip, guard: guards[voter], voterIsElector: true });
+    const plan = planVote({ ...view, tip: view.tree.tip, guard: guards[voter] });
     if (plan === undefined) return;
     guards[voter] = { sourceHeight: plan.source.height, targetHeight: plan.target.height };
     votes.push(voteOf(voter, plan.source, plan.target));

@@ -16,8 +16,8 @@ function net(checkpointInterval = 1) {
   const agree = (source: ChainEntry, target: ChainEntry) => {
     for (const voter of [0, 1, 2]) agreement.addVote(voteOf(voter, source, target), tree);
   };
-  const plan = (tip: ChainEntry, guard?: VoteGuardLike, voterIsElector = true) =>
-    planVote({ tree, agreement, tip, guard, voterIsElector });
+  const plan = (tip: ChainEntry, guard?: VoteGuardLike, voter = 0) =>
+    planVote({ tree, agreement, tip, guard, voter: senderAt(voter) });
   return { a, b, agree, plan };
 }
 
@@ -46,7 +46,7 @@ describe('planVote', () => {
   test('no vote for genesis, and none by a node outside the electorate', () => {
     const { a, plan } = net();
     expect(plan(a[0]!)).toBeUndefined();
-    expect(plan(a[1]!, undefined, false)).toBeUndefined();
+    expect(plan(a[1]!, undefined, 3)).toBeUndefined();
   });
 
   test('VOTE-8: never a second vote at a height, never a source below an earlier one', () => {
