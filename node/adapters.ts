@@ -1,4 +1,4 @@
-/** Production adapters of the ports: the only file of `node/` that touches the process's clock and randomness. */
+/** Production adapters of the ports for the process's clock and randomness. */
 import { randomFillSync } from 'node:crypto';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Rng } from './ports.ts';

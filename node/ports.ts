@@ -1,6 +1,7 @@
 /**
- * What the node needs of the world. Production adapters are in `node/adapters.ts`, `node/net/` and `node/store/`;
- * the simulation brings others. Nothing else in `node/` touches a timer, a socket, a disk or randomness.
+ * What a composed node needs of the world. Production adapters are in `node/adapters.ts`, `node/net/` and `node/store/`;
+ * the simulation brings others. No service touches a timer, a socket, a disk or randomness by another way; what a process
+ * does before there is a node may (`identity-file.ts`, `make-directory.ts`).
  */
 import type { HeaderBody } from '../chain/types.ts';
 import type { SignatureParts } from '../crypto/signature.ts';

@@ -23,9 +23,7 @@ import type { Logger } from './ports.ts';
 import { openLevelStore } from './store/open-level-store.ts';
 import { createInlineVerifier } from './verify/inline-verifier.ts';
 import { VerifyPool } from './verify/verify-pool.ts';
-
-/** Told to peers and shown in the status. */
-export const VERSION = '0.1.0';
+import { VERSION } from './version.ts';
 
 export interface ProcessOptions {
   readonly config: NodeConfig;

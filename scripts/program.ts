@@ -1,6 +1,6 @@
 /** The commands, and how they end: 0 done, 1 refused by the node, 2 bad usage. */
-import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
+import { VERSION } from '../node/version.ts';
 import { EXIT, isPathFault, RefusedError, UsageError } from './exit.ts';
 import { printable, printJson } from './output.ts';
 
@@ -107,7 +107,7 @@ Exit status: 0 done, 1 refused by the node (with its reason code), 2 bad usage.`
     );
   try {
     if (args[0] === '--version' || args[0] === '-V') {
-      process.stdout.write(`${await readVersion()}\n`);
+      process.stdout.write(`${VERSION}\n`);
       return EXIT.done;
     }
     const words = args.filter((arg) => !arg.startsWith('-'));
@@ -122,11 +122,6 @@ Exit status: 0 done, 1 refused by the node (with its reason code), 2 bad usage.`
   } catch (error) {
     return endWith(error, args.includes('--json'));
   }
-}
-
-async function readVersion(): Promise<string> {
-  const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
-  return version;
 }
 
 /** What went wrong, on standard error; with `--json` also as the one document on standard output. */

@@ -1,9 +1,7 @@
-import type { BlockId } from '../../chain/types.ts';
+import { parseBlockId } from '../../chain/codec.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps, requireUInt64 } from './api-app.ts';
 import { Problem } from './problem.ts';
 import { BlockInfo, BlockList, BlockParams, BlocksQuery, DEFAULT_PAGE, NoQuery, TipInfo } from './schemas.ts';
-
-const ID_LENGTH = 64;
 
 export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
   app.get(
@@ -37,9 +35,8 @@ export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
     },
     async (request) => {
       const ref = request.params.idOrHeight;
-      const block = await backend.block(
-        ref.length === ID_LENGTH ? { id: ref.toLowerCase() as BlockId } : { height: requireUInt64(ref, 'height') },
-      );
+      const id = parseBlockId(ref.toLowerCase());
+      const block = await backend.block(id === undefined ? { height: requireUInt64(ref, 'height') } : { id });
       if (block === undefined) throw new Problem(404, 'not-found', 'no such block here');
       return block;
     },

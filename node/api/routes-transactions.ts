@@ -1,8 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
+import { parseTxId } from '../../chain/codec.ts';
 import { MAX_TX_BYTES } from '../../chain/params.ts';
 import { decodeTxBatch } from '../../chain/tx-batch.ts';
-import type { TxId } from '../../chain/types.ts';
 import { hexToBytes } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
 import type { SubmitOutcome } from './backend.ts';
@@ -103,7 +103,8 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
     },
     async (request) => {
       const id = request.params.id.toLowerCase();
-      const status = await backend.transaction(id as TxId);
+      const known = parseTxId(id);
+      const status = known && (await backend.transaction(known));
       if (status === undefined) throw new Problem(404, 'not-found', 'no such transaction here', { id });
       return status;
     },

@@ -37,8 +37,10 @@ export interface MiningServiceDeps {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** How old a template may get: bounds how long a new transaction waits, and keeps the timestamp honest. */
+/** How often a template is looked at: as long may a new transaction wait for one that has it. */
 const REFRESH_MS = 1000;
+/** How old a template may get where nothing new waits: keeps its timestamp honest. */
+const MAX_TEMPLATE_AGE_MS = 10_000;
 /** How often a node that may not mine yet looks again. */
 const IDLE_CHECK_MS = 100;
 
@@ -144,7 +146,7 @@ export class MiningService {
     const attempt = new AbortController();
     const abandon = (): void => attempt.abort();
     let cancelRefresh = clock.after(REFRESH_MS, function refresh() {
-      const isStale = mempool.version !== version || clock.nowMs() - Number(now) > 10 * REFRESH_MS;
+      const isStale = mempool.version !== version || clock.nowMs() - Number(now) > MAX_TEMPLATE_AGE_MS;
       if (isStale) abandon();
       else cancelRefresh = clock.after(REFRESH_MS, refresh);
     });
