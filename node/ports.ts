@@ -43,9 +43,15 @@ export interface GossipMessage {
   readonly kind: TopicKind;
   readonly from: PeerKey;
   readonly data: Uint8Array;
-  /** Called exactly once. `accept` forwards; `reject` also counts against the sender. */
-  settle(outcome: 'accept' | 'ignore' | 'reject'): void;
+  /** Called exactly once. */
+  settle(outcome: GossipOutcome): void;
 }
+
+/**
+ * `accept` forwards, `ignore` does not, `reject` also counts against the sender. `unread`: there was no room to look at it;
+ * another peer's copy is taken as if this one had not come, or a peer that is first could silence anybody.
+ */
+export type GossipOutcome = 'accept' | 'ignore' | 'reject' | 'unread';
 
 export interface PeerView {
   readonly peer: PeerKey;

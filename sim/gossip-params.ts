@@ -32,6 +32,7 @@ export interface GossipParams {
   /** Messages of one peer, and of all, that await their verdict. */
   readonly maxUnsettledPerPeer: number;
   readonly maxUnsettled: number;
+  readonly maxUnsettledBlocksPerPeer: number;
   readonly pruneBackoffMs: number;
 }
 
@@ -66,6 +67,7 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
     messageTtlMs: options.messageTtlMs,
     maxUnsettledPerPeer: options.maxUnsettledPerPeer,
     maxUnsettled: options.maxUnsettled,
+    maxUnsettledBlocksPerPeer: options.maxUnsettledBlocksPerPeer,
     pruneBackoffMs: options.pruneBackoffMs,
   };
 }
@@ -83,6 +85,7 @@ export const PUBLIC_GOSSIP: GossipParams = gossipParamsOf({
   messageTtlMs: 10_000,
   maxUnsettledPerPeer: 1_024,
   maxUnsettled: 8_192,
+  maxUnsettledBlocksPerPeer: 32,
   pruneBackoffMs: 30_000,
 });
 
@@ -99,6 +102,7 @@ export const DEVNET_GOSSIP: GossipParams = gossipParamsOf({
   messageTtlMs: 10_000,
   maxUnsettledPerPeer: 1_024,
   maxUnsettled: 8_192,
+  maxUnsettledBlocksPerPeer: 32,
   pruneBackoffMs: 5_000,
 });
 
@@ -125,5 +129,6 @@ export const V1_1_GOSSIP: GossipParams = {
   messageTtlMs: 10_000,
   maxUnsettledPerPeer: 1_024,
   maxUnsettled: 8_192,
+  maxUnsettledBlocksPerPeer: 32,
   pruneBackoffMs: 60_000,
 };

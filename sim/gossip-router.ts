@@ -13,7 +13,14 @@
  *
  * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
  */
-import { type GossipMessage, type PeerKey, type PublishOutcome, TOPIC_KINDS, type TopicKind } from '../node/ports.ts';
+import {
+  type GossipMessage,
+  type GossipOutcome,
+  type PeerKey,
+  type PublishOutcome,
+  TOPIC_KINDS,
+  type TopicKind,
+} from '../node/ports.ts';
 import type { GossipParams } from './gossip-params.ts';
 import type { KindCounts, NodeCounts } from './gossip-stats.ts';
 import { type GossipItem, ITEM, type MessageTable } from './message-table.ts';
@@ -86,6 +93,8 @@ export class GossipPeer {
   backoffUntilMs = TOPIC_KINDS.map(() => 0);
   /** What it does not want, and the heartbeat at which it said so. */
   idontwant: Map<GossipItem, number> | undefined;
+  /** Messages that await their verdict: blocks, and all others. */
+  unsettledBlocks = 0;
   unsettled = 0;
   ihaves = 0;
   asked = 0;
@@ -110,7 +119,7 @@ export interface RouterDeps<P extends GossipPeer> {
   readonly send: (to: P, gossip: Gossip, bytes: number) => void;
   readonly onMessage: (message: GossipMessage) => void;
   readonly onNew: (item: GossipItem, from: P, hop: number) => void;
-  readonly onSettled: (item: GossipItem, from: P, outcome: 'accept' | 'ignore' | 'reject') => void;
+  readonly onSettled: (item: GossipItem, from: P, outcome: GossipOutcome) => void;
   /** False until there has been a penalty: no score is below zero then. */
   readonly hasPenalties: () => boolean;
   readonly penaltyPoints: (peer: PeerKey) => number;
@@ -247,13 +256,14 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   /** Called by a message that is settled. */
-  settled(pending: PendingMessage<P>, outcome: 'accept' | 'ignore' | 'reject'): void {
+  settled(pending: PendingMessage<P>, outcome: GossipOutcome): void {
     const { item, sender, sources } = pending;
     const wasPending = pending.isPending;
     if (wasPending) this.#release(pending);
     this.#deps.onSettled(item, sender, outcome);
     if (!wasPending || this.#isStopped) return;
-    item.setState(this.place, outcome === 'accept' ? VALID : GONE);
+    if (outcome === 'unread') item.forget(this.place);
+    else item.setState(this.place, outcome === 'accept' ? VALID : GONE);
     if (outcome !== 'accept') return;
     const { send } = this.#deps;
     const bytes = bytesOf(item);
@@ -321,15 +331,23 @@ export class GossipRouter<P extends GossipPeer> {
       const only = [item];
       for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
     }
-    if (from.unsettled >= params.maxUnsettledPerPeer || this.#pending.size >= params.maxUnsettled) {
-      item.setState(this.place, GONE);
+    if (!this.#hasRoomFor(from, item)) {
+      if (item.kind === 'tx') item.setState(this.place, GONE);
+      else item.forget(this.place);
       return false;
     }
-    from.unsettled += 1;
+    if (item.kind === 'block') from.unsettledBlocks += 1;
+    else from.unsettled += 1;
     const message = new PendingMessage(this, item, from, nowMs);
     this.#pending.set(item, message);
     this.#deps.onMessage(message);
     return true;
+  }
+
+  #hasRoomFor(from: P, item: GossipItem): boolean {
+    const { params } = this.#deps;
+    if (item.kind === 'block') return from.unsettledBlocks < params.maxUnsettledBlocksPerPeer;
+    return from.unsettled < params.maxUnsettledPerPeer && this.#pending.size < params.maxUnsettled;
   }
 
   #sendItem(peer: P, item: GossipItem): void {
@@ -347,7 +365,8 @@ export class GossipRouter<P extends GossipPeer> {
   #release(pending: PendingMessage<P>): void {
     pending.isPending = false;
     this.#pending.delete(pending.item);
-    pending.sender.unsettled -= 1;
+    if (pending.kind === 'block') pending.sender.unsettledBlocks -= 1;
+    else pending.sender.unsettled -= 1;
   }
 
   #expirePending(nowMs: number): void {
@@ -683,7 +702,7 @@ class PendingMessage<P extends GossipPeer> implements GossipMessage {
     return this.item.data;
   }
 
-  settle(outcome: 'accept' | 'ignore' | 'reject'): void {
+  settle(outcome: GossipOutcome): void {
     if (this.#isSettled) throw new Error(`${this.kind} message ${this.item.id} settled twice`);
     this.#isSettled = true;
     this.#router.settled(this, outcome);

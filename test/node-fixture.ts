@@ -13,7 +13,16 @@ import type { Address } from '../crypto/address.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
-import type { Clock, FrameStream, Logger, Network, PowSolver, SignatureVerifier, TopicKind } from '../node/ports.ts';
+import type {
+  Clock,
+  FrameStream,
+  GossipOutcome,
+  Logger,
+  Network,
+  PowSolver,
+  SignatureVerifier,
+  TopicKind,
+} from '../node/ports.ts';
 import type { Store } from '../node/store/store.ts';
 import * as messages from '../node/sync/messages.ts';
 import { BLOCK_TXS } from '../node/sync/protocols.ts';
@@ -39,7 +48,7 @@ export function fixtureGenesis(senders: readonly Address[]): Genesis {
   );
 }
 
-export type Outcome = 'accept' | 'ignore' | 'reject';
+export type Outcome = GossipOutcome;
 
 export interface NodeFixture {
   readonly node: GrapevineNode;

@@ -33,9 +33,11 @@ export interface GossipOptions {
    * for `messageTtlMs` whether forwarded or not, so that it can answer IWANT.
    */
   readonly messageTtlMs: number;
-  /** Messages of one peer, and of all, that await their verdict; more are ignored. */
+  /** Messages of one peer, and of all, that await their verdict, but for blocks; more are not read. */
   readonly maxUnsettledPerPeer: number;
   readonly maxUnsettled: number;
+  /** Blocks of one peer that do: in its share of the lane, and where their transactions are being fetched. */
+  readonly maxUnsettledBlocksPerPeer: number;
   /** Own messages kept while nobody is there to take them. */
   readonly maxQueued: number;
   readonly maxQueuedBytes: number;

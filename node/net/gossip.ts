@@ -5,17 +5,20 @@ import type { ChainId } from '../../chain/types.ts';
 import {
   type Clock,
   type GossipMessage,
+  type GossipOutcome,
   type Logger,
   type PeerKey,
   type PublishOutcome,
   TOPIC_KINDS,
   type TopicKind,
 } from '../ports.ts';
+import { VirtualSchedule } from '../virtual-schedule.ts';
 import { type ClosedMesh, closedMesh } from './closed-mesh.ts';
 import { registerGossipStats } from './gossip-metrics.ts';
 import { type GossipOptions, gossipSettings } from './gossip-settings.ts';
 import {
   createGossipsub,
+  forgetSeen,
   type GossipRouter,
   type GossipSub,
   type GossipSubComponents,
@@ -42,10 +45,23 @@ export interface GossipDeps {
   readonly onStreamLost: (peer: PeerKey) => void;
   /** Gossipsub's score for the peer fell so low that it listens to nothing from it. */
   readonly onGraylisted: (peer: PeerKey) => void;
+  /** The peer sends more than is looked at. No more of it is, and it is to be hung up on. */
+  readonly onTooMuch: (peer: PeerKey) => void;
 }
+
+/**
+ * RPCs and messages of one peer, copies of known ones too: 5,000 a second, twenty times what a net at the limit of five
+ * nodes makes, and what a peer whose event loop stood still sends in one piece.
+ */
+const RECEIVE_INTERVAL_MS = 0.2;
+const RECEIVE_BURST_MS = 10_000;
+/** A message that comes to nothing because its sender has too many waiting costs it as much as so many. */
+const UNREAD_UNITS = 10;
 
 interface Unsettled {
   readonly from: PeerKey;
+  /** What it takes room of. */
+  readonly share: string;
   readonly sinceMs: number;
 }
 
@@ -60,7 +76,7 @@ interface Queued {
  * Rationale, beyond gossipsub's own: it loses a message that is published before a peer's stream is up, without a
  * word; and what `gossipsub.ts` mends.
  *
- * Bounds: unsettled messages per peer and in all, queued own messages by count and bytes. Messages wait at most
+ * Bounds: what a peer sends in a second, unsettled messages per peer and in all, queued own messages by count and bytes. Messages wait at most
  * `messageTtlMs`.
  */
 export class Gossip {
@@ -71,7 +87,9 @@ export class Gossip {
   #repair: StreamRepair | undefined;
   /** By message id, oldest first. */
   readonly #unsettled = new Map<string, Unsettled>();
-  readonly #unsettledOf = new Map<PeerKey, number>();
+  /** By share. */
+  readonly #unsettledOf = new Map<string, number>();
+  readonly #received: VirtualSchedule;
   #outbox: Queued[] = [];
   #outboxBytes = 0;
   #dropped = 0;
@@ -85,6 +103,7 @@ export class Gossip {
 
   constructor(deps: GossipDeps) {
     this.#deps = deps;
+    this.#received = new VirtualSchedule(deps.clock, RECEIVE_INTERVAL_MS);
     this.#topics = new Map(TOPIC_KINDS.map((kind) => [kind, topicName(deps.chainId, kind)]));
     this.#kinds = new Map(TOPIC_KINDS.map((kind) => [topicName(deps.chainId, kind), kind]));
     if (deps.metricsRegistry === undefined) return;
@@ -99,7 +118,7 @@ export class Gossip {
 
   /** The libp2p service. */
   readonly service = (components: GossipSubComponents): GossipSub => {
-    const { options, metricsRegistry, penaltyPoints, onStreamLost, onGraylisted } = this.#deps;
+    const { options, clock, metricsRegistry, penaltyPoints, onStreamLost, onGraylisted } = this.#deps;
     const settings = gossipSettings({
       options,
       kinds: this.#kinds,
@@ -110,7 +129,8 @@ export class Gossip {
         this.#txCopies += count;
       },
     });
-    const router = createGossipsub(settings, options.Dmax, components);
+    const mayReceive = (peer: PeerKey, units: number): boolean => this.#mayReceive(peer, units);
+    const router = createGossipsub({ settings, Dmax: options.Dmax, clock, mayReceive }, components);
     this.#repair = new StreamRepair({ router, components }, { streamLost: onStreamLost, graylisted: onGraylisted });
     this.#router = router;
     this.#self = components.peerId.toString();
@@ -169,20 +189,21 @@ export class Gossip {
     const kind = this.#kinds.get(msg.topic);
     if (kind === undefined) return; // allowedTopics has none but ours
     const from = propagationSource.toString();
-    const { maxUnsettled, maxUnsettledPerPeer } = this.#deps.options;
-    const ofPeer = this.#unsettledOf.get(from) ?? 0;
-    if (ofPeer >= maxUnsettledPerPeer || this.#unsettled.size >= maxUnsettled || this.#deps.isRefused(from)) {
+    if (!this.#hasRoomFor(from, kind) || this.#deps.isRefused(from)) {
       this.#refused += 1;
-      this.#report(msgId, from, 'ignore');
+      this.#report(msgId, from, kind === 'tx' ? 'ignore' : 'unread'); // transactions also come by other ways
+      this.#mayReceive(from, UNREAD_UNITS);
       return;
     }
-    this.#unsettled.set(msgId, { from, sinceMs: this.#deps.clock.monotonicMs() });
-    this.#unsettledOf.set(from, ofPeer + 1);
+    const share = shareOf(from, kind);
+    this.#unsettled.set(msgId, { from, share, sinceMs: this.#deps.clock.monotonicMs() });
+    this.#unsettledOf.set(share, (this.#unsettledOf.get(share) ?? 0) + 1);
     let settled = false;
     const settle: GossipMessage['settle'] = (outcome) => {
       if (settled) return;
       settled = true;
       if (outcome === 'reject') this.#deps.onReject(from, kind);
+      if (outcome === 'unread') this.#mayReceive(from, UNREAD_UNITS);
       if (this.#release(msgId)) this.#report(msgId, from, outcome);
     };
     try {
@@ -198,15 +219,37 @@ export class Gossip {
     const entry = this.#unsettled.get(id);
     if (entry === undefined) return false;
     this.#unsettled.delete(id);
-    const left = (this.#unsettledOf.get(entry.from) ?? 1) - 1;
-    if (left === 0) this.#unsettledOf.delete(entry.from);
-    else this.#unsettledOf.set(entry.from, left);
+    const left = (this.#unsettledOf.get(entry.share) ?? 1) - 1;
+    if (left === 0) this.#unsettledOf.delete(entry.share);
+    else this.#unsettledOf.set(entry.share, left);
     return true;
   }
 
-  #report(id: string, from: PeerKey, outcome: 'accept' | 'ignore' | 'reject'): void {
+  #hasRoomFor(from: PeerKey, kind: TopicKind): boolean {
+    const { maxUnsettled, maxUnsettledPerPeer, maxUnsettledBlocksPerPeer } = this.#deps.options;
+    const ofPeer = this.#unsettledOf.get(shareOf(from, kind)) ?? 0;
+    // Blocks have room of their own: who sends much else, and then a block, would have it from nobody.
+    if (kind === 'block') return ofPeer < maxUnsettledBlocksPerPeer;
+    return ofPeer < maxUnsettledPerPeer && this.#unsettled.size < maxUnsettled;
+  }
+
+  #report(id: string, from: PeerKey, outcome: GossipOutcome): void {
+    const router = this.#router;
+    if (router === undefined) return;
     // The enum's values are these strings; the enum itself would have to be imported as a value for each.
-    this.#router?.reportMessageValidationResult(id, from, outcome as TopicValidatorResult);
+    const known = outcome === 'unread' ? 'ignore' : outcome;
+    router.reportMessageValidationResult(id, from, known as TopicValidatorResult);
+    if (outcome === 'unread') forgetSeen(router, id);
+  }
+
+  /** @param units RPCs and messages in them */
+  #mayReceive(from: PeerKey, units: number): boolean {
+    if (this.#received.aheadMs(from) + units * RECEIVE_INTERVAL_MS <= RECEIVE_BURST_MS) {
+      this.#received.add(from, units);
+      return true;
+    }
+    this.#deps.onTooMuch(from);
+    return false;
   }
 
   readonly #onHeartbeat = (): void => {
@@ -297,6 +340,11 @@ export class Gossip {
     this.#outboxBytes += items.reduce((sum, { data }) => sum + data.byteLength, 0);
     this.#trimOutbox();
   }
+}
+
+/** Blocks apart from the rest. */
+function shareOf(from: PeerKey, kind: TopicKind): string {
+  return kind === 'block' ? `block ${from}` : from;
 }
 
 /** A view of a small part of an RPC would keep all of the RPC in memory for as long as the mempool keeps it. */

@@ -1,13 +1,15 @@
 /**
  * The library, and what in its inner state has to be mended. The one file that imports it.
  *
- * It answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full mesh; and
- * after a stream breaks, while the connection lives, it never opens another.
+ * It answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full mesh; it
+ * reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between; what it has handed in
+ * once it drops for two minutes, looked at or not; and after a stream breaks, while the connection lives, it never opens
+ * another.
  */
 import type { GossipSub, GossipSubComponents, GossipsubOpts, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
 import { gossipsub } from '@chainsafe/libp2p-gossipsub';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
-import type { PeerKey } from '../ports.ts';
+import type { Clock, PeerKey } from '../ports.ts';
 import type { MeshDegrees } from './mesh-degrees.ts';
 
 export type {
@@ -37,6 +39,10 @@ export interface GossipRouter extends GossipSub {
   /** Read anew at each decision; none is kept. */
   readonly opts: { -readonly [degree in keyof MeshDegrees]: number } & { Dscore: number };
   handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
+  handleReceivedRpc(from: { toString(): PeerKey }, rpc: ReceivedRpc): Promise<void>;
+  pipePeerReadStream(peer: { toString(): PeerKey }, frames: AsyncIterable<unknown>): Promise<void>;
+  readonly seenCache: { readonly entries: Map<string, unknown> };
+  readonly fastMsgIdCache: { readonly entries: Map<string, unknown> } | undefined;
   readonly mcache: {
     readonly msgs: ReadonlyMap<
       string,
@@ -48,16 +54,76 @@ export interface GossipRouter extends GossipSub {
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
 }
 
-/** @param Dmax mesh peers with which a GRAFT is refused */
-export function createGossipsub(
-  settings: Partial<GossipsubOpts>,
-  Dmax: number,
-  components: GossipSubComponents,
-): GossipRouter {
-  const router = gossipsub(settings)(components) as GossipRouter;
+/** What of an RPC is counted. */
+interface ReceivedRpc {
+  readonly subscriptions?: readonly unknown[];
+  readonly messages: readonly unknown[];
+  readonly control?: unknown;
+}
+
+export interface CreateGossipsubOptions {
+  readonly settings: Partial<GossipsubOpts>;
+  /** Mesh peers with which a GRAFT is refused. */
+  readonly Dmax: number;
+  readonly clock: Pick<Clock, 'after'>;
+  /** An RPC came, of so much; false: it is not to be looked at, and nothing after it. */
+  readonly mayReceive: (peer: PeerKey, units: number) => boolean;
+}
+
+/** @throws Error when gossipsub is not as this file knows it */
+export function createGossipsub(options: CreateGossipsubOptions, components: GossipSubComponents): GossipRouter {
+  const router = gossipsub(options.settings)(components) as GossipRouter;
   sendOnlySettled(router);
-  takeInUpTo(router, Dmax);
+  takeInUpTo(router, options.Dmax);
+  readInTurns(router, options);
+  if (!(router.seenCache?.entries instanceof Map) || !(router.fastMsgIdCache?.entries instanceof Map)) {
+    throw new Error('this version of gossipsub has other caches of what it has seen');
+  }
   return router;
+}
+
+/** Another copy of the message counts as new. Its id by `fastMsgIdFn` and by `msgIdFn` are the same with us. */
+export function forgetSeen(router: GossipRouter, id: string): void {
+  router.seenCache.entries.delete(id);
+  router.fastMsgIdCache?.entries.delete(id);
+}
+
+/** RPCs of one peer that are looked at in one turn of the event loop: some of them hold thousands of messages. */
+const RPCS_PER_TURN = 32;
+/** An honest peer sends none without anything in it. */
+const EMPTY_RPC_UNITS = 10;
+
+/**
+ * Gossipsub looks at all RPCs that have come in one chunk, one after the other, and each costs the same few microseconds
+ * where it is a single byte. Here the others have their turn in between, each RPC and each message in it is counted, and
+ * nothing more is read of a peer that may send no more.
+ */
+function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsubOptions): void {
+  if (typeof router.pipePeerReadStream !== 'function' || typeof router.handleReceivedRpc !== 'function') {
+    throw new Error('this version of gossipsub reads its streams in another way');
+  }
+  const ended = new WeakSet<object>();
+  const read = router.pipePeerReadStream.bind(router);
+  router.pipePeerReadStream = (peer, frames) =>
+    read(
+      peer,
+      inTurns(frames, () => ended.has(peer)),
+    );
+  const handle = router.handleReceivedRpc.bind(router);
+  router.handleReceivedRpc = async (from, rpc) => {
+    const parts = rpc.messages.length + (rpc.subscriptions?.length ?? 0);
+    const units = parts === 0 && rpc.control === undefined ? EMPTY_RPC_UNITS : 1 + parts;
+    if (mayReceive(from.toString(), units)) await handle(from, rpc);
+    else ended.add(from);
+  };
+  async function* inTurns<T>(frames: AsyncIterable<T>, isEnded: () => boolean): AsyncGenerator<T> {
+    let read = 0;
+    for await (const frame of frames) {
+      yield frame;
+      if (isEnded()) return;
+      if (++read % RPCS_PER_TURN === 0) await new Promise<void>((resolve) => clock.after(0, resolve));
+    }
+  }
 }
 
 /**

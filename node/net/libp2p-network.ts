@@ -65,6 +65,7 @@ export const PUBLIC_NETWORK: NetworkOptions = {
     messageTtlMs: 10_000,
     maxUnsettledPerPeer: 1_024,
     maxUnsettled: 8_192,
+    maxUnsettledBlocksPerPeer: 32,
     maxQueued: 1_024,
     maxQueuedBytes: 8 * 1024 * 1024,
     pruneBackoffMs: 30_000,
@@ -177,6 +178,7 @@ class Libp2pNetwork implements Network {
         this.#disconnect(peer, 'broken gossip stream');
       },
       onGraylisted: (peer) => this.penalize(peer, deps.options.peerScore.banPoints, 'gossip score'),
+      onTooMuch: (peer) => this.#disconnect(peer, 'too many messages'),
     });
     this.#book = new AddressBook({
       self: this.self,

@@ -18,11 +18,16 @@ export interface OutcomeDeps {
   readonly logger: Logger;
 }
 
-/** Settles a gossip message. Called once for each message that entered the pipeline. */
+/**
+ * Settles a gossip message. Called once for each message that entered the pipeline. What was not looked at may come from
+ * another peer, but for transactions: a node that is full of them would only fetch them again and again, and whatever it
+ * has missed comes by the exchange of mempools.
+ */
 export function settleOutcome(deps: OutcomeDeps, message: GossipMessage, verdict: OutcomeVerdict): void {
   const kind = message.kind === 'tx' ? 'batch' : message.kind;
   countVerdict(deps.metrics, kind, verdict);
-  message.settle(verdict.kind);
+  const isUnread = message.kind !== 'tx' && verdict.kind === 'ignore' && verdict.reason === 'overloaded';
+  message.settle(isUnread ? 'unread' : verdict.kind);
   if (verdict.kind === 'reject') deps.logger.debug({ kind, from: message.from, reason: verdict.reason }, 'rejected');
 }
 

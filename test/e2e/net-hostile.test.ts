@@ -139,6 +139,50 @@ describe('wrong bytes on gossip', () => {
   });
 });
 
+describe('more than a node reads', () => {
+  it('of frames without anything in them: the others have their turn meanwhile, and the peer is hung up on', async () => {
+    const peer = hostile.peerId.toString();
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      if (!b.disconnected.includes(peer)) setImmediate(count);
+    };
+    setImmediate(count);
+    for (let i = 0; i < 10; i++) out.send(new Uint8Array(10_000)); // a length of zero, and nothing: each byte is an RPC
+    await until('disconnected', () => b.disconnected.includes(peer), 20_000);
+    expect(turns).toBeGreaterThan(100);
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await until('C hears', () => c.heard.includes('life goes on'));
+    expect(b.logs.filter(({ message }) => message === 'peer penalized')).toEqual([]);
+  });
+
+  it('of one message again and again: the peer is hung up on', async () => {
+    const copies = Array.from({ length: 2_000 }, () => message('again'));
+    for (let i = 0; i < 30 && out.status === 'open'; i++) send({ messages: copies });
+    await until('disconnected', () => b.disconnected.includes(hostile.peerId.toString()), 20_000);
+    expect(b.heard.filter((text) => text === 'again')).toHaveLength(1);
+  });
+
+  it.each(['vote', 'block'] as const)('keeps no %s from it that another peer sends', async (kind) => {
+    const topic = topicName(TEST_CHAIN_ID, kind);
+    const { maxUnsettledPerPeer, maxUnsettledBlocksPerPeer } = DEVNET_NETWORK.gossip;
+    const room = kind === 'block' ? maxUnsettledBlocksPerPeer : maxUnsettledPerPeer;
+    const held = Array.from({ length: room }, (_, at) => message(`held ${at}`, topic));
+    send({ messages: [...held, message('news', topic)] });
+    await until('B has them', () => b.heard.length === room);
+    expect(b.heard).not.toContain('news');
+    await a.network.publish(kind, bytesOf('news'));
+    await until('C hears', () => c.heard.includes('news'));
+  });
+
+  it('of transactions leaves room for a block', async () => {
+    const held = Array.from({ length: DEVNET_NETWORK.gossip.maxUnsettledPerPeer }, (_, at) => message(`held ${at}`));
+    send({ messages: [...held, message('a block', topicName(TEST_CHAIN_ID, 'block'))] });
+    await until('C hears', () => c.heard.includes('a block'));
+    expect(b.heard).toHaveLength(held.length + 1);
+  });
+});
+
 describe('IWANT', () => {
   it('for a message without verdict is not answered, for an accepted one it is', async () => {
     await a.network.publish('tx', bytesOf('held'));

@@ -4,7 +4,7 @@ import { chainIdFromBytes } from '../../../chain/codec.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { Gossip } from '../../../node/net/gossip.ts';
 import type { GossipOptions } from '../../../node/net/gossip-settings.ts';
-import type { GossipSubComponents, GossipsubOpts } from '../../../node/net/gossipsub.ts';
+import type { CreateGossipsubOptions, GossipSubComponents } from '../../../node/net/gossipsub.ts';
 import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
 import { meshDegrees } from '../../../node/net/mesh-degrees.ts';
 import type { Logger } from '../../../node/ports.ts';
@@ -40,8 +40,8 @@ class FakeRouter extends EventTarget {
 let router: FakeRouter;
 vi.mock('../../../node/net/gossipsub.ts', async (original) => ({
   ...(await original<typeof import('../../../node/net/gossipsub.ts')>()),
-  createGossipsub: ({ scoreParams }: Partial<GossipsubOpts>) => {
-    router.appScore = scoreParams!.appSpecificScore!;
+  createGossipsub: ({ settings }: CreateGossipsubOptions) => {
+    router.appScore = settings.scoreParams!.appSpecificScore!;
     return router;
   },
 }));
@@ -63,6 +63,7 @@ function setUp(options: Partial<GossipOptions> = {}) {
     onReject: () => undefined,
     onStreamLost: () => undefined,
     onGraylisted: () => undefined,
+    onTooMuch: () => undefined,
   });
   const connectionManager = { getConnections: () => [] };
   gossip.service({ peerId: 'c', connectionManager } as unknown as GossipSubComponents);
