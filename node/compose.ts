@@ -231,6 +231,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     onBlockMissed: (from) => sync.onBlockMissed(from),
     peersWith: (block, except) => sync.peersWith(block, except),
     onEarlyHeader: (header, why) => clockWatch.onEarlyHeader(header, why),
+    isCatchingUp: () => sync.isCatchingUp,
   });
   let startedAtMs = clock.monotonicMs();
   const mayMine = (): boolean => {

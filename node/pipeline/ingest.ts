@@ -39,6 +39,8 @@ export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   readonly verifier: SignatureVerifier;
   readonly codec: ObjectCodec;
   readonly rng: Rng;
+  /** There may be blocks that are not here: who may vote is not known for sure. */
+  readonly isCatchingUp: () => boolean;
 }
 
 /** The answer to a transaction from the API. */
@@ -67,6 +69,9 @@ const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'evidence/known',
   'evidence/not-elector',
 ]);
+
+/** Of these, what is said of a signer who has no vote as far as the node knows the chain. */
+const STRANGER_REASONS: ReadonlySet<Reason> = new Set<Reason>(['vote/not-elector', 'evidence/not-elector']);
 
 export class Ingest {
   readonly #deps: IngestDeps;
@@ -134,8 +139,17 @@ export class Ingest {
       settleOutcome(this.#deps, message, reject('batch/malformed')); // BATCH-1: nothing that takes the lane's room
       return;
     }
-    const done = (verdict: OutcomeVerdict): void => settleOutcome(this.#deps, message, verdict);
-    this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));
+    const item = new Item({
+      bytes: message.data,
+      from: message.from,
+      done: (verdict) => settleOutcome(this.#deps, message, verdict),
+    });
+    const known = message.kind === 'block' ? this.#blocks.screen(message.data) : undefined;
+    if (known === undefined) this.#enqueue(message.kind, item);
+    else {
+      this.#onBlockVerdict(item, known);
+      item.answer(known);
+    }
   }
 
   /** Takes an encoded transaction from the API and, when it is good, publishes it. */
@@ -343,7 +357,7 @@ export class Ingest {
     );
     for (const [index, item] of items.entries()) {
       const verdict = verdicts[index]!;
-      if (isNoNews(verdict)) this.#onNoNews('evidence', item, 1);
+      if (this.#isNoNews(verdict)) this.#onNoNews('evidence', item, 1);
       item.answer(verdict);
     }
   }
@@ -358,8 +372,17 @@ export class Ingest {
 
   async #serveBlocks(items: readonly Item[]): Promise<void> {
     for (const item of items) {
-      await this.#blocks.serve(item.bytes, item.from as PeerKey, item.answerLater());
+      const answer = item.answerLater();
+      await this.#blocks.serve(item.bytes, item.from as PeerKey, (verdict) => {
+        this.#onBlockVerdict(item, verdict);
+        answer(verdict);
+      });
     }
+  }
+
+  /** Whatever a block is ignored for, another message that is ignored for it costs nothing to make, or little. */
+  #onBlockVerdict(item: Item, verdict: OutcomeVerdict): void {
+    if (verdict.kind === 'ignore') this.#onNoNews('block', item, 1);
   }
 
   /** EVID-1..EVID-6. What is known, or not by an elector, costs no signature check. */
@@ -404,7 +427,7 @@ export class Ingest {
       const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
       verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
       if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
-      else if (isNoNews(verdicts[index])) this.#onNoNews('vote', item, 1);
+      else if (this.#isNoNews(verdicts[index])) this.#onNoNews('vote', item, 1);
     }
     const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
     await before;
@@ -420,6 +443,12 @@ export class Ingest {
     return verdicts;
   }
 
+  /** Of votes and evidence. Those of strangers may be of electors who made blocks that are still to come. */
+  #isNoNews(verdict: OutcomeVerdict): boolean {
+    if (verdict.kind !== 'ignore' || !NO_NEWS_REASONS.has(verdict.reason)) return false;
+    return !STRANGER_REASONS.has(verdict.reason) || !this.#deps.isCatchingUp();
+  }
+
   /** Never rejects. */
   async #publish(kind: TopicKind, bytes: Uint8Array): Promise<void> {
     try {
@@ -433,10 +462,6 @@ export class Ingest {
     this.#deps.metrics.internalErrors.inc({ where });
     this.#deps.logger.error({ err: error, where }, 'internal error');
   }
-}
-
-function isNoNews(verdict: OutcomeVerdict): boolean {
-  return verdict.kind === 'ignore' && NO_NEWS_REASONS.has(verdict.reason);
 }
 
 /** Votes by source and target; order within and among the groups is kept. */

@@ -1,9 +1,11 @@
 /** What is no news costs its sender nothing to make: no peer may send it without end, and none is blamed for it. */
 import { expect, test } from 'vitest';
+import { encodeCompactBlock } from '../../chain/compact-block.ts';
+import { signVote } from '../../chain/sign.ts';
 import { encodeTxBatch } from '../../chain/tx-batch.ts';
 import type { Tx } from '../../chain/types.ts';
 import type { Network } from '../../node/ports.ts';
-import type { SimNode, World } from '../../sim/world.ts';
+import { type SimNode, simulationKey, type World } from '../../sim/world.ts';
 import { startHostilePeer } from './hostile-peer.ts';
 import { expectHealthy, namesOf, openWorld } from './open-world.ts';
 
@@ -66,4 +68,47 @@ test('who goes on with a known vote under ever new signatures is hung up on, may
   expect(sent).toBeLessThan(4_000 + 20 * 1_200);
   expect(a.finalHeight).toBeGreaterThan(begin + 10);
   await expectNobodyBlamed(world);
+});
+
+test('who goes on with a known header under ever new salts is hung up on, and keeps nobody from the blocks of others', async () => {
+  const { world, a, peer } = await openFlood();
+  const begin = a.finalHeight;
+  const { header } = world.genesis.block;
+  let sent = 0;
+  for (; sent < 5_000 && peer.peers().length > 0; sent++) {
+    await peer.publish('block', encodeCompactBlock({ header, coinbase: 0n, salt: BigInt(sent), shortIds: [] }));
+    if (sent % 10 === 9) await world.run(50);
+  }
+  expect(peer.peers()).toEqual([]);
+  expect(sent).toBeGreaterThan(2_000); // the burst, and what became due
+  expect(sent).toBeLessThan(4_500);
+  expect(a.finalHeight).toBeGreaterThan(begin);
+  await expectNobodyBlamed(world);
+});
+
+test.each([
+  ['is hung up on', false],
+  ['is not where the node may lack the blocks that make electors of them', true],
+])('who goes on with the votes of strangers %s', async (_, isCatchingUp) => {
+  const world = openWorld({
+    nodes: namesOf(4).map((name) => ({ name })),
+    miners: { window: 8, founders: ['a', 'b'] },
+  });
+  await world.start();
+  await world.untilFinal(2, 120_000);
+  const peer = await startHostilePeer(world, { name: 'peer', links: ['a'] });
+  await world.until('linked', () => peer.peers().length === 1, 5_000);
+  const a = world.node('a');
+  Object.defineProperty(a.node.sync, 'isCatchingUp', { get: () => isCatchingUp });
+  const known = a.node.agreement.agreement.votesFrom(a.node.agreement.final.height)[0]!;
+  const { chainId } = world.genesis;
+  const { bytes } = signVote({ ...known, chainId }, simulationKey('stranger').secretKey);
+  for (let sent = 0; sent < 4_500 && peer.peers().length > 0; sent++) {
+    const other = bytes.slice();
+    new DataView(other.buffer).setUint32(other.length - 8, sent);
+    await peer.publish('vote', other);
+    if (sent % 50 === 49) await world.run(10);
+  }
+  expect(peer.peers()).toHaveLength(isCatchingUp ? 1 : 0);
+  expect(world.trace.lines().filter((line) => line.includes(' penalized '))).toEqual([]);
 });

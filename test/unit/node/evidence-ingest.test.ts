@@ -100,6 +100,7 @@ function openNode() {
     onBlockMissed: () => {},
     peersWith: () => [],
     onEarlyHeader: () => {},
+    isCatchingUp: () => false,
   });
   /** What the spine answers to a gossip message: its outcome to the network, and the reason that is counted. */
   const gossip = async (kind: TopicKind, data: Uint8Array): Promise<string> => {

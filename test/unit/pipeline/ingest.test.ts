@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { encodeCompactBlock } from '../../../chain/compact-block.ts';
 import { signTx } from '../../../chain/sign.ts';
 import { decodeTxBatch, encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Block, Tx } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
+import { LANE_LIMITS } from '../../../node/pipeline/priority-queue.ts';
 import type { Network } from '../../../node/ports.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import {
@@ -85,6 +87,35 @@ describe('the spine', () => {
     verifier.calls[0]!.answer();
     expect(new Set(await verdicts)).toEqual(new Set(['accept']));
     expect(fixture.node.mempool.pool.parkedSize).toBe(0);
+  });
+
+  test('a block that is known takes no room of one that is news, however many messages name it', async () => {
+    const known = Array.from({ length: 10 }, (_, salt) => {
+      const { header } = genesis.block;
+      return encodeCompactBlock({ header, coinbase: 0n, salt: BigInt(salt), shortIds: [] });
+    });
+    const verdicts = known.map((message) => fixture.gossip('block', message));
+    const block = fixture.gossipBlock(mine(fixture, []));
+    expect(await Promise.all(verdicts)).toEqual(Array(10).fill('ignore'));
+    expect(await block).toBe('accept');
+    const cut = known[0]!.subarray(0, -1);
+    expect(await fixture.gossip('block', cut)).toBe('reject');
+  });
+
+  test('what there is no room for is not read, so that it may come from another peer; but for transactions', async () => {
+    const voteOf = (at: number): Uint8Array => {
+      const bytes = new Uint8Array(210);
+      new DataView(bytes.buffer).setUint32(0, at);
+      return bytes;
+    };
+    const outcomes = Array.from({ length: LANE_LIMITS.vote + 1 }, (_, at) => fixture.gossip('vote', voteOf(at)));
+    expect(await outcomes.at(-1)).toBe('unread');
+    const batches = Array.from({ length: LANE_LIMITS.tx + 1 }, (_, at) =>
+      fixture.gossip('tx', voteOf(at).subarray(0, 9)),
+    );
+    expect(await batches.at(-1)).toBe('ignore');
+    expect(new Set(await Promise.all(outcomes.slice(0, -1)))).toEqual(new Set(['reject']));
+    expect(new Set(await Promise.all(batches.slice(0, -1)))).toEqual(new Set(['reject']));
   });
 
   test('what waits when the node stops is answered, so that nobody waits for ever', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { NoNewsBudget, type NoNewsKind } from '../../../node/pipeline/no-news-budget.ts';
+import { NOTHING_NEW_UNITS, NoNewsBudget, type NoNewsKind } from '../../../node/pipeline/no-news-budget.ts';
 
 function openBudget() {
   let nowMs = 5_000;
@@ -36,7 +36,15 @@ test('room comes back with time, and no more of it than there was', () => {
 test('a node whose users submit 1,500 of the longest transactions a second everywhere has room for them, however long', () => {
   const { budget, pass } = openBudget();
   for (let at = 0; at < 50 * 600; at++) {
-    expect(budget.spend('a', 'tx', 1 + (30 * 432) / 1024)).toBe(true);
+    expect(budget.spend('a', 'tx', NOTHING_NEW_UNITS + (30 * 432) / 1024)).toBe(true);
     pass(20);
+  }
+});
+
+test('a node that passes on 1,400 transactions a second one by one, which others have had already, has room for them', () => {
+  const { budget, pass } = openBudget();
+  for (let at = 0; at < 1_400 * 300; at++) {
+    expect(budget.spend('a', 'tx', NOTHING_NEW_UNITS + 170 / 1024)).toBe(true);
+    pass(1_000 / 1_400);
   }
 });
