@@ -8,14 +8,12 @@
  * another lane, so a flood of transactions holds up no block. Within a lane verdicts take effect in the order of
  * arrival, whichever batch was checked first: a sender's nonces stay in order, and a simulation repeats itself.
  */
-import { decodeEvidence, encodeEvidence } from '../../chain/codec.ts';
+import { encodeEvidence } from '../../chain/codec.ts';
 import { encodeCompactBlock, makeCompactBlock } from '../../chain/compact-block.ts';
 import { type ChainParams, MAX_TX_BATCH_BYTES } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
 import { encodeTxBatches } from '../../chain/tx-batch.ts';
-import type { Block, ChainId, Evidence, Tx, Vote, VoteId } from '../../chain/types.ts';
-import { checkEvidenceStateless, evidenceSignatureItems } from '../../chain/validate/evidence.ts';
-import { checkVoteStateless } from '../../chain/validate/vote.ts';
+import type { Block, ChainId, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ObjectCodec } from '../object-codec.ts';
@@ -23,12 +21,13 @@ import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { Admission } from './admission.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
+import { EvidenceLane } from './evidence-lane.ts';
 import { Item } from './lane-item.ts';
 import { NoNewsBudget, type NoNewsKind } from './no-news-budget.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
-import { SeenCache } from './seen-cache.ts';
 import { TxLane } from './tx-lane.ts';
+import { VoteLane } from './vote-lane.ts';
 
 export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   /** As `TxBatcherDeps` has it. */
@@ -58,8 +57,6 @@ const BATCH: Readonly<Record<Lane, number>> = { block: 1, evidence: 16, vote: 64
 const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 4, api: 4, tx: 8 };
 /** Verdicts on what has not been looked at. */
 const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'internal-error']);
-/** Ids remembered per generation. */
-const SEEN_VOTES = 65_536;
 /** What is said of a vote or of evidence whoever signed it. */
 const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
@@ -77,6 +74,8 @@ export class Ingest {
   readonly #deps: IngestDeps;
   readonly #blocks: BlockLane;
   readonly #txs: TxLane;
+  readonly #votes: VoteLane;
+  readonly #evidence: EvidenceLane;
   readonly #admission: Admission;
   readonly #noNews: NoNewsBudget;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
@@ -84,11 +83,10 @@ export class Ingest {
     tx: (items, before) => this.#txs.serveBatches(items, before),
     api: (items, before) => this.#txs.serveSubmitted(items, before),
     block: (items) => this.#serveBlocks(items),
-    vote: (items, before) => this.#serveVotes(items, before),
-    evidence: (items) => this.#serveEvidence(items),
+    vote: (items, before) => this.#votes.serve(items, before),
+    evidence: (items) => this.#evidence.serve(items),
   };
   readonly #queue = new PriorityQueue<Item>();
-  readonly #seenVotes = new SeenCache<VoteId>(SEEN_VOTES);
   readonly #underway: Record<Lane, number> = { block: 0, evidence: 0, vote: 0, api: 0, tx: 0 };
   /** What may be taken of each lane now. */
   readonly #room: Record<Lane, number> = { ...BATCH };
@@ -115,6 +113,11 @@ export class Ingest {
       ...deps,
       publish: (batch) => this.#publish('tx', batch),
       onNoNews: (item, units) => this.#onNoNews('tx', item, units),
+    });
+    this.#votes = new VoteLane({ ...deps, onScreenedOut: (item, verdict) => this.#onIgnored('vote', item, verdict) });
+    this.#evidence = new EvidenceLane({
+      ...deps,
+      onIgnored: (item, verdict) => this.#onIgnored('evidence', item, verdict),
     });
     this.#admission = new Admission({ ...deps, backlog: (lane) => this.#queue.length(lane) + this.#underway[lane] });
   }
@@ -185,7 +188,7 @@ export class Ingest {
 
   /** Publishes this node's own vote, which has been counted already. */
   publishVote(vote: Vote): void {
-    this.#seenVotes.add(vote.id);
+    this.#votes.noteOwn(vote);
     void this.#publish('vote', vote.bytes);
   }
 
@@ -210,43 +213,19 @@ export class Ingest {
     return bad ?? verdicts.find((verdict) => verdict.kind === 'ignore' && isUnseen(verdict)) ?? { kind: 'accept' };
   }
 
-  /** Evidence from a peer's store. Returns the reason of the first that no honest peer gives; the rest is taken. */
-  async receiveEvidence(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
-    const verdicts = await this.#checkEvidence(encoded, 'sync');
-    return verdicts.find((verdict) => verdict.kind === 'reject')?.reason;
+  /** As `EvidenceLane` has it. */
+  receiveEvidence(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
+    return this.#evidence.receive(encoded);
   }
 
-  /**
-   * Votes from a peer's store, lowest targets first: links with a quorum are taken as certificates, the rest as
-   * votes. Every signature is checked. Returns the reason if one was bad; nothing is taken then.
-   */
-  async receiveVotes(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
-    const { agreement } = this.#deps;
-    const votes = await this.checkVotes(encoded);
-    if (typeof votes === 'string') return votes;
-    for (const link of groupByLink(votes)) {
-      agreement.receiveProof(link);
-      for (const vote of link) agreement.receiveVote(vote);
-    }
-    return undefined;
+  /** As `VoteLane` has it. */
+  receiveVotes(encoded: readonly Uint8Array[]): Promise<Reason | undefined> {
+    return this.#votes.receive(encoded);
   }
 
-  /** Votes of electors with good signatures, or what is wrong with the first that is none. Nothing is taken. */
-  async checkVotes(encoded: readonly Uint8Array[]): Promise<readonly Vote[] | Reason> {
-    const { chainId, params, verifier, codec, agreement } = this.#deps;
-    const votes: Vote[] = [];
-    for (const bytes of encoded) {
-      const decoded = codec.decodeVote(bytes);
-      if (!decoded.ok) return 'vote/malformed'; // VOTE-1
-      const verdict = checkVoteStateless(decoded.value, { chainId, checkpointInterval: params.checkpointInterval });
-      if (verdict.kind === 'reject') return verdict.reason;
-      const { rule } = agreement.agreement;
-      const isElector = agreement.agreement.isElector(decoded.value.voter);
-      if (!isElector && rule.kind === 'genesis') return 'vote/not-elector'; // VOTE-3
-      if (isElector) votes.push(decoded.value); // else by a miner of blocks that we lack, or that have grown old
-    }
-    const good = await verifier.verify(votes.map(codec.voteSignatureItem));
-    return good.includes(false) ? 'vote/bad-signature' : votes; // VOTE-5
+  /** As `VoteLane` has it. */
+  checkVotes(encoded: readonly Uint8Array[]): Promise<readonly Vote[] | Reason> {
+    return this.#votes.check(encoded);
   }
 
   /** Waits for what is being checked, and publishes what that leaves to publish; takes nothing more from the queue. */
@@ -345,23 +324,6 @@ export class Ingest {
     }
   }
 
-  async #serveVotes(items: readonly Item[], before: Promise<void>): Promise<void> {
-    const verdicts = await this.#checkVotes(items, before);
-    for (const [index, item] of items.entries()) item.answer(verdicts[index]!);
-  }
-
-  async #serveEvidence(items: readonly Item[]): Promise<void> {
-    const verdicts = await this.#checkEvidence(
-      items.map(({ bytes }) => bytes),
-      'gossip',
-    );
-    for (const [index, item] of items.entries()) {
-      const verdict = verdicts[index]!;
-      if (this.#isNoNews(verdict)) this.#onNoNews('evidence', item, 1);
-      item.answer(verdict);
-    }
-  }
-
   /** A peer sent by gossip what is no news here, and had not to sign it well for that. */
   #onNoNews(kind: NoNewsKind, { from, isPulled }: Item, units: number): void {
     if (from === 'api' || isPulled || this.#noNews.spend(from, kind, units)) return;
@@ -385,68 +347,11 @@ export class Ingest {
     if (verdict.kind === 'ignore') this.#onNoNews('block', item, 1);
   }
 
-  /** EVID-1..EVID-6. What is known, or not by an elector, costs no signature check. */
-  async #checkEvidence(
-    encoded: readonly Uint8Array[],
-    from: 'gossip' | 'sync',
-  ): Promise<readonly Verdict<Evidence, Reason>[]> {
-    const { chainId, params, verifier, agreement } = this.#deps;
-    const verdicts = encoded.map((bytes): Verdict<Evidence, Reason> => {
-      const decoded = decodeEvidence(bytes);
-      if (!decoded.ok) return reject('evidence/malformed'); // EVID-1
-      const context = { chainId, checkpointInterval: params.checkpointInterval };
-      const verdict = checkEvidenceStateless(decoded.value, context);
-      return verdict.kind === 'accept' ? agreement.agreement.checkEvidence(decoded.value) : verdict;
-    });
-    const items = verdicts.flatMap((verdict) =>
-      verdict.kind === 'accept' ? evidenceSignatureItems(verdict.value) : [],
-    );
-    const good = await verifier.verify(items);
-    let position = 0;
-    return verdicts.map((verdict) => {
-      if (verdict.kind !== 'accept') return verdict;
-      const isGood = good[position] === true && good[position + 1] === true;
-      position += 2;
-      return isGood ? agreement.receiveEvidence(verdict.value, from) : reject('evidence/bad-signature'); // EVID-5
-    });
-  }
-
-  async #checkVotes(items: readonly Item[], before: Promise<void>): Promise<readonly Verdict<Vote, Reason>[]> {
-    const { chainId, params, verifier, codec, agreement } = this.#deps;
-    const verdicts: Verdict<Vote, Reason>[] = [];
-    const waiting: { readonly index: number; readonly vote: Vote }[] = [];
-    for (const [index, item] of items.entries()) {
-      const decoded = codec.decodeVote(item.bytes);
-      if (!decoded.ok) {
-        verdicts[index] = reject('vote/malformed'); // VOTE-1
-        continue;
-      }
-      const vote = decoded.value;
-      const verdict = checkVoteStateless(vote, { chainId, checkpointInterval: params.checkpointInterval });
-      // What would not count is not worth a signature check either.
-      const screened = verdict.kind === 'accept' ? agreement.agreement.screen(vote) : verdict;
-      verdicts[index] = this.#seenVotes.has(vote.id) ? ignore('vote/known') : screened; // VOTE-6
-      if (verdicts[index].kind === 'accept') waiting.push({ index, vote });
-      else if (this.#isNoNews(verdicts[index])) this.#onNoNews('vote', item, 1);
-    }
-    const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
-    await before;
-    for (const [position, { index, vote }] of waiting.entries()) {
-      if (good[position] !== true) {
-        verdicts[index] = reject('vote/bad-signature'); // VOTE-5
-        continue;
-      }
-      const verdict = agreement.receiveVote(vote);
-      if (verdict.kind === 'accept') this.#seenVotes.add(vote.id);
-      verdicts[index] = verdict;
-    }
-    return verdicts;
-  }
-
-  /** Of votes and evidence. Those of strangers may be of electors who made blocks that are still to come. */
-  #isNoNews(verdict: OutcomeVerdict): boolean {
-    if (verdict.kind !== 'ignore' || !NO_NEWS_REASONS.has(verdict.reason)) return false;
-    return !STRANGER_REASONS.has(verdict.reason) || !this.#deps.isCatchingUp();
+  /** Votes of strangers, and evidence against them, may be of electors who made blocks that are still to come. */
+  #onIgnored(kind: 'vote' | 'evidence', item: Item, verdict: OutcomeVerdict): void {
+    if (verdict.kind !== 'ignore' || !NO_NEWS_REASONS.has(verdict.reason)) return;
+    if (STRANGER_REASONS.has(verdict.reason) && this.#deps.isCatchingUp()) return;
+    this.#onNoNews(kind, item, 1);
   }
 
   /** Never rejects. */
@@ -462,10 +367,4 @@ export class Ingest {
     this.#deps.metrics.internalErrors.inc({ where });
     this.#deps.logger.error({ err: error, where }, 'internal error');
   }
-}
-
-/** Votes by source and target; order within and among the groups is kept. */
-export function groupByLink(votes: readonly Vote[]): Iterable<readonly Vote[]> {
-  const keyOf = ({ source, target }: Vote): string => `${source.height} ${source.id} ${target.height} ${target.id}`;
-  return Map.groupBy(votes, keyOf).values();
 }

@@ -9,7 +9,7 @@ import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
-import { groupByLink } from '../pipeline/ingest.ts';
+import { groupByLink } from '../pipeline/vote-lane.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { downloadBodies } from './download-bodies.ts';
