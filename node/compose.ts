@@ -20,16 +20,10 @@ import { type Metrics, registerGauges } from './metrics.ts';
 import { MiningService } from './mining/mining-service.ts';
 import { OBJECT_CODEC, type ObjectCodec } from './object-codec.ts';
 import { Ingest } from './pipeline/ingest.ts';
-import {
-  type Clock,
-  type Logger,
-  type Network,
-  type PowSolver,
-  type Rng,
-  type SignatureVerifier,
-  TOPIC_KINDS,
-} from './ports.ts';
-import { type Store, type StoredBlock, StoreError } from './store/store.ts';
+import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier } from './ports.ts';
+import { missingForReadiness } from './readiness.ts';
+import { loadOrInitialize } from './store/load-or-initialize.ts';
+import { type Store, StoreError } from './store/store.ts';
 import { SyncService } from './sync/sync-service.ts';
 import { createRememberingVerifier } from './verify/remembering-verifier.ts';
 
@@ -109,18 +103,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     logger.error({ err: error, event }, 'internal error in an event listener');
   });
 
-  let stored = await store.load(genesis.chainId);
-  if (stored === undefined) {
-    const block: StoredBlock = {
-      entry: genesis.entry,
-      block: genesis.block,
-      delta: { before: new Map(), after: genesis.accounts },
-    };
-    await store.initialize(block, genesis.accounts);
-    stored = await store.load(genesis.chainId);
-    if (stored === undefined) throw new Error('the store is empty after it was initialised');
-  }
-
+  const stored = await loadOrInitialize(store, genesis);
   const agreement = new Agreement({
     electorate: genesis.electorate,
     rule: genesis.electorateRule,
@@ -278,21 +261,15 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     sync,
     mining,
 
-    missing() {
-      const missing: string[] = [];
-      if (chain.storeFailure !== undefined) missing.push(`store: ${chain.storeFailure.message}`);
-      if (agreementService.voteFailure !== undefined) missing.push(`vote: ${agreementService.voteFailure.message}`);
-      if (clockWatch.complaint !== undefined) missing.push(`clock: ${clockWatch.complaint}`);
-      if (sync.isStuck)
-        missing.push('sync: no peer gives the blocks that others have agreed; each may have pruned them');
-      else if (sync.isCatchingUp) missing.push('sync: catching up');
-      if (settings.expectsPeers) {
-        const meshed = new Set(network.peers().flatMap((peer) => peer.mesh));
-        for (const topic of TOPIC_KINDS) if (!meshed.has(topic)) missing.push(`mesh: no peer on topic ${topic}`);
-        if (!sync.hasMetPeer) missing.push('peers: none has told its status');
-      }
-      return missing;
-    },
+    missing: () =>
+      missingForReadiness({
+        chain,
+        agreement: agreementService,
+        clockWatch,
+        sync,
+        network,
+        expectsPeers: settings.expectsPeers,
+      }),
 
     async start(front) {
       startedAtMs = clock.monotonicMs();
