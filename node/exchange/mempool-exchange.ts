@@ -29,6 +29,7 @@ import {
 import type { OutcomeVerdict } from '../pipeline/outcome.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { exchange, PeerFault } from '../requests/exchange.ts';
+import { reportFault } from '../requests/report-fault.ts';
 import { MinedIds } from './mined-ids.ts';
 import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
@@ -55,7 +56,6 @@ const MAX_INTERVAL_MS = 24_000;
 const UNWANTED_KEPT = 32_768;
 const PEERS_REMEMBERED = 256;
 const NO_TURN: Turn = { atMs: Number.NEGATIVE_INFINITY, skip: 0 };
-const POINTS = { invalid: 100, stalled: 5, gone: 0 } as const;
 
 interface Turn {
   /** When it was, monotonic, if it gave nothing new. */
@@ -229,14 +229,8 @@ export class MempoolExchange {
   }
 
   #onFault(peer: PeerKey, error: unknown): void {
-    const { metrics, network, logger, onFailure } = this.#deps;
     if (this.#stopping.signal.aborted) return;
-    if (!(error instanceof PeerFault)) {
-      onFailure(error);
-      return;
-    }
-    metrics.syncRequests.inc({ protocol: 'mempool', result: error.kind });
-    logger.debug({ peer, fault: error.kind, detail: error.message }, 'peer failed a mempool exchange');
-    if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
+    if (error instanceof PeerFault) reportFault(this.#deps, peer, 'mempool', error);
+    else this.#deps.onFailure(error);
   }
 }

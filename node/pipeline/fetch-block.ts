@@ -7,7 +7,8 @@ import type { Block, Header, Tx } from '../../chain/types.ts';
 import type { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
-import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
+import { PeerFault } from '../requests/exchange.ts';
+import { reportFault } from '../requests/report-fault.ts';
 import { requestBlockTxs, requestBodies } from '../sync/requests.ts';
 
 /** A compact block and who sent it. */
@@ -143,14 +144,11 @@ async function askBody(deps: FetchBlockDeps, peer: PeerKey, failed: Set<PeerKey>
 }
 
 function onFault(deps: FetchBlockDeps, peer: PeerKey, error: unknown, protocol: string, failed: Set<PeerKey>): void {
-  const { metrics, network, logger, signal } = deps;
   failed.add(peer);
-  if (signal.aborted) return; // it was we who hung up
+  if (deps.signal.aborted) return; // it was we who hung up
   if (!(error instanceof PeerFault)) throw error;
   deps.unreliable.set(peer, true);
-  metrics.syncRequests.inc({ protocol, result: error.kind });
-  logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
-  if (FAULT_POINTS[error.kind] > 0) network.penalize(peer, FAULT_POINTS[error.kind], error.message);
+  reportFault(deps, peer, protocol, error);
 }
 
 function bytesOf(txs: readonly Tx[]): number {

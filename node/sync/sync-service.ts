@@ -17,6 +17,7 @@ import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, Network, PeerKey, Rng } from '../ports.ts';
 import { Conversations } from '../requests/conversations.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
+import { reportFault } from '../requests/report-fault.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
@@ -59,7 +60,7 @@ const QUIET_EXCHANGES = 3;
 const PARKED_MAX_AGE_MS = 600_000;
 /** A peer of another network is hung up on only then, so that it hears our status and its own log says why. */
 const GOODBYE_MS = 500;
-const POINTS = { ...FAULT_POINTS, wrongNetwork: 100 };
+const WRONG_NETWORK_POINTS = 100;
 
 export class SyncService {
   readonly #deps: SyncServiceDeps;
@@ -238,7 +239,7 @@ export class SyncService {
     if (!this.#isConnected(peer)) return; // gone meanwhile: what is kept of it would never be cleaned up
     if (status.chainId !== chain.genesis.chainId) {
       if (this.#foreign.has(peer) || this.#stopping.signal.aborted) return;
-      const hangUp = (): void => network.penalize(peer, POINTS.wrongNetwork, 'wrong network');
+      const hangUp = (): void => network.penalize(peer, WRONG_NETWORK_POINTS, 'wrong network');
       this.#foreign.set(peer, clock.after(GOODBYE_MS, hangUp));
       logger.warn(
         { peer, theirs: status.chainId, ours: chain.genesis.chainId },
@@ -291,21 +292,15 @@ export class SyncService {
       .then((verdict: Verdict<Block, Reason>) => {
         if (verdict.kind !== 'reject') return;
         this.#parked.takeBranch(block.header.id);
-        this.#deps.network.penalize(from, POINTS.invalid, verdict.reason);
+        this.#deps.network.penalize(from, FAULT_POINTS.invalid, verdict.reason);
       })
       .catch((error: unknown) => this.#onFault(from, error, 'parked'));
   }
 
   #onFault(peer: PeerKey, error: unknown, protocol: string): void {
-    const { metrics, network, logger, onFailure } = this.#deps;
     if (this.#stopping.signal.aborted) return;
     if (error instanceof StoreError) return; // counted and logged by the chain service; the next status tries again
-    if (!(error instanceof PeerFault)) {
-      onFailure(error);
-      return;
-    }
-    metrics.syncRequests.inc({ protocol, result: error.kind });
-    logger.debug({ peer, protocol, fault: error.kind, detail: error.message }, 'peer failed a request');
-    if (POINTS[error.kind] > 0) network.penalize(peer, POINTS[error.kind], error.message);
+    if (error instanceof PeerFault) reportFault(this.#deps, peer, protocol, error);
+    else this.#deps.onFailure(error);
   }
 }
