@@ -1,6 +1,7 @@
 import type { Address } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
 import type { BlockTree } from './block-tree.ts';
+import { isSameCheckpoint } from './checkpoint.ts';
 import {
   Candidates,
   type Dynasty,
@@ -618,10 +619,6 @@ function linkState(link: Pick<Link, 'source' | 'target'>, tree: BlockTree): Link
   if (target === undefined) return 'waiting';
   if (target.header.height !== link.target.height) return 'void';
   return tree.ancestorAt(link.target.id, link.source.height)?.header.id === link.source.id ? 'valid' : 'void';
-}
-
-function isSameCheckpoint(a: Checkpoint, b: Checkpoint): boolean {
-  return a.id === b.id && a.height === b.height;
 }
 
 function refused(verdict: Verdict<Vote, VoteReason>): VoteOutcome {

@@ -3,8 +3,10 @@
  * the authors of the last blocks, in dynasties after Casper FFG §3 (arXiv:1710.09437): see `docs/PROTOCOL.md` and
  * ADR 0008.
  */
+
 import type { Address } from '../crypto/address.ts';
 import type { BlockTree } from './block-tree.ts';
+import { checkpointOf } from './checkpoint.ts';
 import type { BlockId, Checkpoint } from './types.ts';
 
 export type ElectorateRule =
@@ -92,7 +94,7 @@ export class Electorates {
   /** @param voters of the genesis document; duplicates count once */
   constructor(rule: ElectorateRule, voters: readonly Address[], genesis: Checkpoint) {
     this.rule = rule;
-    this.#genesis = { height: genesis.height, id: genesis.id };
+    this.#genesis = checkpointOf(genesis);
     this.#voters = Array.from(new Set(voters));
     this.#ofGenesis = rule.kind === 'genesis' ? this.#listOfGenesis(1) : this.#listOfGenesis(rule.window);
   }

@@ -6,6 +6,7 @@
  * has been written. All changes run one at a time.
  */
 import { BlockTree } from '../chain/block-tree.ts';
+import { checkpointOf } from '../chain/checkpoint.ts';
 import {
   type BlockFront,
   blockFrontOf,
@@ -524,9 +525,9 @@ export class ChainService {
         'reorganised to another branch',
       );
       events.emit('reorg', {
-        forkPoint: checkpointOf(move.forkPoint),
-        from: checkpointOf(old),
-        to: checkpointOf(move.target),
+        forkPoint: checkpointOf(move.forkPoint.header),
+        from: checkpointOf(old.header),
+        to: checkpointOf(move.target.header),
         abandoned: move.disconnected,
       });
     }
@@ -552,10 +553,6 @@ export class ChainService {
     this.#deltas.set(id, delta);
     return delta;
   }
-}
-
-function checkpointOf(entry: ChainEntry): Checkpoint {
-  return { height: entry.header.height, id: entry.header.id };
 }
 
 function storedMove(move: LoadedMove | undefined): Pick<ChainCommit, 'move'> {

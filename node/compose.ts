@@ -2,7 +2,9 @@
  * Builds a node out of ports: the only place that constructs services. The same function serves the process
  * (`process.ts`) and the simulation; neither timers, sockets, disks nor threads are known here.
  */
+
 import { Agreement } from '../chain/agreement.ts';
+import { checkpointOf } from '../chain/checkpoint.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
@@ -107,7 +109,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
   const agreement = new Agreement({
     electorate: genesis.electorate,
     rule: genesis.electorateRule,
-    genesis: { height: genesis.entry.header.height, id: genesis.entry.header.id },
+    genesis: checkpointOf(genesis.entry.header),
     checkpointInterval: genesis.params.checkpointInterval,
   });
   const chain = new ChainService({

@@ -4,6 +4,7 @@
  */
 
 import { nextBits } from '../../chain/asert.ts';
+import { checkpointOf } from '../../chain/checkpoint.ts';
 import { makeHeader } from '../../chain/codec.ts';
 import { medianTime, recentTimestamps } from '../../chain/median-time.ts';
 import type { Reason } from '../../chain/reasons.ts';
@@ -94,7 +95,7 @@ export class MiningService {
       while (mined.length < count && !signal.aborted && !this.#stopping.signal.aborted) {
         const block = await this.#search(signal);
         if (block === undefined || !(await this.#submit(block))) continue;
-        mined.push({ height: block.header.height, id: block.header.id });
+        mined.push(checkpointOf(block.header));
       }
       return mined;
     });

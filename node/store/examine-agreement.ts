@@ -1,6 +1,7 @@
 /** Examines what the node knows of the agreement: certificates, the final block, votes, guards, evidence. */
 
 import type { BlockTree } from '../../chain/block-tree.ts';
+import { checkpointOf } from '../../chain/checkpoint.ts';
 import { type Dynasty, dynastyAfter, Electorates } from '../../chain/electorate.ts';
 import type { Genesis } from '../../chain/genesis.ts';
 import type { BlockId, Certificate, Checkpoint, Vote } from '../../chain/types.ts';
@@ -69,7 +70,7 @@ class AgreementExaminer {
     const { genesis } = context;
     this.#exam = exam;
     this.#context = context;
-    const root = { height: genesis.entry.header.height, id: genesis.entry.header.id };
+    const root = checkpointOf(genesis.entry.header);
     this.#electorates = new Electorates(genesis.electorateRule, genesis.electorate, root);
     this.#dynasties.set(root.id, this.#electorates.firstDynasty);
     const authors = genesis.electorateRule.kind === 'miners' ? authorsOf(context.tree) : [];
@@ -118,8 +119,7 @@ class AgreementExaminer {
     if (wrong === undefined && storedFinal !== undefined) return storedFinal;
     if (storedFinal !== undefined) this.#exam.fault('final', `the final block ${storedFinal.height}: ${wrong}`);
     const interval = BigInt(genesis.params.checkpointInterval);
-    const { header } = genesis.entry;
-    let best: Checkpoint = { height: header.height, id: header.id };
+    let best = checkpointOf(genesis.entry.header);
     for (const certificate of this.#agreed.values()) {
       if (certificate === undefined) continue;
       const { source, target } = certificate;

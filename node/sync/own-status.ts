@@ -1,5 +1,7 @@
 /** What the node says of its own chain. */
+
 import type { Agreement } from '../../chain/agreement.ts';
+import { checkpointOf } from '../../chain/checkpoint.ts';
 import type { ChainEntry, ChainId, Checkpoint } from '../../chain/types.ts';
 import type { PeerStatus } from './peer-status.ts';
 
@@ -46,7 +48,7 @@ export class OwnStatus {
     this.#last = {
       chainId: chain.genesis.chainId,
       software,
-      tip: { height: header.height, id: header.id },
+      tip: checkpointOf(header),
       totalWork,
       agreed,
       final,
