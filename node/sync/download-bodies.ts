@@ -61,161 +61,197 @@ interface Arrived {
  * no body comes, a block is refused, or the signal aborts.
  */
 export async function downloadBodies(deps: DownloadDeps): Promise<boolean> {
-  const { entries, signal } = deps;
-  const arrived = new Map<BlockId, Arrived>();
-  const assigned = new Set<number>();
-  const failed = new Set<PeerKey>();
-  const active = new Map<Promise<void>, PeerKey>();
-  let connected = 0;
-  let notify = (): void => {};
-  const checks = new Set<Promise<void>>();
-  let connecting: Promise<void> | undefined;
-  let failure: { readonly error: unknown } | undefined;
+  return new BodyDownload(deps).run();
+}
+
+class BodyDownload {
+  readonly #deps: DownloadDeps;
+  /** Come, and not connected yet. */
+  readonly #arrived = new Map<BlockId, Arrived>();
+  /** Places of blocks that have been asked for and have not come. */
+  readonly #assigned = new Set<number>();
+  readonly #failed = new Set<PeerKey>();
+  readonly #requests = new Map<Promise<void>, PeerKey>();
+  readonly #checks = new Set<Promise<void>>();
+  #connecting: Promise<void> | undefined;
+  /** Blocks connected: the place of the next one. */
+  #connected = 0;
+  #failure: { readonly error: unknown } | undefined;
   /** Ends the requests that are still on when the download does. */
-  const ending = new AbortController();
-  const onAbort = (): void => ending.abort(signal.reason);
-  signal.throwIfAborted();
-  signal.addEventListener('abort', onAbort, { once: true });
-  let cancelWait = (): void => {};
-  const waitForBody = (): void => {
-    cancelWait();
-    cancelWait = deps.clock.after(NO_BODY_MS, () => {
-      if (arrived.size > 0)
-        waitForBody(); // it is our turn: they are being checked and connected
-      else failure ??= { error: new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id} in time`) };
-      notify();
+  readonly #ending = new AbortController();
+  #cancelWait = (): void => {};
+  /** A block came, was checked or connected, or a request ended. */
+  #notify = (): void => {};
+
+  constructor(deps: DownloadDeps) {
+    this.#deps = deps;
+  }
+
+  async run(): Promise<boolean> {
+    const { entries, signal, mayGoOn } = this.#deps;
+    const onAbort = (): void => this.#ending.abort(signal.reason);
+    signal.throwIfAborted();
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#waitForBody();
+    try {
+      while (this.#connected < entries.length) {
+        signal.throwIfAborted();
+        if (this.#failure !== undefined) throw this.#failure.error;
+        if (!mayGoOn()) return false;
+        this.#handOut();
+        this.#connecting ??= this.#connectNext();
+        if (this.#requests.size === 0 && this.#checks.size === 0 && this.#connecting === undefined)
+          throw new PeerFault('gone', `no peer gave block ${entries[this.#connected]!.header.id}`);
+        await new Promise<void>((resolve) => {
+          this.#notify = resolve;
+        });
+      }
+      return true;
+    } finally {
+      this.#cancelWait();
+      signal.removeEventListener('abort', onAbort);
+      this.#ending.abort(new Error('the download has ended'));
+      await Promise.allSettled([...this.#requests.keys(), ...this.#checks, this.#connecting]);
+    }
+  }
+
+  /** Anew with each body: gives up where none comes for `NO_BODY_MS`. */
+  #waitForBody(): void {
+    const { clock, entries } = this.#deps;
+    this.#cancelWait();
+    this.#cancelWait = clock.after(NO_BODY_MS, () => {
+      if (this.#arrived.size > 0)
+        this.#waitForBody(); // it is our turn: they are being checked and connected
+      else {
+        const { id } = entries[this.#connected]!.header;
+        this.#failure ??= { error: new PeerFault('gone', `no peer gave block ${id} in time`) };
+      }
+      this.#notify();
     });
-  };
-  waitForBody();
+  }
 
-  const requestsOf = (peer: PeerKey): number => [...active.values()].filter((each) => each === peer).length;
-  const idlePeer = (): PeerKey | undefined =>
-    deps
+  /** Asks whoever has time for what is missing, the next blocks first. */
+  #handOut(): void {
+    for (let batch = this.#nextBatch(); batch.length > 0; batch = this.#nextBatch()) {
+      const peer = this.#idlePeer();
+      if (peer === undefined) break;
+      for (const at of batch) this.#assigned.add(at);
+      const request: Promise<void> = this.#fetch(peer, batch).finally(() => {
+        this.#requests.delete(request);
+        this.#notify();
+      });
+      this.#requests.set(request, peer);
+    }
+  }
+
+  #idlePeer(): PeerKey | undefined {
+    const requestsOf = (peer: PeerKey): number => [...this.#requests.values()].filter((each) => each === peer).length;
+    return this.#deps
       .peers()
-      .filter((peer) => !failed.has(peer) && requestsOf(peer) < REQUESTS_PER_PEER)
+      .filter((peer) => !this.#failed.has(peer) && requestsOf(peer) < REQUESTS_PER_PEER)
       .sort((a, b) => requestsOf(a) - requestsOf(b))[0];
+  }
 
-  const nextBatch = (): number[] => {
+  /** Places of consecutive blocks that nobody has been asked for. */
+  #nextBatch(): readonly number[] {
+    const { entries } = this.#deps;
     const batch: number[] = [];
-    const end = Math.min(entries.length, connected + WINDOW_BLOCKS);
-    for (let at = connected; at < end && batch.length < MAX_BODIES_PER_REQUEST; at++) {
-      const isOpen = !assigned.has(at) && !arrived.has(entries[at]!.header.id);
+    const end = Math.min(entries.length, this.#connected + WINDOW_BLOCKS);
+    for (let at = this.#connected; at < end && batch.length < MAX_BODIES_PER_REQUEST; at++) {
+      const isOpen = !this.#assigned.has(at) && !this.#arrived.has(entries[at]!.header.id);
       if (isOpen) batch.push(at);
-      else if (batch.length > 0) break; // consecutive
+      else if (batch.length > 0) break;
     }
     return batch;
-  };
+  }
 
-  /** In the order in which they will be connected. */
-  const checkAhead = (): void => {
+  async #fetch(peer: PeerKey, batch: readonly number[]): Promise<void> {
+    const { entries, clock, checkBody, onFault } = this.#deps;
+    try {
+      const ids = batch.map((at) => entries[at]!.header.id);
+      let sliceStartMs = clock.monotonicMs();
+      for await (const { id, block } of requestBodies(this.#deps, peer, ids, this.#ending.signal)) {
+        if (block === undefined) throw new PeerFault('gone', `does not have block ${id}`);
+        const verdict = checkBody(block);
+        if (verdict.kind !== 'accept') throw new PeerFault('invalid', `body of ${id}: ${verdict.reason}`);
+        this.#arrived.set(id, { block, isBegun: false, isChecked: false });
+        this.#waitForBody();
+        this.#checkAhead();
+        this.#notify();
+        if (clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
+        await new Promise<void>((resolve) => clock.after(0, resolve));
+        sliceStartMs = clock.monotonicMs();
+      }
+    } catch (error) {
+      this.#failed.add(peer);
+      if (!this.#ending.signal.aborted) onFault(peer, error); // else it was we who hung up
+    } finally {
+      for (const at of batch) this.#assigned.delete(at);
+    }
+  }
+
+  /** Signatures of what has come, in the order in which it will be connected. */
+  #checkAhead(): void {
+    const { entries } = this.#deps;
     let signatures = 0;
-    for (let at = connected; at < entries.length; at++) {
-      const next = arrived.get(entries[at]!.header.id);
+    for (let at = this.#connected; at < entries.length; at++) {
+      const next = this.#arrived.get(entries[at]!.header.id);
       if (next === undefined) return;
       signatures += next.block.txs.length;
-      if (signatures > MAX_AHEAD_SIGNATURES && at > connected) return;
-      if (next.isBegun) continue;
-      next.isBegun = true;
-      const check: Promise<void> = deps
-        .checkAhead(next.block)
-        .catch((error: unknown) => {
-          failure ??= { error };
-        })
-        .finally(() => {
-          checks.delete(check);
-          next.isChecked = true;
-          notify();
-        });
-      checks.add(check);
+      if (signatures > MAX_AHEAD_SIGNATURES && at > this.#connected) return;
+      if (!next.isBegun) this.#check(next);
     }
-  };
+  }
 
-  /** The blocks that can be connected next. */
-  const nextRun = (): Block[] => {
+  #check(arrived: Arrived): void {
+    arrived.isBegun = true;
+    const check: Promise<void> = this.#deps
+      .checkAhead(arrived.block)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#checks.delete(check);
+        arrived.isChecked = true;
+        this.#notify();
+      });
+    this.#checks.add(check);
+  }
+
+  /** The blocks that can be connected next. Undefined where there are none. */
+  #connectNext(): Promise<void> | undefined {
+    const run = this.#nextRun();
+    if (run.length === 0) return undefined;
+    return this.#deps
+      .connect(run)
+      .then(
+        () => {
+          for (const { header } of run) this.#arrived.delete(header.id);
+          this.#connected += run.length;
+          this.#waitForBody();
+          this.#checkAhead();
+        },
+        (error: unknown) => {
+          this.#failure ??= { error };
+        },
+      )
+      .finally(() => {
+        this.#connecting = undefined;
+        this.#notify();
+      });
+  }
+
+  #nextRun(): readonly Block[] {
+    const { entries } = this.#deps;
     const run: Block[] = [];
     let txs = 0;
-    for (let at = connected; at < entries.length && run.length < MAX_RUN_BLOCKS; at++) {
-      const next = arrived.get(entries[at]!.header.id);
+    for (let at = this.#connected; at < entries.length && run.length < MAX_RUN_BLOCKS; at++) {
+      const next = this.#arrived.get(entries[at]!.header.id);
       if (next?.isChecked !== true) break;
       txs += next.block.txs.length;
       if (txs > MAX_RUN_TXS && run.length > 0) break;
       run.push(next.block);
     }
     return run;
-  };
-
-  const connectRun = (run: readonly Block[]): Promise<void> | undefined => {
-    if (run.length === 0) return undefined;
-    return deps
-      .connect(run)
-      .then(
-        () => {
-          for (const { header } of run) arrived.delete(header.id);
-          connected += run.length;
-          waitForBody();
-          checkAhead();
-        },
-        (error: unknown) => {
-          failure ??= { error };
-        },
-      )
-      .finally(() => {
-        connecting = undefined;
-        notify();
-      });
-  };
-
-  const fetchBatch = async (peer: PeerKey, batch: readonly number[]): Promise<void> => {
-    try {
-      const ids = batch.map((at) => entries[at]!.header.id);
-      let sliceStartMs = deps.clock.monotonicMs();
-      for await (const { id, block } of requestBodies(deps, peer, ids, ending.signal)) {
-        if (block === undefined) throw new PeerFault('gone', `does not have block ${id}`);
-        const verdict = deps.checkBody(block);
-        if (verdict.kind !== 'accept') throw new PeerFault('invalid', `body of ${id}: ${verdict.reason}`);
-        arrived.set(id, { block, isBegun: false, isChecked: false });
-        waitForBody();
-        checkAhead();
-        notify();
-        if (deps.clock.monotonicMs() - sliceStartMs < SLICE_MS) continue;
-        await new Promise<void>((resolve) => deps.clock.after(0, resolve));
-        sliceStartMs = deps.clock.monotonicMs();
-      }
-    } catch (error) {
-      failed.add(peer);
-      if (!ending.signal.aborted) deps.onFault(peer, error); // else it was we who hung up
-    } finally {
-      for (const at of batch) assigned.delete(at);
-    }
-  };
-
-  try {
-    while (connected < entries.length) {
-      signal.throwIfAborted();
-      if (failure !== undefined) throw failure.error;
-      if (!deps.mayGoOn()) return false;
-      for (let batch = nextBatch(); batch.length > 0; batch = nextBatch()) {
-        const peer = idlePeer();
-        if (peer === undefined) break;
-        for (const at of batch) assigned.add(at);
-        const request: Promise<void> = fetchBatch(peer, batch).finally(() => {
-          active.delete(request);
-          notify();
-        });
-        active.set(request, peer);
-      }
-      connecting ??= connectRun(nextRun());
-      if (active.size === 0 && checks.size === 0 && connecting === undefined)
-        throw new PeerFault('gone', `no peer gave block ${entries[connected]!.header.id}`);
-      await new Promise<void>((resolve) => {
-        notify = resolve; // a block came, was checked or connected, or a request ended
-      });
-    }
-    return true;
-  } finally {
-    cancelWait();
-    signal.removeEventListener('abort', onAbort);
-    ending.abort(new Error('the download has ended'));
-    await Promise.allSettled([...active.keys(), ...checks, connecting]);
   }
 }
