@@ -12,9 +12,9 @@ import type { Metrics } from '../metrics.ts';
 import { groupByLink } from '../pipeline/vote-lane.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
+import { BEHIND_BLOCKS, CatchUpState, type FetchOutcome } from './catch-up-state.ts';
 import { downloadBodies } from './download-bodies.ts';
 import { checkHeaderChain } from './header-chain.ts';
-import { HoldBudget } from './hold-budget.ts';
 import type { PeerStatus } from './peer-status.ts';
 import { MAX_HEADERS_PER_REQUEST, MAX_VOTES_PER_REQUEST } from './protocols.ts';
 import { goesBefore, isOneChain, type ProvedBranch, workOf } from './proved-branch.ts';
@@ -40,95 +40,44 @@ export interface BranchFetchDeps {
 
 /** Headers held while a branch proves itself: some 20 MB. A longer one is fetched in parts, if its parts are better. */
 const MAX_PENDING_HEADERS = 50_000;
-/** A node this many blocks behind neither votes nor mines. */
-const BEHIND_BLOCKS = 3;
 /** A peer's turn: what is not had by then is asked for again when the others have had theirs. */
 const TURN_MS = 60_000;
 /** Headers that we have may come first, from below a fork; for no longer than this in one piece. */
 const NO_HEADER_MS = 30_000;
 /** Peers of which it is remembered how far their headers are known. */
 const KNOWN_TO_KEPT = 256;
-/** Blocks remembered that nobody gave. Each cost its maker the work of a branch better than ours. */
-const WITHHELD_KEPT = 256;
-
-/** What a peer gave of what it claims: something, nothing, or not all of it before its turn was over. */
-export type FetchOutcome = 'progress' | 'nothing' | 'turn-over';
 
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
-  readonly #budget: HoldBudget;
-  /** Blocks of a branch that are still to come. */
-  #remaining = 0;
-  /** Branches whose bodies have all come, and whose peers are being asked for the votes. */
-  #votesUnderway = 0;
-  /** The last download whose bodies were asked for was not over when its turn was: what is behind it holds on. */
-  #isLeftOver = false;
+  readonly #state: CatchUpState;
   /** The one whose bodies are being fetched. */
   #fetched: ProvedBranch | undefined;
   /** Those whose bodies are still to be asked for. Few: each is of a peer that is asked nothing else meanwhile. */
   readonly #proved = new Set<ProvedBranch>();
-  /** The next of them, where nobody gave it before and nobody has given it now. */
-  #doubted: BlockId | undefined;
-  /** Blocks that nobody gave. */
-  readonly #withheld = new Lru<BlockId, true>(WITHHELD_KEPT);
-  /** The blocks of a branch from which it was behind have come, or are coming; the votes that belong to them have not. */
-  #lacksVotes = false;
-  /** It was behind, and a voter has held its vote for the blocks that came meanwhile. */
-  #wasBehind = false;
   /** The last header that a peer gave in a turn in which we had all it gave. */
   readonly #knownTo = new Lru<PeerKey, BlockId>(KNOWN_TO_KEPT);
-  /** The highest block that votes have proved agreed whose branch no peer has given the bodies of. */
-  #owed: Header | undefined;
 
   constructor(deps: BranchFetchDeps) {
     this.#deps = deps;
-    this.#budget = new HoldBudget(deps.clock, deps.chain.genesis.params.blockTimeMs);
+    this.#state = new CatchUpState({
+      clock: deps.clock,
+      blockTimeMs: deps.chain.genesis.params.blockTimeMs,
+      hasBlock: (id) => deps.chain.tree.get(id) !== undefined,
+      // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
+      onMayVoteAgain: () => {
+        if (!deps.signal.aborted) deps.agreement.considerVoting();
+      },
+    });
   }
 
-  /**
-   * True while blocks whose headers are proved are being fetched, or blocks that more than two thirds agreed have not been
-   * had from anybody. A peer's mere claim does not count, nor does work alone whose blocks somebody keeps to himself:
-   * once they have been asked for in vain they count only when the first comes. However many peers show the same headers,
-   * one after another or under new names, they hold up voting and mining once, for as long as a download does without a
-   * new body; and whatever they give, for no longer than `HoldBudget` has.
-   */
-  get isBehind(): boolean {
-    const isFetching = this.#remaining >= BEHIND_BLOCKS && this.#doubted === undefined;
-    return (isFetching && this.#budget.isLeft) || this.#owesBodies;
-  }
-
-  /** As `isBehind`, and while blocks are being fetched that nobody gave before: what there is may be more than is here. */
-  get isCatchingUp(): boolean {
-    return this.#remaining >= BEHIND_BLOCKS || this.#owesBodies;
-  }
-
-  /**
-   * False where it is behind, and until the votes after the blocks have come or their peer has failed: whoever votes
-   * before does so from an agreed block that is no longer the last, and has no other vote at that height (VOTE-8).
-   */
-  get mayVote(): boolean {
-    return !this.isBehind && !(this.#lacksVotes && this.#budget.isLeft);
-  }
-
-  /** Others have agreed blocks that no peer has given. */
-  get isStuck(): boolean {
-    return this.#remaining === 0 && this.#owesBodies;
-  }
-
-  get #owesBodies(): boolean {
-    return this.#owed !== undefined && this.#deps.chain.tree.get(this.#owed.id) === undefined;
+  /** What the node lacks, as the downloads tell. */
+  get state(): Pick<CatchUpState, 'isBehind' | 'isCatchingUp' | 'mayVote' | 'isStuck'> {
+    return this.#state;
   }
 
   /** Nothing is being fetched, and nothing will be for now. */
   end(): void {
-    this.#remaining = 0;
-    this.#lacksVotes = false; // nobody is asked for them any more
-    this.#isLeftOver = false;
-    this.#budget.end();
-    if (!this.#wasBehind || !this.mayVote || this.#deps.signal.aborted) return;
-    this.#wasBehind = false;
-    // Nobody else asks before the next block, which may be long in coming: where a vote was missing, it is this one.
-    this.#deps.agreement.considerVoting();
+    this.#state.end();
   }
 
   /**
@@ -183,14 +132,9 @@ export class BranchFetch {
     if (entries === undefined) return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
     const untilMs = clock.monotonicMs() + TURN_MS;
     this.#fetched = branch;
-    this.#isLeftOver = false;
-    this.#remaining = entries.length;
-    const next = entries[0]!.header.id;
-    this.#doubted = this.#withheld.get(next) === true ? next : undefined;
-    if (this.isBehind) {
-      this.#holdVote();
+    this.#state.begin(entries.length, entries[0]!.header.id);
+    if (this.#state.isBehind)
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
-    }
     const mayGoOn = (): boolean => clock.monotonicMs() < untilMs && !this.#isOutdone(branch);
     let outcome: FetchOutcome = 'nothing';
     try {
@@ -198,10 +142,7 @@ export class BranchFetch {
       return outcome;
     } finally {
       this.#fetched = undefined;
-      // After a turn it is as far behind as before, also while the next peer is asked for its headers.
-      if (outcome === 'turn-over') this.#isLeftOver = true;
-      else if (outcome === 'progress') this.#votesUnderway += 1;
-      else this.#settle(outcome);
+      this.#state.bodiesEnded(outcome);
     }
   }
 
@@ -218,19 +159,8 @@ export class BranchFetch {
       outcome = (await this.fetchVotes(peer)) === 'turn-over' ? 'turn-over' : 'progress';
       return outcome;
     } finally {
-      this.#votesUnderway -= 1;
-      this.#settle(outcome);
+      this.#state.votesEnded(outcome);
     }
-  }
-
-  /** A download has ended so, its votes included; another may have begun since, or been left over. */
-  #settle(outcome: FetchOutcome): void {
-    if (outcome === 'turn-over' || this.#fetched !== undefined || this.#isLeftOver) return;
-    this.#remaining = 0; // nothing is being fetched, also where the next peer is asked before `end`
-    if (this.#votesUnderway > 0 && this.#budget.isLeft) return;
-    this.#lacksVotes = false; // who does not give them holds up no vote of this node's for longer
-    // The next in the row may have the votes. Where it has no end, a vote that was held would never be cast.
-    if (outcome === 'progress' || !this.#budget.isLeft) this.end();
   }
 
   /** What we lack of a branch. Undefined where nothing, or where it would be ours no longer. */
@@ -252,19 +182,7 @@ export class BranchFetch {
   #doubt(entries: readonly ChainEntry[]): void {
     const missing = entries.find(({ header }) => this.#deps.chain.tree.get(header.id) === undefined);
     if (missing === undefined) return;
-    this.#doubted = missing.header.id;
-    this.#withheld.set(missing.header.id, true);
-  }
-
-  #believe(): void {
-    this.#doubted = undefined;
-    if (this.isBehind) this.#holdVote();
-  }
-
-  #holdVote(): void {
-    this.#budget.begin();
-    this.#wasBehind = true;
-    this.#lacksVotes = true;
+    this.#state.onWithheld(missing.header.id);
   }
 
   /** From everybody, this peer first. False where it might not go on before all had come. */
@@ -282,8 +200,7 @@ export class BranchFetch {
         peers: () => [peer, ...this.#deps.peers().filter((other) => other !== peer)],
         checkBody: (block) => {
           const verdict = chain.checkBody(block);
-          // Before it is connected, for that is when a vote would be wasted.
-          if (verdict.kind === 'accept' && block.header.id === this.#doubted) this.#believe();
+          if (verdict.kind === 'accept') this.#state.onBody(block.header.id);
           return verdict;
         },
         checkAhead: (block) => chain.checkAhead(block),
@@ -304,12 +221,9 @@ export class BranchFetch {
   async #noteOwed(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<void> {
     const agreed = await this.#agreedIn(peer, status, entries);
     if (agreed === undefined || entries.indexOf(agreed) + 1 < BEHIND_BLOCKS) return;
-    const { height } = agreed.header;
-    // Who proves less than another has does not make up for it.
-    if (this.#owed !== undefined && this.#owesBodies && height <= this.#owed.height) return;
-    this.#owed = agreed.header;
+    if (!this.#state.owe(agreed.header)) return;
     this.#deps.logger.warn(
-      { peer, height: height.toString() },
+      { peer, height: agreed.header.height.toString() },
       'no peer gives the blocks up to one that is agreed; each may have pruned them',
     );
   }
@@ -389,8 +303,7 @@ export class BranchFetch {
     const verdicts = await this.#deps.chain.receiveBlocks(blocks, 'sync');
     for (const [index, verdict] of verdicts.entries()) {
       if (verdict.kind === 'accept' || verdict.reason === 'block/known') {
-        this.#remaining = Math.max(0, this.#remaining - 1);
-        this.#budget.earn(1);
+        this.#state.onConnected();
         continue;
       }
       const { id } = blocks[index]!.header;

@@ -97,24 +97,24 @@ export class SyncService {
     this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, onFault, signal });
   }
 
-  /** True while blocks that others prove are missing, as `BranchFetch` has it. A peer's mere claim does not count. */
+  /** True while blocks that others prove are missing, as `CatchUpState` has it. A peer's mere claim does not count. */
   get isBehind(): boolean {
-    return this.#branch.isBehind;
+    return this.#branch.state.isBehind;
   }
 
-  /** True while there may be more than is here, as `BranchFetch` has it. */
+  /** True while there may be more than is here, as `CatchUpState` has it. */
   get isCatchingUp(): boolean {
-    return this.#branch.isCatchingUp;
+    return this.#branch.state.isCatchingUp;
   }
 
-  /** False while blocks or votes are on their way without which a vote would be wasted, as `BranchFetch` has it. */
+  /** False while blocks or votes are on their way without which a vote would be wasted, as `CatchUpState` has it. */
   get mayVote(): boolean {
-    return this.#branch.mayVote;
+    return this.#branch.state.mayVote;
   }
 
   /** True where it is behind and no peer has given the blocks so far. */
   get isStuck(): boolean {
-    return this.#branch.isStuck;
+    return this.#branch.state.isStuck;
   }
 
   /** True once a peer of the same network has answered. */
