@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { TxId } from '../../../chain/types.ts';
 import { EventHub, type EventLimits, type EventSocket, parseEventTypes } from '../../../node/api/events-socket.ts';
 import { type ChainEvent, EVENT_TYPES } from '../../../node/api/schemas.ts';
-import { ADDRESS, BLOCK_ID, FakeBackend, ManualClock, recordingLogger } from './fake-backend.ts';
+import { ManualClock } from '../../manual-clock.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend, recordingLogger } from './fake-backend.ts';
 
 const LIMITS: EventLimits = {
   maxClients: 2,

@@ -17,7 +17,8 @@ import type {
   TransactionStatus,
 } from '../../../node/api/schemas.ts';
 import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
-import type { Clock, Logger } from '../../../node/ports.ts';
+import type { Logger } from '../../../node/ports.ts';
+import { ManualClock } from '../../manual-clock.ts';
 
 export const CHAIN_ID = 'c0'.repeat(32);
 export const TX_ID = 'ab'.repeat(32) as TxId;
@@ -282,55 +283,6 @@ export class FakeBackend implements ApiBackend {
     return () => {
       this.listeners.delete(listener);
     };
-  }
-}
-
-/** A clock whose time moves when the test says so. */
-export class ManualClock implements Clock {
-  #now = 1_700_000_000_000;
-  readonly #timers = new Map<object, { readonly at: number; readonly fn: () => void }>();
-
-  nowMs() {
-    return this.#now;
-  }
-
-  monotonicMs() {
-    return this.#now;
-  }
-
-  after(delayMs: number, fn: () => void) {
-    const key = {};
-    this.#timers.set(key, { at: this.#now + delayMs, fn });
-    return () => {
-      this.#timers.delete(key);
-    };
-  }
-
-  /** Timers that have neither fired nor been cancelled. */
-  get pending(): number {
-    return this.#timers.size;
-  }
-
-  sleep(delayMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.after(delayMs, resolve);
-      signal.addEventListener('abort', () => {
-        cancel();
-        reject(signal.reason);
-      });
-    });
-  }
-
-  advance(byMs: number): void {
-    const until = this.#now + byMs;
-    for (;;) {
-      const next = [...this.#timers].filter(([, timer]) => timer.at <= until).sort((a, b) => a[1].at - b[1].at)[0];
-      if (next === undefined) break;
-      this.#timers.delete(next[0]);
-      this.#now = next[1].at;
-      next[1].fn();
-    }
-    this.#now = until;
   }
 }
 

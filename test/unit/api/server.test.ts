@@ -6,7 +6,8 @@ import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
 import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
 import type { Clock } from '../../../node/ports.ts';
-import { BLOCK_ID, FakeBackend, ManualClock, recordingLogger, until } from './fake-backend.ts';
+import { ManualClock } from '../../manual-clock.ts';
+import { BLOCK_ID, FakeBackend, recordingLogger, until } from './fake-backend.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };

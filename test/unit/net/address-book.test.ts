@@ -2,43 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { AddressBookDeps, AddressBookOptions } from '../../../node/net/address-book.ts';
 import { AddressBook } from '../../../node/net/address-book.ts';
 import { peerIdOfSeed } from '../../../node/net/identity.ts';
-import type { Clock, Logger } from '../../../node/ports.ts';
+import type { Logger } from '../../../node/ports.ts';
+import { ManualClock, settled } from '../../manual-clock.ts';
 
 const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
-
-/** Time moves when the test says so. */
-class ManualClock implements Clock {
-  #nowMs = 0;
-  readonly #timers = new Set<{ dueMs: number; fn: () => void }>();
-  nowMs = () => 1_700_000_000_000 + this.#nowMs;
-  monotonicMs = () => this.#nowMs;
-  after(delayMs: number, fn: () => void): () => void {
-    const timer = { dueMs: this.#nowMs + delayMs, fn };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-  sleep = () => Promise.reject(new Error('not used'));
-  /** Runs what is due until `ms` later, in order, letting promises settle between. */
-  async advance(ms: number): Promise<void> {
-    const endMs = this.#nowMs + ms;
-    for (;;) {
-      await settled();
-      const next = [...this.#timers].sort((a, b) => a.dueMs - b.dueMs)[0];
-      if (next === undefined || next.dueMs > endMs) break;
-      this.#timers.delete(next);
-      this.#nowMs = Math.max(this.#nowMs, next.dueMs);
-      next.fn();
-    }
-    this.#nowMs = endMs;
-  }
-  get pending(): number {
-    return this.#timers.size;
-  }
-}
-
-async function settled(): Promise<void> {
-  for (let i = 0; i < 20; i += 1) await Promise.resolve();
-}
 
 const peerOf = (n: number): string => peerIdOfSeed(new Uint8Array(32).fill(n));
 const addressOf = (n: number): string => `/ip4/127.0.0.1/tcp/${9_000 + n}/p2p/${peerOf(n)}`;
@@ -88,7 +55,7 @@ describe('AddressBook', () => {
   it('redials a bootstrap peer after 250 ms, doubling to 30 s', async () => {
     const { book, clock, dials } = setUp({ bootstrap: [addressOf(1)] });
     await book.start();
-    await clock.advance(100_000);
+    await clock.advanceSettling(100_000);
     const gaps = dials.slice(1).map(({ atMs }, i) => atMs - dials[i]!.atMs);
     expect(gaps.slice(0, 9)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
     await book.stop();
@@ -105,7 +72,7 @@ describe('AddressBook', () => {
         rng: { unit: () => unit, bytes: () => new Uint8Array() },
       });
       await book.start();
-      await clock.advance(400);
+      await clock.advanceSettling(400);
       expect(dials[1]!.atMs).toBeCloseTo(gap, 1);
     }
   });
@@ -118,11 +85,11 @@ describe('AddressBook', () => {
     for (const gap of [250, 250, 250, 500, 1_000]) {
       const lostMs = clock.monotonicMs();
       book.onDisconnected(peerOf(1), false);
-      await clock.advance(gap - 1);
+      await clock.advanceSettling(gap - 1);
       expect(dials.at(-1)!.atMs).toBeLessThanOrEqual(lostMs);
-      await clock.advance(1);
+      await clock.advanceSettling(1);
       expect(dials.at(-1)!.atMs).toBe(lostMs + gap);
-      if (gap === 250 && dials.length === 2) await clock.advance(20_000); // the second connection lasts
+      if (gap === 250 && dials.length === 2) await clock.advanceSettling(20_000); // the second connection lasts
     }
   });
 
@@ -132,9 +99,9 @@ describe('AddressBook', () => {
     await book.start();
     await settled();
     book.onDisconnected(peerOf(1), true);
-    await clock.advance(29_999);
+    await clock.advanceSettling(29_999);
     expect(dials).toHaveLength(1);
-    await clock.advance(1);
+    await clock.advanceSettling(1);
     expect(dials).toHaveLength(2);
   });
 
@@ -158,7 +125,7 @@ describe('AddressBook', () => {
       store: { loadPeers: async () => new Map([[addressOf(4), 1]]), savePeers: async () => undefined },
     });
     await book.start();
-    await clock.advance(1_000_000);
+    await clock.advanceSettling(1_000_000);
     expect(dials).toHaveLength(OPTIONS.maxFailures);
     expect(book.addresses().size).toBe(0);
   });
@@ -195,12 +162,12 @@ describe('AddressBook', () => {
     await book.start();
     book.onConnected(peerOf(1), undefined); // inbound: its port is nobody's
     book.onIdentified(peerOf(1), [addressOf(1)]);
-    await clock.advance(1_000);
+    await clock.advanceSettling(1_000);
     expect(saves.map((peers) => [...peers])).toEqual([[[addressOf(1), 0]]]);
 
     up.add(peerOf(1)); // and it is where it says
     book.onDisconnected(peerOf(1), false);
-    await clock.advance(1_000);
+    await clock.advanceSettling(1_000);
     expect(dials.map(({ addresses }) => addresses)).toEqual([[addressOf(1)]]);
     expect(book.addresses().get(addressOf(1))).toBe(1_700_000_001_250);
     book.onIdentified(peerOf(1), [addressOf(1)]); // that it says so again changes nothing
@@ -249,7 +216,7 @@ describe('AddressBook', () => {
   it('does not dial itself, and says so where it is told to', async () => {
     const { book, clock, dials } = setUp({ bootstrap: [addressOf(0)] });
     await book.start();
-    await clock.advance(10_000);
+    await clock.advanceSettling(10_000);
     await expect(book.add(addressOf(0))).rejects.toThrow(`address ${addressOf(0)} is this node's own`);
     expect(dials).toEqual([]);
   });
@@ -270,7 +237,7 @@ describe('AddressBook', () => {
     await book.start();
     book.onConnected(peerOf(1), addressOf(1));
     expect(saves).toHaveLength(0);
-    await clock.advance(1_000);
+    await clock.advanceSettling(1_000);
     expect(saves.map((peers) => [...peers])).toEqual([[[addressOf(1), 1_700_000_000_000]]]);
     await book.stop();
     expect(saves).toHaveLength(2);
@@ -294,10 +261,10 @@ describe('AddressBook', () => {
       },
     });
     await book.start();
-    await clock.advance(60_000);
+    await clock.advanceSettling(60_000);
     expect(dials).toEqual(['/dns4/node-1/tcp/9000']);
     book.onDisconnected(peerOf(1), false);
-    await clock.advance(250);
+    await clock.advanceSettling(250);
     expect(dials).toHaveLength(2);
   });
 });

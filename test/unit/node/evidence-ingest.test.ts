@@ -13,8 +13,9 @@ import { OBJECT_CODEC } from '../../../node/object-codec.ts';
 import { Ingest } from '../../../node/pipeline/ingest.ts';
 import type { SignatureItem, TopicKind } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
+import { ManualClock } from '../../manual-clock.ts';
 import { checkpointOf, childOf } from '../../tree-fixtures.ts';
-import { ManualClock, recordingLogger } from '../api/fake-backend.ts';
+import { recordingLogger } from '../api/fake-backend.ts';
 import { alice, bob, carol, genesis, miner as stranger, type TestKey } from '../chain/chain-fixtures.ts';
 
 const ROOT: ChainEntry = genesis.entry;

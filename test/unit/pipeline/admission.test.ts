@@ -11,8 +11,8 @@ import {
   TARGET_MS,
 } from '../../../node/pipeline/admission.ts';
 import { fc } from '../../fast-check.ts';
+import { ManualClock } from '../../manual-clock.ts';
 import { createTestLogger } from '../node/test-logger.ts';
-import { ManualClock } from '../verify/manual-clock.ts';
 
 /** Waits of one lane, one each `stepMs`. */
 function stateAfter(waits: readonly number[], stepMs: number, lane: AdmissionLane = 'tx', from = CALM): AdmissionState {

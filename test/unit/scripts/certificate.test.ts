@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { CertificateDocument } from '../../../chain/certificate-document.ts';
 import { fetchCertificate } from '../../../scripts/certificate.ts';
 import { GrapevineError } from '../../../scripts/client.ts';
-import { ManualClock } from '../api/fake-backend.ts';
+import { ManualClock } from '../../manual-clock.ts';
 
 /** A piece from one height to another, which names each of its headers after its height. */
 function piece(from: number, to: number): CertificateDocument {
