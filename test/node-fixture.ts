@@ -26,14 +26,9 @@ import type {
 import type { Store } from '../node/store/store.ts';
 import * as messages from '../node/sync/messages.ts';
 import { BLOCK_TXS } from '../node/sync/protocols.ts';
+import { silentLogger } from './loggers.ts';
 
-export const silentLogger: Logger = {
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  child: () => silentLogger,
-};
+export { silentLogger };
 
 /** Two hashes a block; every sender has 10^12. */
 export function fixtureGenesis(senders: readonly Address[]): Genesis {

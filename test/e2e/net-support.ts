@@ -8,13 +8,13 @@ import type { NetworkDeps } from '../../node/net/libp2p-network.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import {
   type GossipMessage,
-  type Logger,
   type Network,
   type NetworkHandlers,
   type PeerKey,
   TOPIC_KINDS,
   type TopicKind,
 } from '../../node/ports.ts';
+import { type LogLine, recordingLogger } from '../loggers.ts';
 
 export const TEST_CHAIN_ID = 'ab'.repeat(32) as ChainId;
 export const KINDS: readonly TopicKind[] = TOPIC_KINDS;
@@ -32,26 +32,6 @@ export async function until<T>(what: string, probe: () => T | undefined | false,
   }
 }
 
-export interface RecordedLog {
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly message: string;
-  readonly fields: object;
-}
-
-export function recordingLogger(logs: RecordedLog[]): Logger {
-  const at = (level: RecordedLog['level']) => (fields: object, message: string) => {
-    logs.push({ level, message, fields });
-  };
-  const logger: Logger = {
-    debug: at('debug'),
-    info: at('info'),
-    warn: at('warn'),
-    error: at('error'),
-    child: () => logger,
-  };
-  return logger;
-}
-
 export interface TestNode {
   readonly network: Network;
   readonly registry: Registry;
@@ -60,7 +40,7 @@ export interface TestNode {
   readonly messages: GossipMessage[];
   readonly connected: PeerKey[];
   readonly disconnected: PeerKey[];
-  readonly logs: RecordedLog[];
+  readonly logs: readonly LogLine[];
   readonly saved: { peers: ReadonlyMap<string, number> };
 }
 
@@ -83,7 +63,7 @@ export interface TestNodeInit extends Partial<Omit<NetworkDeps, 'identitySeed'>>
 /** A network that is not started. */
 export function createNode(init: TestNodeInit): TestNode & { start(): Promise<void> } {
   const { seed, settle = () => 'accept', handlers, ...deps } = init;
-  const logs: RecordedLog[] = [];
+  const { logger, lines: logs } = recordingLogger();
   const registry = new Registry();
   const saved: TestNode['saved'] = { peers: new Map() };
   const network = createLibp2pNetwork({
@@ -93,7 +73,7 @@ export function createNode(init: TestNodeInit): TestNode & { start(): Promise<vo
     topics: { chainId: TEST_CHAIN_ID },
     clock,
     rng: createSystemRng(),
-    logger: recordingLogger(logs),
+    logger,
     options: DEVNET_NETWORK,
     addressStore: {
       loadPeers: async () => saved.peers,

@@ -112,19 +112,20 @@ export class Running {
   }
 
   /** What the node logged: JSON lines on its standard output. */
-  logs(): readonly LogLine[] {
+  logs(): readonly NodeLogLine[] {
     return parseLogs(this.stdout);
   }
 }
 
-export interface LogLine {
+/** A line that a node writes. */
+export interface NodeLogLine {
   readonly level: number;
   readonly msg: string;
   readonly pid: number;
   readonly peer?: string;
 }
 
-export function parseLogs(text: string): readonly LogLine[] {
+export function parseLogs(text: string): readonly NodeLogLine[] {
   return text
     .split('\n')
     .filter((line) => line.startsWith('{') && line.endsWith('}'))

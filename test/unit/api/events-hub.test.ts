@@ -2,8 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { TxId } from '../../../chain/types.ts';
 import { EventHub, type EventLimits, type EventSocket, parseEventTypes } from '../../../node/api/events-socket.ts';
 import { type ChainEvent, EVENT_TYPES } from '../../../node/api/schemas.ts';
+import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { ADDRESS, BLOCK_ID, FakeBackend, recordingLogger } from './fake-backend.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend } from './fake-backend.ts';
 
 const LIMITS: EventLimits = {
   maxClients: 2,
@@ -83,7 +84,7 @@ let hub: EventHub;
 beforeEach(() => {
   backend = new FakeBackend();
   clock = new ManualClock();
-  hub = new EventHub({ backend, clock, logger: recordingLogger(), limits: LIMITS });
+  hub = new EventHub({ backend, clock, logger: silentLogger, limits: LIMITS });
 });
 
 function join(types = EVENT_TYPES as readonly (typeof EVENT_TYPES)[number][], sample?: number): FakeSocket {

@@ -17,7 +17,7 @@ import type {
   TransactionStatus,
 } from '../../../node/api/schemas.ts';
 import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
-import type { Logger } from '../../../node/ports.ts';
+import { type LogLine, recordingLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
 
 export const CHAIN_ID = 'c0'.repeat(32);
@@ -286,39 +286,20 @@ export class FakeBackend implements ApiBackend {
   }
 }
 
-export interface LogLine {
-  readonly level: string;
-  readonly fields: object;
-  readonly message: string;
-}
-
-export function recordingLogger(lines: LogLine[] = []): Logger {
-  const at = (level: string) => (fields: object, message: string) => {
-    lines.push({ level, fields, message });
-  };
-  return {
-    debug: at('debug'),
-    info: at('info'),
-    warn: at('warn'),
-    error: at('error'),
-    child: () => recordingLogger(lines),
-  };
-}
-
 export interface TestApi extends BuiltApi {
   readonly backend: FakeBackend;
   readonly clock: ManualClock;
-  readonly log: LogLine[];
+  readonly log: readonly LogLine[];
 }
 
 export async function buildTestApi(options: Partial<ApiServerOptions> = {}): Promise<TestApi> {
   const backend = new FakeBackend();
   const clock = new ManualClock();
-  const log: LogLine[] = [];
+  const { logger, lines: log } = recordingLogger();
   const built = await buildApi({
     backend,
     clock,
-    logger: recordingLogger(log),
+    logger,
     metrics: async () => '# HELP grapevine_peers Connected peers\ngrapevine_peers 4\n',
     options: { host: '127.0.0.1', port: 0, ...options },
   });

@@ -6,8 +6,9 @@ import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
 import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
 import type { Clock } from '../../../node/ports.ts';
+import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { BLOCK_ID, FakeBackend, recordingLogger, until } from './fake-backend.ts';
+import { BLOCK_ID, FakeBackend, until } from './fake-backend.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };
@@ -23,7 +24,7 @@ async function start(options: Partial<ApiServerOptions> = {}, clock: Clock = cre
   const server = createApiServer({
     backend,
     clock,
-    logger: recordingLogger(),
+    logger: silentLogger,
     metrics: async () => '',
     options: { host: '127.0.0.1', port: 0, ...options },
   });

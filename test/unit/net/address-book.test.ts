@@ -2,10 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { AddressBookDeps, AddressBookOptions } from '../../../node/net/address-book.ts';
 import { AddressBook } from '../../../node/net/address-book.ts';
 import { peerIdOfSeed } from '../../../node/net/identity.ts';
-import type { Logger } from '../../../node/ports.ts';
+import { silentLogger } from '../../loggers.ts';
 import { ManualClock, settled } from '../../manual-clock.ts';
-
-const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
 
 const peerOf = (n: number): string => peerIdOfSeed(new Uint8Array(32).fill(n));
 const addressOf = (n: number): string => `/ip4/127.0.0.1/tcp/${9_000 + n}/p2p/${peerOf(n)}`;
@@ -37,7 +35,7 @@ function setUp(init: Partial<Omit<AddressBookDeps, 'options'>> & { options?: Par
     },
     clock,
     rng: { unit: () => 0.5, bytes: () => new Uint8Array() },
-    logger,
+    logger: silentLogger,
     dial: async (addresses) => {
       dials.push({ atMs: clock.monotonicMs(), addresses });
       const peer = addresses[0]!.split('/p2p/')[1]!;

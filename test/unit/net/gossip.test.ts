@@ -7,7 +7,7 @@ import type { GossipOptions } from '../../../node/net/gossip-settings.ts';
 import type { CreateGossipsubOptions, GossipSubComponents } from '../../../node/net/gossipsub.ts';
 import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
 import { meshDegrees } from '../../../node/net/mesh-degrees.ts';
-import type { Logger } from '../../../node/ports.ts';
+import { silentLogger } from '../../loggers.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };
@@ -46,7 +46,6 @@ vi.mock('../../../node/net/gossipsub.ts', async (original) => ({
   },
 }));
 
-const logger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger };
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function setUp(options: Partial<GossipOptions> = {}) {
@@ -55,7 +54,7 @@ function setUp(options: Partial<GossipOptions> = {}) {
     chainId: chainIdFromBytes(new Uint8Array(32)),
     options: { ...PUBLIC_NETWORK.gossip, ...options },
     clock: createSystemClock(),
-    logger,
+    logger: silentLogger,
     metricsRegistry: registry,
     penaltyPoints: () => 0,
     isRefused: () => false,

@@ -3,13 +3,13 @@ import type { ChainId } from '../../../chain/types.ts';
 import { createSystemRng } from '../../../node/adapters.ts';
 import { createLibp2pNetwork, DEVNET_NETWORK } from '../../../node/net/libp2p-network.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
-import { createTestLogger } from '../node/test-logger.ts';
+import { recordingLogger } from '../../loggers.ts';
 
 const { banMs, banPoints } = DEVNET_NETWORK.peerScore;
 
 it('bans once: what was on its way when the ban came is neither counted nor logged, and prolongs nothing', async () => {
   const clock = new VirtualClock(0);
-  const { logger, lines } = createTestLogger();
+  const { logger, lines } = recordingLogger();
   const network = createLibp2pNetwork({
     identitySeed: new Uint8Array(32).fill(1),
     listen: [],

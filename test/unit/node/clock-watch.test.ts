@@ -3,8 +3,8 @@ import type { ChainEntry } from '../../../chain/types.ts';
 import { ClockWatch } from '../../../node/clock-watch.ts';
 import { type BlockOrigin, EventBus } from '../../../node/events.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
+import { recordingLogger } from '../../loggers.ts';
 import { addressAt, blockOf, childOf, genesisEntry } from '../../tree-fixtures.ts';
-import { createTestLogger } from './test-logger.ts';
 
 const EPOCH_MS = 1_000_000_000;
 const HOURS_2_MS = 7_200_000;
@@ -15,7 +15,7 @@ function setUp({ tipOffsetMs = 0, blockTimeMs = 2_000 } = {}) {
   const virtual = new VirtualClock(EPOCH_MS);
   let setByMs = 0;
   const clock = virtual.forNode(() => setByMs);
-  const { logger, lines } = createTestLogger();
+  const { logger, lines } = recordingLogger();
   const events = new EventBus((error) => {
     throw error;
   });

@@ -13,9 +13,9 @@ import { OBJECT_CODEC } from '../../../node/object-codec.ts';
 import { Ingest } from '../../../node/pipeline/ingest.ts';
 import type { SignatureItem, TopicKind } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
+import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
 import { checkpointOf, childOf } from '../../tree-fixtures.ts';
-import { recordingLogger } from '../api/fake-backend.ts';
 import { alice, bob, carol, genesis, miner as stranger, type TestKey } from '../chain/chain-fixtures.ts';
 
 const ROOT: ChainEntry = genesis.entry;
@@ -30,7 +30,6 @@ const double = (key: TestKey): Evidence => makeEvidence(vote(key, ROOT, one), vo
 /** Spine and agreement with everything around them left out: what is stored, published and emitted is kept. */
 function openNode() {
   const clock = new ManualClock();
-  const logger = recordingLogger();
   const metrics = createMetrics({ processMetrics: false });
   const events = new EventBus((error) => {
     throw error;
@@ -60,7 +59,7 @@ function openNode() {
       } as unknown as Store,
       events,
       clock,
-      logger,
+      logger: silentLogger,
       publish: () => {},
       publishEvidence: (evidence) => ingest.publishEvidence(evidence),
       voter: undefined,
@@ -95,7 +94,7 @@ function openNode() {
     clock,
     events,
     metrics,
-    logger,
+    logger: silentLogger,
     rng: { unit: () => 0, bytes: (length) => new Uint8Array(length) },
     onOrphan: () => {},
     onBlockMissed: () => {},

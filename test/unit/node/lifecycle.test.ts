@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { Lifecycle } from '../../../node/lifecycle.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
-import { createTestLogger } from './test-logger.ts';
+import { recordingLogger } from '../../loggers.ts';
 
 function setUp() {
   const clock = new VirtualClock(0);
-  const { logger, lines } = createTestLogger();
+  const { logger, lines } = recordingLogger();
   return { clock, lines, lifecycle: new Lifecycle({ clock, logger }), calls: [] as string[] };
 }
 

@@ -10,7 +10,7 @@ import { createMetrics } from '../../../node/metrics.ts';
 import { encodeMempoolReply, encodeTxsChunk } from '../../../node/net/wire.ts';
 import type { FrameStream, Network, PeerKey, StreamProtocol } from '../../../node/ports.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
-import { silentLogger } from '../../node-fixture.ts';
+import { silentLogger } from '../../loggers.ts';
 import { openWorld } from '../../sim/open-world.ts';
 
 const tx = openWorld({ nodes: 2 }).transferOnce(0, 0);

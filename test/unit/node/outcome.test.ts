@@ -3,13 +3,13 @@ import { accept, ignore, reject } from '../../../chain/verdict.ts';
 import { createMetrics } from '../../../node/metrics.ts';
 import { type OutcomeVerdict, settleOutcome } from '../../../node/pipeline/outcome.ts';
 import type { TopicKind } from '../../../node/ports.ts';
-import { createTestLogger } from './test-logger.ts';
+import { silentLogger } from '../../loggers.ts';
 
 async function settled(kind: TopicKind, verdict: OutcomeVerdict) {
   const calls: string[] = [];
   const metrics = createMetrics({ processMetrics: false });
   const message = { kind, from: 'peer', data: new Uint8Array(), settle: (outcome: string) => calls.push(outcome) };
-  settleOutcome({ metrics, logger: createTestLogger().logger }, message, verdict);
+  settleOutcome({ metrics, logger: silentLogger }, message, verdict);
   return { calls, counts: (await metrics.verdicts.get()).values };
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ConfigError, PRESETS } from '../../../node/config.ts';
 import { startProcess } from '../../../node/process.ts';
-import { fixtureGenesis, silentLogger } from '../../node-fixture.ts';
+import { silentLogger } from '../../loggers.ts';
+import { fixtureGenesis } from '../../node-fixture.ts';
 
 test('a configuration that the network cannot have is refused before the store is opened', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'grapevine-process-'));

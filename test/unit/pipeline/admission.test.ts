@@ -11,8 +11,8 @@ import {
   TARGET_MS,
 } from '../../../node/pipeline/admission.ts';
 import { fc } from '../../fast-check.ts';
+import { recordingLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { createTestLogger } from '../node/test-logger.ts';
 
 /** Waits of one lane, one each `stepMs`. */
 function stateAfter(waits: readonly number[], stepMs: number, lane: AdmissionLane = 'tx', from = CALM): AdmissionState {
@@ -103,7 +103,7 @@ describe('the decision', () => {
 describe('the service', () => {
   function open() {
     const clock = new ManualClock();
-    const { logger, lines } = createTestLogger();
+    const { logger, lines } = recordingLogger();
     const backlog: Record<AdmissionLane, number> = { api: 1, tx: 1 };
     const admission = new Admission({ clock, logger, backlog: (lane) => backlog[lane] });
     /** A batch has its verdict that came so long ago. */

@@ -9,16 +9,9 @@ import { createApiBackend } from '../../../node/api-backend.ts';
 import { INTERVAL_MS, TARGET_MS } from '../../../node/pipeline/admission.ts';
 import type { Clock, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
-import {
-  composeFixture,
-  fixtureGenesis,
-  mineOn,
-  type NodeFixture,
-  networkOfOnePeer,
-  silentLogger,
-} from '../../node-fixture.ts';
+import { type LogLine, recordingLogger, silentLogger } from '../../loggers.ts';
+import { composeFixture, fixtureGenesis, mineOn, type NodeFixture, networkOfOnePeer } from '../../node-fixture.ts';
 import { alice, bob, miner } from '../chain/chain-fixtures.ts';
-import { createTestLogger, type LoggedLine } from '../node/test-logger.ts';
 import { openMemoryStore } from '../store/open-store.ts';
 import { HeldVerifier } from './held-verifier.ts';
 
@@ -59,14 +52,14 @@ afterEach(async () => {
 });
 
 interface Lab extends NodeFixture {
-  readonly lines: readonly LoggedLine[];
+  readonly lines: readonly LogLine[];
   submit(tx: Tx): Promise<{ readonly status: number; readonly retryAfter: unknown; readonly code: unknown }>;
   submitBatch(txs: readonly Tx[]): Promise<{ readonly status: number; readonly retryAfter: unknown }>;
 }
 
 async function open(verifier: SignatureVerifier): Promise<Lab> {
   const store: Store = await openMemoryStore();
-  const { logger, lines } = createTestLogger();
+  const { logger, lines } = recordingLogger();
   const fixture = await composeFixture({ genesis, store, verifier, clock, logger });
   const api: BuiltApi = await buildApi({
     backend: createApiBackend({

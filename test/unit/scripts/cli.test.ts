@@ -11,8 +11,9 @@ import { formatAddress } from '../../../crypto/address.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
 import { DEV_MNEMONIC, devAccount, devVoter } from '../../../scripts/dev-accounts.ts';
+import { silentLogger } from '../../loggers.ts';
 import { checkpointOf } from '../../tree-fixtures.ts';
-import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, recordingLogger, TX_ID, until } from '../api/fake-backend.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, TX_ID, until } from '../api/fake-backend.ts';
 import { certifiedGenesis, headersOf, minedChain, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
 const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
@@ -50,7 +51,7 @@ beforeAll(async () => {
   server = createApiServer({
     backend: proxy,
     clock: createSystemClock(),
-    logger: recordingLogger(),
+    logger: silentLogger,
     metrics: async () => '',
     options: { host: '127.0.0.1', port: 0 },
   });

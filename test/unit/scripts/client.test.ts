@@ -15,17 +15,8 @@ import {
 import { devAccount } from '../../../scripts/dev-accounts.ts';
 import { createKeepAliveRequest } from '../../../scripts/devnet/keep-alive-request.ts';
 import { runLoad, settleLoad } from '../../../scripts/load.ts';
-import {
-  ADDRESS,
-  BLOCK_ID,
-  CHAIN_ID,
-  FakeBackend,
-  HUGE,
-  OTHER,
-  recordingLogger,
-  TX_ID,
-  until,
-} from '../api/fake-backend.ts';
+import { silentLogger } from '../../loggers.ts';
+import { ADDRESS, BLOCK_ID, CHAIN_ID, FakeBackend, HUGE, OTHER, TX_ID, until } from '../api/fake-backend.ts';
 
 const started: ApiServer[] = [];
 afterEach(async () => {
@@ -36,7 +27,7 @@ async function startNode(options: Partial<ApiServerOptions> = {}, backend = new 
   const server = createApiServer({
     backend,
     clock: createSystemClock(),
-    logger: recordingLogger(),
+    logger: silentLogger,
     metrics: async () => 'grapevine_peers 4\n',
     options: { host: '127.0.0.1', port: 0, ...options },
   });

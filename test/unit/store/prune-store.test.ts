@@ -13,8 +13,9 @@ import { type PruneReport, pruneStore } from '../../../node/store/prune-store.ts
 import { SCHEMA } from '../../../node/store/schema.ts';
 import { readStats } from '../../../node/store/store-stats.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
+import { silentLogger } from '../../loggers.ts';
 import { killAfterBatches, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
-import { lateClock, mineBlock, realGenesis, receive, silentLogger, VOTERS } from './real-chain.ts';
+import { lateClock, mineBlock, realGenesis, receive, VOTERS } from './real-chain.ts';
 import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
 
 const LENGTH = 40;

@@ -13,9 +13,10 @@ import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemRng } from '../../../node/adapters.ts';
 import type { GrapevineNode } from '../../../node/compose.ts';
 import { composeOffline } from '../../../node/offline-node.ts';
-import type { Clock, Logger } from '../../../node/ports.ts';
+import type { Clock } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
+import { silentLogger } from '../../loggers.ts';
 import { testKey } from '../chain/chain-fixtures.ts';
 
 export const VOTERS = [testKey(11), testKey(12), testKey(13)];
@@ -48,14 +49,6 @@ export const lateClock: Clock = {
     return () => clearImmediate(timer);
   },
   sleep: async () => {},
-};
-
-export const silentLogger: Logger = {
-  debug: () => {},
-  info: () => {},
-  warn: () => {},
-  error: () => {},
-  child: () => silentLogger,
 };
 
 export function openOffline(store: Store, genesis: Genesis = realGenesis): Promise<GrapevineNode> {

@@ -18,8 +18,9 @@ import { MAX_VOTES_PER_REQUEST } from '../../../node/sync/protocols.ts';
 import { exportChain } from '../../../node/transfer/export-chain.ts';
 import { importChain } from '../../../node/transfer/import-chain.ts';
 import { StreamDecoder } from '../../../node/transfer/stream-format.ts';
+import { silentLogger } from '../../loggers.ts';
 import { openMemoryStore } from '../store/open-store.ts';
-import { BLOCK_MS, lateClock, receive, START_MS, silentLogger } from '../store/real-chain.ts';
+import { BLOCK_MS, lateClock, receive, START_MS } from '../store/real-chain.ts';
 
 const WINDOW = MAX_WINDOW;
 /** As many as the genesis may list beside that window. */

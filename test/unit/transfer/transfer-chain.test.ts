@@ -5,8 +5,9 @@ import type { Store } from '../../../node/store/store.ts';
 import { exportChain } from '../../../node/transfer/export-chain.ts';
 import { type ImportReport, importChain } from '../../../node/transfer/import-chain.ts';
 import { StreamDecoder } from '../../../node/transfer/stream-format.ts';
+import { silentLogger } from '../../loggers.ts';
 import { makeMemory, openMemoryStore } from '../store/open-store.ts';
-import { buildRealChain, lateClock, realGenesis, silentLogger } from '../store/real-chain.ts';
+import { buildRealChain, lateClock, realGenesis } from '../store/real-chain.ts';
 import { examine, VERIFY } from '../store/sound-store.ts';
 
 const LENGTH = 12;

@@ -10,8 +10,8 @@ import { PACKED_ITEM_BYTES, unpackItem } from '../../../node/verify/packed-items
 import { VerifierBusyError } from '../../../node/verify/verifier-busy-error.ts';
 import { VerifyPool, type VerifyPoolOptions } from '../../../node/verify/verify-pool.ts';
 import type { BatchRequest, VerifyThreadEvents } from '../../../node/verify/verify-thread.ts';
+import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { silentLogger } from '../../node-fixture.ts';
 
 /** An item whose "signature" is good when its first digest byte is even. */
 function item(n: number): SignatureItem {
