@@ -14,7 +14,6 @@ const COMMAND_TIMEOUT_MS = 60_000;
 /** Building the image included. */
 const UP_TIMEOUT_MS = 480_000;
 const API_PORT_INSIDE = 7401;
-const POLL_MS = 250;
 /** A node that still refuses submissions then has not recovered. */
 const OVERLOADED_TIMEOUT_MS = 30_000;
 /** Runs inside a container, where the published port may be out of reach: prints one API answer. */
@@ -60,25 +59,6 @@ async function freePorts(count: number): Promise<number[]> {
   const held = await Promise.all(Array.from({ length: count }, freePort));
   await Promise.all(held.map(({ server }) => new Promise((resolve) => server.close(resolve))));
   return held.map(({ port }) => port);
-}
-
-/**
- * Asks `probe` again until it gives something other than undefined.
- * @throws Error with `what` and the last error, once `deadlineMs` have passed
- */
-export async function eventually<T>(what: string, deadlineMs: number, probe: () => Promise<T | undefined>): Promise<T> {
-  const end = performance.now() + deadlineMs;
-  let last: unknown;
-  for (;;) {
-    try {
-      const value = await probe();
-      if (value !== undefined) return value;
-    } catch (error) {
-      last = error;
-    }
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 export class ComposeProject {

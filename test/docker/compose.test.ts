@@ -13,7 +13,8 @@ import type {
   TransactionStatus,
 } from '../../node/api/schemas.ts';
 import { devAccount } from '../../scripts/dev-accounts.ts';
-import { ComposeProject, eventually, NODES, type NodeName } from './compose-project.ts';
+import { eventually } from '../eventually.ts';
+import { ComposeProject, NODES, type NodeName } from './compose-project.ts';
 
 const MEBIBYTE = 1024 * 1024;
 const GRACE_MS = 10_000;
@@ -60,24 +61,32 @@ async function submitTransfers(node: NodeName, fromAccount: number, count: numbe
 /** Resolves when `node` says of every transaction that it is final. */
 async function allFinal(node: NodeName, ids: readonly string[], deadlineMs: number): Promise<void> {
   let waiting = [...ids];
-  await eventually(`all transactions final on ${node}`, deadlineMs, async () => {
-    const states = await Promise.all(
-      waiting.map((id) => project.get<TransactionStatus>(node, `/v1/transactions/${id}`).catch(() => undefined)),
-    );
-    waiting = waiting.filter((_, i) => states[i]?.state !== 'final');
-    return waiting.length === 0 ? true : undefined;
-  });
+  await eventually(
+    `all transactions final on ${node}`,
+    async () => {
+      const states = await Promise.all(
+        waiting.map((id) => project.get<TransactionStatus>(node, `/v1/transactions/${id}`).catch(() => undefined)),
+      );
+      waiting = waiting.filter((_, i) => states[i]?.state !== 'final');
+      return waiting.length === 0;
+    },
+    deadlineMs,
+  );
 }
 
 /** Resolves with a final block above `height` that all the nodes have. */
 async function commonFinalAbove(nodes: readonly NodeName[], height: bigint, deadlineMs: number): Promise<BlockRef> {
-  return eventually(`one final block above ${height} on ${nodes.join(', ')}`, deadlineMs, async () => {
-    const tips = await Promise.all(nodes.map(tipOf));
-    const lowest = tips.map((tip) => tip.final).reduce((a, b) => (BigInt(b.height) < BigInt(a.height) ? b : a));
-    if (BigInt(lowest.height) <= height) return undefined;
-    const ids = await Promise.all(nodes.map((node) => blockIdAt(node, lowest.height)));
-    return ids.every((id) => id === lowest.id) ? lowest : undefined;
-  });
+  return eventually(
+    `one final block above ${height} on ${nodes.join(', ')}`,
+    async () => {
+      const tips = await Promise.all(nodes.map(tipOf));
+      const lowest = tips.map((tip) => tip.final).reduce((a, b) => (BigInt(b.height) < BigInt(a.height) ? b : a));
+      if (BigInt(lowest.height) <= height) return undefined;
+      const ids = await Promise.all(nodes.map((node) => blockIdAt(node, lowest.height)));
+      return ids.every((id) => id === lowest.id) ? lowest : undefined;
+    },
+    deadlineMs,
+  );
 }
 
 beforeAll(async () => {
@@ -142,11 +151,15 @@ describe('docker compose', () => {
     const others = NODES.filter((node) => node !== 'node3');
     const missed = await commonFinalAbove(others, BigInt(before.tip.height), 60_000);
     await project.compose('start', 'node3');
-    await eventually('node3 has the block it missed, and is within a block of the tip', 120_000, async () => {
-      const [restarted, other] = await Promise.all([tipOf('node3'), tipOf('node1')]);
-      if (BigInt(restarted.tip.height) + 1n < BigInt(other.tip.height)) return undefined;
-      return (await blockIdAt('node3', missed.height)) === missed.id ? true : undefined;
-    });
+    await eventually(
+      'node3 has the block it missed, and is within a block of the tip',
+      async () => {
+        const [restarted, other] = await Promise.all([tipOf('node3'), tipOf('node1')]);
+        if (BigInt(restarted.tip.height) + 1n < BigInt(other.tip.height)) return undefined;
+        return (await blockIdAt('node3', missed.height)) === missed.id;
+      },
+      120_000,
+    );
     expect(await blockIdAt('node3', before.final.height)).toBe(before.final.id);
     await commonFinalAbove(NODES, BigInt(missed.height), 60_000);
   });
@@ -155,22 +168,34 @@ describe('docker compose', () => {
     const apart: readonly NodeName[] = ['node4', 'node5'];
     await Promise.all(apart.map((node) => project.disconnect(node)));
 
-    const stalled = await eventually('node1 says that agreement is stalled', 120_000, async () => {
-      const tip = await tipOf('node1');
-      return tip.stalled ? tip : undefined;
-    });
+    const stalled = await eventually(
+      'node1 says that agreement is stalled',
+      async () => {
+        const tip = await tipOf('node1');
+        return tip.stalled ? tip : undefined;
+      },
+      120_000,
+    );
     const alone = await tipInside('node4');
-    const grown = await eventually('the chain of the three goes on', 120_000, async () => {
-      const tip = await tipOf('node1');
-      return BigInt(tip.tip.height) >= BigInt(stalled.tip.height) + 3n ? tip : undefined;
-    });
+    const grown = await eventually(
+      'the chain of the three goes on',
+      async () => {
+        const tip = await tipOf('node1');
+        return BigInt(tip.tip.height) >= BigInt(stalled.tip.height) + 3n ? tip : undefined;
+      },
+      120_000,
+    );
     expect(grown.stalled).toBe(true);
     expect(grown.agreed).toEqual(stalled.agreed);
     expect(grown.final).toEqual(stalled.final);
-    const grownAlone = await eventually('the chain of the one goes on', 180_000, async () => {
-      const tip = await tipInside('node4');
-      return BigInt(tip.tip.height) > BigInt(alone.tip.height) ? tip : undefined;
-    });
+    const grownAlone = await eventually(
+      'the chain of the one goes on',
+      async () => {
+        const tip = await tipInside('node4');
+        return BigInt(tip.tip.height) > BigInt(alone.tip.height) ? tip : undefined;
+      },
+      180_000,
+    );
     expect(BigInt(grownAlone.final.height)).toBeLessThanOrEqual(BigInt(grown.agreed.height));
 
     await Promise.all(apart.map((node) => project.reconnect(node)));
@@ -181,10 +206,14 @@ describe('docker compose', () => {
       expect(await blockIdAt(node, grown.final.height)).toBe(grown.final.id);
       expect((await project.get<NodeStatus>(node, '/v1/status')).internalErrors).toBe(0);
       // While it was cut off it was not ready; the engine looks every three seconds.
-      await eventually(`${node} is healthy again`, 120_000, async () => {
-        const { State } = await project.inspect(await project.containerOf(node));
-        return State.Health?.Status === 'healthy' ? true : undefined;
-      });
+      await eventually(
+        `${node} is healthy again`,
+        async () => {
+          const { State } = await project.inspect(await project.containerOf(node));
+          return State.Health?.Status === 'healthy';
+        },
+        120_000,
+      );
     }
   });
 
@@ -202,10 +231,14 @@ describe('docker compose', () => {
       expect(State.Health?.Status).toBe('healthy');
       expect(HostConfig.PortBindings).toEqual({});
       expect(HostConfig.ReadonlyRootfs).toBe(true);
-      await eventually('the observer has the final block', 120_000, async () => {
-        const block = await project.getInside<BlockSummary>(observer, `/v1/blocks/${final.height}`);
-        return block.id === final.id ? true : undefined;
-      });
+      await eventually(
+        'the observer has the final block',
+        async () => {
+          const block = await project.getInside<BlockSummary>(observer, `/v1/blocks/${final.height}`);
+          return block.id === final.id;
+        },
+        120_000,
+      );
       const status = await project.getInside<NodeStatus>(observer, '/v1/status');
       expect(status.mining).toMatchObject({ mode: 'off', blocks: 0 });
       expect(status.voting.elector).toBe(false);

@@ -26,10 +26,11 @@ import { Conversations } from '../../node/requests/conversations.ts';
 import { decodeStatus, encodeStatus } from '../../node/sync/messages.ts';
 import { BLOCK_TXS, BODIES, HEADERS, STATUS, VOTES } from '../../node/sync/protocols.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
+import { eventually } from '../eventually.ts';
 import { blockMessage } from '../node-fixture.ts';
 import * as net from './net-support.ts';
 import { makeGenesis, type StartedNode, startNode, untilStarted } from './node-support.ts';
-import { eventually, internalErrors, metricSum, Workbench } from './process-support.ts';
+import { internalErrors, metricSum, Workbench } from './process-support.ts';
 
 const MESHSUB = '/meshsub/1.2.0';
 const clock = createSystemClock();

@@ -4,16 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TOPIC_KINDS } from '../../node/ports.ts';
 import { DEV_MNEMONIC, DEV_WARNING } from '../../scripts/dev-accounts.ts';
-import {
-  clientOf,
-  closeServer,
-  eventually,
-  isAlive,
-  listen,
-  nodePids,
-  type Running,
-  Workbench,
-} from './process-support.ts';
+import { eventually } from '../eventually.ts';
+import { clientOf, closeServer, isAlive, listen, nodePids, type Running, Workbench } from './process-support.ts';
 
 const bench = new Workbench();
 let dir: string;

@@ -5,6 +5,7 @@ import { gossipCounts, gossipTxCopies } from '../../node/net/gossip-metrics.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { GossipMessage, Network, TopicKind } from '../../node/ports.ts';
+import { eventually } from '../eventually.ts';
 import type { TestNode, TestNodeInit } from './net-support.ts';
 import {
   addressOf,
@@ -16,7 +17,6 @@ import {
   seedOf,
   startNode,
   textOf,
-  until,
 } from './net-support.ts';
 
 const clock = createSystemClock();
@@ -67,7 +67,7 @@ describe('three nodes in a line', () => {
     await a.network.publish('tx', bytesOf('bad'));
     await a.network.publish('tx', bytesOf('meh'));
     await a.network.publish('tx', bytesOf('good'));
-    await until('C hears', () => c.heard.includes('good'));
+    await eventually('C hears', () => c.heard.includes('good'));
     expect(b.heard).toEqual(['bad', 'meh', 'good']);
     expect(c.heard).toEqual(['good']); // same stream, in order: what had been forwarded would have come before
     const counts = await gossipCounts(c.registry);
@@ -85,7 +85,7 @@ describe('three nodes in a line', () => {
     await a.network.publish('tx', claims(60_000, 2));
     await a.network.publish('tx', bytesOf('nonsense'));
     await a.network.publish('vote', claims(9, 9));
-    await until('C hears', () => c.heard.length === 4);
+    await eventually('C hears', () => c.heard.length === 4);
     expect(await gossipTxCopies(b.registry)).toBe(5);
     expect(await gossipTxCopies(c.registry)).toBe(5);
     expect(await gossipTxCopies(a.registry)).toBe(0);
@@ -95,10 +95,10 @@ describe('three nodes in a line', () => {
     const { a, b, c } = await line((message) => (textOf(message.data) === 'held' ? undefined : 'accept'));
     await a.network.publish('block', bytesOf('held'));
     await a.network.publish('block', bytesOf('next'));
-    await until('C hears the later one', () => c.heard.includes('next'));
+    await eventually('C hears the later one', () => c.heard.includes('next'));
     expect(c.heard).toEqual(['next']);
     b.messages.find((message) => textOf(message.data) === 'held')!.settle('accept');
-    await until('C hears the held one', () => c.heard.includes('held'));
+    await eventually('C hears the held one', () => c.heard.includes('held'));
     expect((await gossipCounts(c.registry)).block).toEqual({ received: 2, duplicates: 0 });
   });
 
@@ -108,12 +108,12 @@ describe('three nodes in a line', () => {
       return 'accept';
     });
     await a.network.publish('tx', bytesOf('once'));
-    await until('C hears', () => c.heard.length === 1);
+    await eventually('C hears', () => c.heard.length === 1);
     // C had it from B: publishing it again reaches nobody.
     expect(await c.network.publish('tx', bytesOf('once'))).toEqual({ kind: 'sent', recipients: 0 });
     expect(await a.network.publish('tx', bytesOf('once'))).toEqual({ kind: 'sent', recipients: 0 });
     await a.network.publish('tx', bytesOf('then'));
-    await until('C hears on', () => c.heard.length === 2);
+    await eventually('C hears on', () => c.heard.length === 2);
     expect(b.heard).toEqual(['once', 'then']);
     expect(c.heard).toEqual(['once', 'then']);
     expect((await gossipCounts(c.registry)).tx).toEqual({ received: 2, duplicates: 0 });
@@ -132,10 +132,10 @@ describe('three nodes in a line', () => {
     await connectAndMesh(c, b);
     await a.network.publish('tx', bytesOf('held 1'));
     await a.network.publish('tx', bytesOf('held 2'));
-    await until('B holds both', () => b.heard.length === 2);
+    await eventually('B holds both', () => b.heard.length === 2);
     await a.network.publish('tx', bytesOf('over the bound'));
     let attempt = 0;
-    await until('there is room again', () => {
+    await eventually('there is room again', () => {
       attempt += 1;
       void a.network.publish('tx', bytesOf(`room ${attempt}`));
       return c.heard.length > 0;
@@ -144,7 +144,7 @@ describe('three nodes in a line', () => {
     expect(await b.registry.metrics()).toMatch(/^grapevine_gossip_refused_total [1-9]/m);
     for (const message of b.messages) if (textOf(message.data).startsWith('held')) message.settle('accept');
     await a.network.publish('tx', bytesOf('last'));
-    await until('C hears the last', () => c.heard.includes('last'));
+    await eventually('C hears the last', () => c.heard.includes('last'));
     expect(c.heard.filter((text) => text.startsWith('held'))).toEqual([]);
   });
 
@@ -154,7 +154,7 @@ describe('three nodes in a line', () => {
     await a.network.publish('block', block);
     await a.network.publish('vote', bytesOf('same'));
     await a.network.publish('tx', bytesOf('same'));
-    await until('C hears all', () => c.messages.length === 3);
+    await eventually('C hears all', () => c.messages.length === 3);
     expect(c.messages.map(({ kind }) => kind).sort()).toEqual(['block', 'tx', 'vote']);
     expect(c.messages.find(({ kind }) => kind === 'block')?.data.byteLength).toBe(MAX_BLOCK_BYTES);
     await expect(a.network.publish('block', new Uint8Array(MAX_BLOCK_BYTES + 1))).rejects.toThrow(RangeError);
@@ -167,7 +167,7 @@ describe('publishing', () => {
     expect(await a.network.publish('tx', bytesOf('early'))).toEqual({ kind: 'queued' });
     const b = await node({ seed: 2 });
     await b.network.connect(addressOf(a));
-    await until('B hears', () => b.heard.includes('early'));
+    await eventually('B hears', () => b.heard.includes('early'));
     expect(b.heard).toEqual(['early']);
   });
 
@@ -176,13 +176,13 @@ describe('publishing', () => {
     const b = await node({ seed: 2 });
     let sent = 0;
     const connecting = a.network.connect(addressOf(b));
-    await until('connected', () => {
+    await eventually('connected', () => {
       sent += 1;
       void a.network.publish('vote', bytesOf(`v${sent}`));
       return a.network.peers()[0]?.mesh.length === KINDS.length;
     });
     await connecting;
-    await until('B hears all', () => b.heard.length === sent);
+    await eventually('B hears all', () => b.heard.length === sent);
     expect(new Set(b.heard).size).toBe(sent);
   });
 
@@ -195,7 +195,7 @@ describe('publishing', () => {
     expect(lines).toContain('grapevine_gossip_dropped_total 1');
     const b = await node({ seed: 2 });
     await b.network.connect(addressOf(a));
-    await until('B hears', () => b.heard.includes('3'));
+    await eventually('B hears', () => b.heard.includes('3'));
     expect(b.heard).toEqual(['2', '3']);
   });
 });
@@ -206,15 +206,15 @@ describe('the mesh', () => {
     for (let seed = 1; seed <= 5; seed += 1) {
       nodes.push(await node({ seed, bootstrap: nodes.map(addressOf) }));
     }
-    await until('connections', () => nodes.every(({ network }) => network.peers().length === 4));
+    await eventually('connections', () => nodes.every(({ network }) => network.peers().length === 4));
     const connected = await heartbeats(nodes[0]!);
     const degree = (network: Network, kind: TopicKind) =>
       network.peers().filter(({ mesh }) => mesh.includes(kind)).length;
     const { Dlo } = DEVNET_NETWORK.gossip;
-    await until('mesh', () => nodes.every(({ network }) => KINDS.every((kind) => degree(network, kind) >= Dlo)));
+    await eventually('mesh', () => nodes.every(({ network }) => KINDS.every((kind) => degree(network, kind) >= Dlo)));
     expect((await heartbeats(nodes[0]!)) - connected).toBeLessThanOrEqual(3);
     for (const [index, { network }] of nodes.entries()) await network.publish('tx', bytesOf(`from ${index}`));
-    await until('all heard all', () => nodes.every(({ heard }) => heard.length === 4));
+    await eventually('all heard all', () => nodes.every(({ heard }) => heard.length === 4));
     for (const { registry } of nodes) {
       const { tx } = await gossipCounts(registry);
       expect(tx.received - tx.duplicates).toBe(4);
@@ -227,9 +227,9 @@ describe('the mesh', () => {
     const join = async (seed: number): Promise<TestNode> => node({ seed, options, bootstrap: running.map(addressOf) });
     const areAllMeshed = (): boolean => running.every((a) => running.every((b) => a === b || meshed(a, b)));
     for (let seed = 1; seed <= 6; seed += 1) await join(seed);
-    await until('five mesh peers each', areAllMeshed);
+    await eventually('five mesh peers each', areAllMeshed);
     await join(7); // takes six, and is taken in by all
-    await until('six mesh peers each', areAllMeshed);
+    await eventually('six mesh peers each', areAllMeshed);
     const meshOf = ({ network }: TestNode, kind: TopicKind): string[] =>
       network.peers().flatMap(({ peer, mesh }) => (mesh.includes(kind) ? [peer] : []));
     // Asked of the others: the newcomer counts whom it asked until it is refused.
@@ -239,10 +239,14 @@ describe('the mesh', () => {
     const newcomer = await join(8);
     // It can be pruned by all who took it in; each lets it try again after the back-off.
     const deadlineMs = 3 * DEVNET_NETWORK.gossip.pruneBackoffMs;
-    await until('the newcomer in the mesh', () => isTakenIn(newcomer) && running.every(isWithinBounds), deadlineMs);
+    await eventually(
+      'the newcomer in the mesh',
+      () => isTakenIn(newcomer) && running.every(isWithinBounds),
+      deadlineMs,
+    );
     expect(running).toHaveLength(8);
     await running[0]!.network.publish('tx', bytesOf('hello'));
-    await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('hello')));
+    await eventually('all hear', () => running.slice(1).every(({ heard }) => heard.includes('hello')));
   });
 
   it('a closed net of five stands in a ring, closes it without one that is gone, and takes in a stranger', async () => {
@@ -261,9 +265,9 @@ describe('the mesh', () => {
         }),
       );
     for (let seed = 1; seed <= 5; seed += 1) await join(seed);
-    await until('a ring', isRing);
+    await eventually('a ring', isRing);
     await running[0]!.network.publish('tx', bytesOf('to the whole net'));
-    await until('all hear', () => running.slice(1).every(({ heard }) => heard.includes('to the whole net')));
+    await eventually('all hear', () => running.slice(1).every(({ heard }) => heard.includes('to the whole net')));
     // Its own two neighbours have it from the sender, and each node sends it on to one.
     let copies = 0;
     for (const { registry } of running) copies += (await gossipCounts(registry)).tx.received;
@@ -271,15 +275,15 @@ describe('the mesh', () => {
     const gone = running.pop()!;
     await gone.network.stop();
     const areAllMeshed = (): boolean => running.every((each) => KINDS.every((kind) => meshOf(each, kind).length >= 2));
-    await until('two mesh peers each without it', areAllMeshed);
+    await eventually('two mesh peers each without it', areAllMeshed);
     await join(5);
-    await until('a ring again', isRing);
+    await eventually('a ring again', isRing);
     await running[4]!.network.publish('tx', bytesOf('from the last'));
-    await until('all hear it', () => running.slice(0, 4).every(({ heard }) => heard.includes('from the last')));
+    await eventually('all hear it', () => running.slice(0, 4).every(({ heard }) => heard.includes('from the last')));
     await node({ seed: 6, bootstrap: running.map(addressOf) });
-    await until('the newcomer in the mesh', () => meshOf(running[5]!, 'tx').length >= 2);
+    await eventually('the newcomer in the mesh', () => meshOf(running[5]!, 'tx').length >= 2);
     await running[0]!.network.publish('tx', bytesOf('to six'));
-    await until('six hear', () => running.slice(1).every(({ heard }) => heard.includes('to six')));
+    await eventually('six hear', () => running.slice(1).every(({ heard }) => heard.includes('to six')));
     expect(running).toHaveLength(6);
   });
 
@@ -290,15 +294,15 @@ describe('the mesh', () => {
     const listen = [address.replace(/\/p2p\/.*$/, '')];
     const c = await node({ seed: 3, bootstrap: [address] });
     await connectAndMesh(a, first);
-    await until('mesh', () => meshed(c, first));
+    await eventually('mesh', () => meshed(c, first));
     for (let round = 0; round < 2; round += 1) {
       const before = round === 0 ? first : running.pop()!;
       await before.network.stop();
-      await until('both noticed', () => [a, c].every((other) => other.network.peers().length === 0));
+      await eventually('both noticed', () => [a, c].every((other) => other.network.peers().length === 0));
       const second = await node({ seed: 2, listen });
-      await until('mesh again', () => meshed(a, second) && meshed(c, second));
+      await eventually('mesh again', () => meshed(a, second) && meshed(c, second));
       await a.network.publish('tx', bytesOf(`after ${round}`));
-      await until('C hears through it', () => c.heard.includes(`after ${round}`));
+      await eventually('C hears through it', () => c.heard.includes(`after ${round}`));
       expect(second.heard).toEqual([`after ${round}`]);
     }
   });
@@ -309,12 +313,12 @@ describe('the mesh', () => {
     await connectAndMesh(first, a);
     const second = await node({ seed: 2 }); // the same identity, while the first still stands
     await second.network.connect(addressOf(a));
-    await until('two connections', () => second.network.peers().length === 1);
+    await eventually('two connections', () => second.network.peers().length === 1);
     await first.network.stop();
-    await until('mesh with the second', () => meshed(a, second));
+    await eventually('mesh with the second', () => meshed(a, second));
     await a.network.publish('tx', bytesOf('hello'));
     await second.network.publish('tx', bytesOf('back'));
-    await until('both hear', () => second.heard.includes('hello') && a.heard.includes('back'));
+    await eventually('both hear', () => second.heard.includes('hello') && a.heard.includes('back'));
     expect(a.disconnected).toEqual([]); // the old connection's end was not the peer's
   });
 
@@ -324,7 +328,7 @@ describe('the mesh', () => {
     const b = await node({ seed: 2, options, settle: () => undefined });
     await connectAndMesh(a, b);
     await a.network.publish('tx', bytesOf('held'));
-    await until('B has it', () => b.heard.length === 1);
+    await eventually('B has it', () => b.heard.length === 1);
     await b.network.stop();
     expect(() => b.messages[0]!.settle('accept')).not.toThrow();
     expect(b.network.peers()).toEqual([]);
@@ -336,15 +340,15 @@ describe('a peer that sends what no honest peer could', () => {
     const b = await node({ seed: 2, settle: (m) => (textOf(m.data).startsWith('bad') ? 'reject' : 'accept') });
     const a = await node({ seed: 1, bootstrap: [addressOf(b)] });
     const c = await node({ seed: 3, bootstrap: [addressOf(b)] });
-    await until('mesh', () => meshed(a, b) && meshed(c, b));
+    await eventually('mesh', () => meshed(a, b) && meshed(c, b));
     for (let i = 0; i < 200; i += 1) await a.network.publish('tx', bytesOf(`bad ${i}`));
-    await until('A is cut off', () => b.disconnected.includes(a.network.self));
+    await eventually('A is cut off', () => b.disconnected.includes(a.network.self));
     expect(b.heard.length).toBe(11); // 10 points each, decaying: the 11th reaches 100
     expect(b.logs.some(({ message, level }) => level === 'warn' && message === 'peer banned')).toBe(true);
     await a.network.connect(addressOf(b)); // returns when the attempt has ended
     expect(b.network.peers().map(({ peer }) => peer)).toEqual([c.network.self]);
     await c.network.publish('tx', bytesOf('fine'));
-    await until('B hears C', () => b.heard.includes('fine'));
+    await eventually('B hears C', () => b.heard.includes('fine'));
   });
 
   it('by our own count is disconnected and refused', async () => {
@@ -354,7 +358,7 @@ describe('a peer that sends what no honest peer could', () => {
     b.network.penalize(a.network.self, 60, 'test');
     expect(b.network.peers()).toHaveLength(1);
     b.network.penalize(a.network.self, 60, 'test');
-    await until('disconnected', () => b.network.peers().length === 0 && a.network.peers().length === 0);
+    await eventually('disconnected', () => b.network.peers().length === 0 && a.network.peers().length === 0);
     await b.network.connect(addressOf(a));
     expect(b.network.peers()).toEqual([]);
   });
@@ -396,7 +400,7 @@ describe('the handler', () => {
     await connectAndMesh(c, b);
     await a.network.publish('tx', bytesOf('boom'));
     await a.network.publish('tx', bytesOf('fine'));
-    await until('C hears', () => c.heard.length > 0);
+    await eventually('C hears', () => c.heard.length > 0);
     expect(c.heard).toEqual(['fine']);
     expect(thrown).toBe(1);
     expect(b.logs.filter(({ level }) => level === 'error').map(({ message }) => message)).toEqual([

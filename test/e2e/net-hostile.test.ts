@@ -11,8 +11,9 @@ import { createHost } from '../../node/net/host.ts';
 import { identityOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import { topicName } from '../../node/net/topics.ts';
+import { eventually } from '../eventually.ts';
 import type { TestNode } from './net-support.ts';
-import { addressOf, bytesOf, connectAndMesh, seedOf, startNode, TEST_CHAIN_ID, textOf, until } from './net-support.ts';
+import { addressOf, bytesOf, connectAndMesh, seedOf, startNode, TEST_CHAIN_ID, textOf } from './net-support.ts';
 
 const MESHSUB = '/meshsub/1.2.0';
 const TX = topicName(TEST_CHAIN_ID, 'tx');
@@ -73,7 +74,7 @@ beforeEach(async () => {
   await hostile.start();
   connection = await hostile.dial(multiaddr(addressOf(b)));
   out = await connection.newStream([MESHSUB]);
-  await until('B opens its stream', () => inbox.some(({ subscriptions }) => subscriptions.length > 0));
+  await eventually('B opens its stream', () => inbox.some(({ subscriptions }) => subscriptions.length > 0));
 });
 
 afterEach(async () => {
@@ -96,7 +97,7 @@ describe('wrong bytes on gossip', () => {
       );
     }
     send({ messages: [message('after the noise')] });
-    await until('C hears it', () => c.heard.includes('after the noise'));
+    await eventually('C hears it', () => c.heard.includes('after the noise'));
     expect(b.heard).toEqual(['after the noise']);
     expect(b.logs.filter(({ level }) => level === 'error')).toEqual([]);
   });
@@ -109,7 +110,7 @@ describe('wrong bytes on gossip', () => {
       messages: [message('limit')],
     });
     send({ messages: [message('plain')] });
-    await until('C hears the plain one', () => c.heard.includes('plain'));
+    await eventually('C hears the plain one', () => c.heard.includes('plain'));
     expect(b.heard).toEqual(['plain']);
   });
 
@@ -118,23 +119,23 @@ describe('wrong bytes on gossip', () => {
       subscriptions: [{ subscribe: true, topic: TX }],
       control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] }, // B has peers enough, and does not ask for more
     });
-    await until('B has it in its mesh', inMesh);
+    await eventually('B has it in its mesh', inMesh);
     const heartbeats = async (): Promise<number> => {
       const text = await b.registry.metrics();
       return Number(/^gossipsub_heartbeat_duration_seconds_count (\d+)$/m.exec(text)?.[1]);
     };
     const before = await heartbeats();
     let now = before;
-    await until('B has looked at it', () => {
+    await eventually('B has looked at it', () => {
       void heartbeats().then((count) => {
         now = count;
       });
       return now >= before + 2;
     });
     out.send(encode.single(new Uint8Array(2_900_000)));
-    await until('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
+    await eventually('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
     await a.network.publish('tx', bytesOf('life goes on'));
-    await until('C hears', () => c.heard.includes('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
     expect(b.network.peers()).toHaveLength(2);
   });
 });
@@ -149,17 +150,17 @@ describe('more than a node reads', () => {
     };
     setImmediate(count);
     for (let i = 0; i < 10; i++) out.send(new Uint8Array(10_000)); // a length of zero, and nothing: each byte is an RPC
-    await until('disconnected', () => b.disconnected.includes(peer), 20_000);
+    await eventually('disconnected', () => b.disconnected.includes(peer), 20_000);
     expect(turns).toBeGreaterThan(100);
     await a.network.publish('tx', bytesOf('life goes on'));
-    await until('C hears', () => c.heard.includes('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
     expect(b.logs.filter(({ message }) => message === 'peer penalized')).toEqual([]);
   });
 
   it('of one message again and again: the peer is hung up on', async () => {
     const copies = Array.from({ length: 2_000 }, () => message('again'));
     for (let i = 0; i < 30 && out.status === 'open'; i++) send({ messages: copies });
-    await until('disconnected', () => b.disconnected.includes(hostile.peerId.toString()), 20_000);
+    await eventually('disconnected', () => b.disconnected.includes(hostile.peerId.toString()), 20_000);
     expect(b.heard.filter((text) => text === 'again')).toHaveLength(1);
   });
 
@@ -169,16 +170,16 @@ describe('more than a node reads', () => {
     const room = kind === 'block' ? maxUnsettledBlocksPerPeer : maxUnsettledPerPeer;
     const held = Array.from({ length: room }, (_, at) => message(`held ${at}`, topic));
     send({ messages: [...held, message('news', topic)] });
-    await until('B has them', () => b.heard.length === room);
+    await eventually('B has them', () => b.heard.length === room);
     expect(b.heard).not.toContain('news');
     await a.network.publish(kind, bytesOf('news'));
-    await until('C hears', () => c.heard.includes('news'));
+    await eventually('C hears', () => c.heard.includes('news'));
   });
 
   it('of transactions leaves room for a block', async () => {
     const held = Array.from({ length: DEVNET_NETWORK.gossip.maxUnsettledPerPeer }, (_, at) => message(`held ${at}`));
     send({ messages: [...held, message('a block', topicName(TEST_CHAIN_ID, 'block'))] });
-    await until('C hears', () => c.heard.includes('a block'));
+    await eventually('C hears', () => c.heard.includes('a block'));
     expect(b.heard).toHaveLength(held.length + 1);
   });
 });
@@ -187,14 +188,14 @@ describe('IWANT', () => {
   it('for a message without verdict is not answered, for an accepted one it is', async () => {
     await a.network.publish('tx', bytesOf('held'));
     await a.network.publish('tx', bytesOf('free'));
-    await until('B has both', () => b.heard.length === 2);
+    await eventually('B has both', () => b.heard.length === 2);
     const wanted = (): string[] => inbox.flatMap(({ messages }) => messages.map(({ data }) => textOf(data!)));
     send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: [idOf('held'), idOf('free')] }] } });
-    await until('an answer', () => wanted().length > 0);
+    await eventually('an answer', () => wanted().length > 0);
     expect(wanted()).toEqual(['free']);
     b.messages[0]!.settle('accept');
     send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: [idOf('held')] }] } });
-    await until('the other', () => wanted().length === 2);
+    await eventually('the other', () => wanted().length === 2);
     expect(wanted()).toEqual(['free', 'held']);
   });
 });
@@ -203,14 +204,14 @@ describe('a gossip stream that breaks while the connection lives', () => {
   it('is opened again at a heartbeat, and carries messages', async () => {
     expect(inbound).toHaveLength(1);
     inbound[0]!.abort(new Error('lost'));
-    await until('B opens another', () => inbound.length === 2);
+    await eventually('B opens another', () => inbound.length === 2);
     send({
       subscriptions: [{ subscribe: true, topic: TX }],
       control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] }, // B has peers enough, and does not ask for more
     });
-    await until('B has it in its mesh', inMesh);
+    await eventually('B has it in its mesh', inMesh);
     await b.network.publish('tx', bytesOf('hello again'));
-    await until('it arrives', () =>
+    await eventually('it arrives', () =>
       inbox.some(({ messages }) => messages.some(({ data }) => textOf(data!) === 'hello again')),
     );
     expect(b.disconnected).toEqual([]);

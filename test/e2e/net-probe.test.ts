@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import { eventually } from '../eventually.ts';
 import { connectThroughRelay, type Relay } from './net-relay.ts';
-import { startNode, type TestNode, until } from './net-support.ts';
+import { startNode, type TestNode } from './net-support.ts';
 
 const options = { ...DEVNET_NETWORK, host: { ...DEVNET_NETWORK.host, pingIntervalMs: 100, pingTimeoutMs: 1_000 } };
 
@@ -23,5 +24,5 @@ afterEach(async () => {
 it('a connection that no longer carries anything is closed at both ends', async () => {
   expect(dialler.disconnected).toEqual([]);
   relay.pull();
-  await until('both have noticed', () => dialler.disconnected.length > 0 && listener.disconnected.length > 0);
+  await eventually('both have noticed', () => dialler.disconnected.length > 0 && listener.disconnected.length > 0);
 });

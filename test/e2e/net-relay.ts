@@ -1,7 +1,8 @@
 /** A relay between two nodes: what is on the wire can be counted, and the cable pulled, which sends no reset. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { addressOf, type TestNode, until } from './net-support.ts';
+import { eventually } from '../eventually.ts';
+import { addressOf, type TestNode } from './net-support.ts';
 
 export interface Relay {
   /** Bytes that the listener has sent. */
@@ -29,7 +30,7 @@ export async function connectThroughRelay(dialler: TestNode, listener: TestNode)
   await once(server, 'listening');
   const relayed = addressOf(listener).replace(`/tcp/${port}/`, `/tcp/${(server.address() as AddressInfo).port}/`);
   await dialler.network.connect(relayed);
-  await until('they are connected', () => listener.connected.length > 0 && dialler.connected.length > 0);
+  await eventually('they are connected', () => listener.connected.length > 0 && dialler.connected.length > 0);
   return {
     get answered() {
       return answered;

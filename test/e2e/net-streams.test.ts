@@ -5,8 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSystemClock } from '../../node/adapters.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
+import { eventually } from '../eventually.ts';
 import type { TestNode } from './net-support.ts';
-import { addressOf, bytesOf, createNode, startBareHost, textOf, until } from './net-support.ts';
+import { addressOf, bytesOf, createNode, startBareHost, textOf } from './net-support.ts';
 
 const ECHO: StreamProtocol = { name: '/grapevine/test-echo/1', maxFrameBytes: 1_100_000, maxInboundStreams: 2 };
 const OTHER: StreamProtocol = { name: '/grapevine/test-other/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 8 };
@@ -85,7 +86,7 @@ describe('frames', () => {
     received.catch(() => undefined);
     await stream.send(new Uint8Array(OTHER.maxFrameBytes + 1));
     await expect(received).rejects.toThrow();
-    await until('B failed', () => failure);
+    await eventually('B failed', () => failure);
     expect(String(failure)).toMatch(/length too long/);
     await expect(stream.send(bytesOf('more'))).rejects.toThrow();
   });

@@ -14,23 +14,13 @@ import {
   TOPIC_KINDS,
   type TopicKind,
 } from '../../node/ports.ts';
+import { eventually } from '../eventually.ts';
 import { type LogLine, recordingLogger } from '../loggers.ts';
 
 export const TEST_CHAIN_ID = 'ab'.repeat(32) as ChainId;
 export const KINDS: readonly TopicKind[] = TOPIC_KINDS;
 
 const clock = createSystemClock();
-
-/** Polls `probe` until it gives something true; throws with `what` after `deadlineMs`. */
-export async function until<T>(what: string, probe: () => T | undefined | false, deadlineMs = 60_000): Promise<T> {
-  const endMs = clock.monotonicMs() + deadlineMs;
-  for (;;) {
-    const result = probe();
-    if (result !== undefined && result !== false) return result;
-    if (clock.monotonicMs() > endMs) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await clock.sleep(5, new AbortController().signal);
-  }
-}
 
 export interface TestNode {
   readonly network: Network;
@@ -132,7 +122,7 @@ export function meshed(a: TestNode, b: TestNode): boolean {
 
 export async function connectAndMesh(a: TestNode, b: TestNode): Promise<void> {
   await a.network.connect(addressOf(b));
-  await until('mesh', () => meshed(a, b));
+  await eventually('mesh', () => meshed(a, b));
 }
 
 /** A host that speaks what it is told and no more: it can send what no node would. */

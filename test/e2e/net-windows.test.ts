@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
+import { eventually } from '../eventually.ts';
 import { connectThroughRelay, type Relay } from './net-relay.ts';
-import { startNode, type TestNode, until } from './net-support.ts';
+import { startNode, type TestNode } from './net-support.ts';
 
 const SINK: StreamProtocol = { name: '/grapevine/test-sink/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 1 };
 const FRAMES = 400;
@@ -38,15 +39,15 @@ afterEach(async () => {
 it('small frames are not answered by a window update each, and large ones by as many as keep the stream going', async () => {
   const stream = await sender.network.open(receiver.network.self, SINK, new AbortController().signal);
   await stream.send(new Uint8Array(1)); // the stream is negotiated
-  await until('the first frame has come', () => frames === 1);
+  await eventually('the first frame has come', () => frames === 1);
   const before = relay.answered;
   for (let at = 1; at <= FRAMES; at++) {
     await stream.send(new Uint8Array(100));
-    await until('the frame has come', () => frames === at + 1);
+    await eventually('the frame has come', () => frames === at + 1);
   }
   expect(relay.answered - before).toBeLessThan((FRAMES * UPDATE_BYTES) / 10);
 
   for (let at = 0; at < 64; at++) await stream.send(new Uint8Array(SINK.maxFrameBytes));
-  await until('sixteen windows have come', () => bytes > 64 * SINK.maxFrameBytes);
+  await eventually('sixteen windows have come', () => bytes > 64 * SINK.maxFrameBytes);
   await stream.close();
 });

@@ -7,8 +7,9 @@ import { formatAddress } from '../../crypto/address.ts';
 import { createSystemClock } from '../../node/adapters.ts';
 import { devAccount, devVoter } from '../../scripts/dev-accounts.ts';
 import { untilAdmitted } from '../../scripts/until-admitted.ts';
+import { eventually } from '../eventually.ts';
 import { makeGenesis, type StartedNode, startNode, untilStarted } from './node-support.ts';
-import { eventually, internalErrors, Workbench } from './process-support.ts';
+import { internalErrors, Workbench } from './process-support.ts';
 
 const clock = createSystemClock();
 const bench = new Workbench();

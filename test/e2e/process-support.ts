@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSystemClock } from '../../node/adapters.ts';
 import { GrapevineClient } from '../../scripts/client.ts';
+import { eventually } from '../eventually.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = join(repository, 'tools', 'grapevine.js');
@@ -18,28 +19,6 @@ const CLI = join(repository, 'tools', 'grapevine.js');
 const NODE = join(repository, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 
 const clock = createSystemClock();
-const forever = new AbortController().signal;
-
-/** Polls `probe` until it gives something but false or undefined; throws with `what` after `deadlineMs`. */
-export async function eventually<T>(
-  what: string,
-  probe: () => Promise<T | undefined | false> | T | undefined | false,
-  deadlineMs = 60_000,
-): Promise<T> {
-  const endMs = clock.monotonicMs() + deadlineMs;
-  let last = '';
-  for (;;) {
-    try {
-      const result = await probe();
-      if (result !== undefined && result !== false) return result;
-      last = '';
-    } catch (error) {
-      last = ` (${error})`;
-    }
-    if (clock.monotonicMs() > endMs) throw new Error(`not within ${deadlineMs} ms: ${what}${last}`);
-    await clock.sleep(25, forever);
-  }
-}
 
 export interface Exit {
   /** Null where a signal ended it. */

@@ -12,7 +12,8 @@ import { createSeededRng } from '../../sim/seeded-rng.ts';
 import { type Links, regularTopology } from '../../sim/topology.ts';
 import { Trace } from '../../sim/trace.ts';
 import { VirtualClock } from '../../sim/virtual-clock.ts';
-import { addressOf, startNode, type TestNode, until } from './net-support.ts';
+import { eventually } from '../eventually.ts';
+import { addressOf, startNode, type TestNode } from './net-support.ts';
 
 export interface TwinOptions {
   readonly nodes: number;
@@ -264,7 +265,11 @@ async function runLive(
       }),
     );
     const all = [...nodes.values()];
-    await until('all connections', () => all.every(({ network }) => network.peers().length === options.degree), 60_000);
+    await eventually(
+      'all connections',
+      () => all.every(({ network }) => network.peers().length === options.degree),
+      60_000,
+    );
     await clock.sleep(4_000, never); // a few heartbeats; well before the 60th, which grafts opportunistically
     const firstMs: number[] = [];
     const gapsMs: number[] = [];
@@ -273,7 +278,7 @@ async function runLive(
       const { data } = payloadOf('tx', probe, LOAD[0]!.bytes, 'probe');
       const sentMs = clock.monotonicMs();
       await all[probe % all.length]!.network.publish('tx', data);
-      await until('all neighbours have the probe', () => probed.length === options.degree);
+      await eventually('all neighbours have the probe', () => probed.length === options.degree);
       firstMs.push(probed[0]! - sentMs);
       gapsMs.push((probed.at(-1)! - probed[0]!) / (options.degree - 1));
       await clock.sleep(PAUSE_MS, never);
@@ -290,7 +295,7 @@ async function runLive(
       await clock.sleep(PAUSE_MS, never);
     }
     const wanted = LOAD.length * options.messages * (names.length - 1);
-    await until('all have heard all', () => first.heardCount === wanted, 15_000).catch(() => undefined);
+    await eventually('all have heard all', () => first.heardCount === wanted, 15_000).catch(() => undefined);
     await clock.sleep(500, never); // the last duplicates
     const report: Record<string, Spread> = {};
     for (const { kind } of LOAD) {

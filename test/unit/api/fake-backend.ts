@@ -305,12 +305,3 @@ export async function buildTestApi(options: Partial<ApiServerOptions> = {}): Pro
   });
   return { ...built, backend, clock, log };
 }
-
-/** Waits until `condition` holds; fails after `deadlineMs`. */
-export async function until(condition: () => boolean, what: string, deadlineMs = 5000): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}

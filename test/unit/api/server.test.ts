@@ -1,14 +1,16 @@
 import { request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
 import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
 import type { Clock } from '../../../node/ports.ts';
+import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { BLOCK_ID, FakeBackend, until } from './fake-backend.ts';
+import { BLOCK_ID, FakeBackend } from './fake-backend.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };
@@ -181,10 +183,10 @@ describe('bad input over a socket', () => {
     });
     post.on('error', () => {});
     post.end('{"blocks":1000}');
-    await until(() => backend.mineSignal !== undefined, 'mining began');
+    await eventually('mining began', () => backend.mineSignal !== undefined, 20_000);
     expect(backend.mineSignal?.aborted).toBe(false);
     post.destroy();
-    await until(() => backend.mineSignal?.aborted === true, 'mining was told');
+    await eventually('mining was told', () => backend.mineSignal?.aborted === true, 20_000);
   });
 });
 
@@ -264,7 +266,7 @@ describe('answers that are not taken', () => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {}); // 'close' follows
     socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2));
-    await until(() => asked === 2, 'both are asked for');
+    await eventually('both are asked for', () => asked === 2, 20_000);
     // The answer to another that came later is there, so the second one is ready.
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
     clock.advance(29_999);
@@ -310,7 +312,7 @@ describe('answers that are not taken', () => {
     for (const socket of sockets) {
       socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n');
     }
-    await until(() => waiting.length === 2, 'both are being collected');
+    await eventually('both are being collected', () => waiting.length === 2, 20_000);
     for (const socket of sockets) socket.destroy();
     // The server hears of it some time between these.
     for (let turn = 0; turn < 10; turn++) expect(await statusOf(url)).toBe(429);
@@ -346,23 +348,23 @@ describe('GET /v1/events', () => {
     const { backend, url } = await start({ events: { heartbeatMs: 50 } });
     const all = await listen(url);
     const blocks = await listen(url, '?types=final');
-    await until(() => backend.listeners.size === 1, 'subscribed');
+    await eventually('subscribed', () => backend.listeners.size === 1, 20_000);
     backend.emit({ ...FINAL, type: 'agreed', source: { height: '4', id: BLOCK_ID }, votes: 4, n: 5 });
     backend.emit(FINAL);
     const types = (client: Client) => client.messages.map((message) => message.type);
-    await until(() => types(all).includes('final') && types(blocks).includes('final'), 'events arrived');
+    await eventually('events arrived', () => types(all).includes('final') && types(blocks).includes('final'), 20_000);
     expect(types(all).filter((type) => type !== 'heartbeat')).toEqual(['hello', 'agreed', 'final']);
     expect(types(blocks).filter((type) => type !== 'heartbeat')).toEqual(['hello', 'final']);
-    await until(() => types(all).includes('heartbeat'), 'heartbeat');
+    await eventually('heartbeat', () => types(all).includes('heartbeat'), 20_000);
     all.socket.close();
     blocks.socket.close();
-    await until(() => backend.listeners.size === 0, 'unsubscribed');
+    await eventually('unsubscribed', () => backend.listeners.size === 0, 20_000);
   });
 
   it('closes a client that stops reading with 1013', async () => {
     const { backend, url } = await start({ events: { maxQueuedBytes: 500_000, closeTimeoutMs: 20_000 } });
     const client = await listen(url);
-    await until(() => client.messages.length === 1, 'hello');
+    await eventually('hello', () => client.messages.length === 1, 20_000);
     client.socket.pause();
     const block: ChainEvent = {
       type: 'block',
@@ -375,18 +377,12 @@ describe('GET /v1/events', () => {
       txCount: 1000,
       transactions: Array.from({ length: 1000 }, () => BLOCK_ID),
     };
-    let emitted = 0;
     const before = process.memoryUsage().arrayBuffers;
     // The kernel's buffers take some megabytes first.
-    await until(
-      () => {
-        if (emitted < 5000) backend.emit(block);
-        emitted += 1;
-        return emitted >= 5000;
-      },
-      'emitted',
-      20_000,
-    );
+    for (let emitted = 0; emitted < 5000; emitted += 1) {
+      backend.emit(block);
+      await nextTurn();
+    }
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(50_000_000);
     client.socket.resume();
     const { code, reason } = await client.closed;
@@ -416,7 +412,7 @@ describe('GET /v1/events', () => {
   it('says goodbye when the node stops', async () => {
     const { url, server } = await start();
     const client = await listen(url);
-    await until(() => client.messages.length === 1, 'hello');
+    await eventually('hello', () => client.messages.length === 1, 20_000);
     const [closed] = await Promise.all([client.closed, server.stop()]);
     expect(closed).toEqual({ code: 1001, reason: 'the node is stopping' });
   });

@@ -11,9 +11,10 @@ import { formatAddress } from '../../../crypto/address.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
 import { DEV_MNEMONIC, devAccount, devVoter } from '../../../scripts/dev-accounts.ts';
+import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
 import { checkpointOf } from '../../tree-fixtures.ts';
-import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, TX_ID, until } from '../api/fake-backend.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, TX_ID } from '../api/fake-backend.ts';
 import { certifiedGenesis, headersOf, minedChain, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
 const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
@@ -343,7 +344,7 @@ describe('reading commands', () => {
       stdout += chunk;
     });
     const ended = new Promise((resolve) => child.on('close', resolve));
-    await until(() => backend.listeners.size === 1, 'watching', 20_000);
+    await eventually('watching', () => backend.listeners.size === 1, 20_000);
     for (const height of ['1', '2', '3']) backend.emit({ type: 'final', id: BLOCK_ID, height });
     expect(await ended).toBe(0);
     expect(
@@ -360,7 +361,7 @@ describe('reading commands', () => {
   it('stops watching on SIGTERM, as on Ctrl-C, with 0', async () => {
     const child = spawn(process.execPath, [CLI, 'watch'], { env: environment({}) });
     const ended = new Promise((resolve) => child.on('close', resolve));
-    await until(() => backend.listeners.size === 1, 'watching', 20_000);
+    await eventually('watching', () => backend.listeners.size === 1, 20_000);
     child.kill('SIGTERM');
     expect(await ended).toBe(0);
   });

@@ -15,8 +15,9 @@ import {
 import { devAccount } from '../../../scripts/dev-accounts.ts';
 import { createKeepAliveRequest } from '../../../scripts/devnet/keep-alive-request.ts';
 import { runLoad, settleLoad } from '../../../scripts/load.ts';
+import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
-import { ADDRESS, BLOCK_ID, CHAIN_ID, FakeBackend, HUGE, OTHER, TX_ID, until } from '../api/fake-backend.ts';
+import { ADDRESS, BLOCK_ID, CHAIN_ID, FakeBackend, HUGE, OTHER, TX_ID } from '../api/fake-backend.ts';
 
 const started: ApiServer[] = [];
 afterEach(async () => {
@@ -203,18 +204,18 @@ describe('events', () => {
         if (event.type === 'final' && event.height === '2') break;
       }
     })();
-    await until(() => seen.length === 1, 'hello');
+    await eventually('hello', () => seen.length === 1, 20_000);
     first.backend.emit(agreed);
     first.backend.emit(final('1'));
-    await until(() => seen.length === 2, 'first event');
+    await eventually('first event', () => seen.length === 2, 20_000);
     await first.server.stop();
     const second = await startNode({ port: first.port });
-    await until(() => second.backend.listeners.size === 1, 'reconnected');
+    await eventually('reconnected', () => second.backend.listeners.size === 1, 20_000);
     second.backend.emit(final('2'));
     await following;
     expect(seen.map((event) => event.type)).toEqual(['hello', 'final', 'hello', 'final']);
     expect(lost).toContain('the node is stopping');
-    await until(() => second.backend.listeners.size === 0, 'the node forgot us');
+    await eventually('the node forgot us', () => second.backend.listeners.size === 0, 20_000);
   });
 
   it('fails at once where no node answers', async () => {
@@ -231,11 +232,11 @@ describe('events', () => {
     const following = (async () => {
       for await (const event of client.events(undefined, { signal: stop.signal })) seen.push(event.type);
     })();
-    await until(() => seen.length === 1, 'hello');
+    await eventually('hello', () => seen.length === 1, 20_000);
     stop.abort();
     await following;
     expect(seen).toEqual(['hello']);
-    await until(() => backend.listeners.size === 0, 'the node forgot us');
+    await eventually('the node forgot us', () => backend.listeners.size === 0, 20_000);
   });
 });
 
