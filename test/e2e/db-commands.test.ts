@@ -1,42 +1,24 @@
 /** `grapevine db` as people run it: on a node's directory below its genesis, as the devnet lays it out. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ClassicLevel } from 'classic-level';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseGenesis } from '../../chain/genesis.ts';
 import { KIND } from '../../node/store/keys.ts';
 import { openLevelStore } from '../../node/store/open-level-store.ts';
+import { runCli, spawnCli } from '../run-cli.ts';
 import { buildRealChain, openOffline, realGenesis } from '../unit/store/real-chain.ts';
 
-const CLI = fileURLToPath(new URL('../../scripts/cli.ts', import.meta.url));
 const LENGTH = 12;
 
 let root: string;
 let dataDir: string;
 
-interface Outcome {
-  readonly status: number | null;
-  readonly stdout: Buffer;
-  readonly stderr: string;
-  json(): Record<string, unknown>;
-}
-
-async function db(args: readonly string[], input?: Uint8Array, cwd?: string): Promise<Outcome> {
-  const child = spawn(process.execPath, [CLI, 'db', ...args], { stdio: ['pipe', 'pipe', 'pipe'], cwd });
-  child.stdin.on('error', () => {}); // it may refuse before it has read all
-  child.stdin.end(input);
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-  const [status] = await once(child, 'close');
-  const stdout = Buffer.concat(out);
-  const stderr = Buffer.concat(err).toString();
-  return { status, stdout, stderr, json: () => JSON.parse(stdout.toString()) };
+async function db(args: readonly string[], input?: Uint8Array, cwd = process.cwd()) {
+  const run = await runCli(['db', ...args], { input, cwd });
+  return { ...run, json: (): Record<string, unknown> => JSON.parse(run.stdout) };
 }
 
 beforeAll(async () => {
@@ -57,7 +39,7 @@ test('verify, stats, export, import, prune: one after the other on a sound store
 
   // As the examples and the damaged store's message have it: relative to where one is.
   const relative = await db(['verify', '--data-dir', 'node1'], undefined, root);
-  expect(relative.stdout.toString(), relative.stderr).toMatch(/^Sound/);
+  expect(relative.stdout, relative.stderr).toMatch(/^Sound/);
 
   const stats = await db(['stats', '--data-dir', dataDir, '--json']);
   expect(stats.json()).toMatchObject({ schema: 4, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
@@ -71,9 +53,7 @@ test('verify, stats, export, import, prune: one after the other on a sound store
 
   for (const target of ['full', 'closed'] as const) {
     const out = target === 'full' ? await open('/dev/full', 'w') : undefined;
-    const child = spawn(process.execPath, [CLI, 'db', 'export', '--data-dir', dataDir], {
-      stdio: ['ignore', out?.fd ?? 'pipe', 'pipe'],
-    });
+    const child = spawnCli(['db', 'export', '--data-dir', dataDir], {}, ['ignore', out?.fd ?? 'pipe', 'pipe']);
     child.stdout?.destroy();
     const said: Buffer[] = [];
     child.stderr!.on('data', (chunk: Buffer) => said.push(chunk));
@@ -89,9 +69,9 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   const imported = await db(['import', file, '--data-dir', bob, '--json']);
   expect(imported.json()).toMatchObject({ blocks: LENGTH, finalProved: true, tip: { height: '12' } });
   const carol = join(root, 'carol');
-  const fromPipe = await db(['import', '-', '--data-dir', carol], piped.stdout);
+  const fromPipe = await db(['import', '-', '--data-dir', carol], piped.stdoutBytes);
   expect(fromPipe.status, fromPipe.stderr).toBe(0);
-  expect((await db(['verify', '--data-dir', carol])).stdout.toString()).toMatch(/^Sound: 13 blocks/);
+  expect((await db(['verify', '--data-dir', carol])).stdout).toMatch(/^Sound: 13 blocks/);
 
   const pruned = await db(['prune', '--data-dir', bob, '--keep', '128', '--bodies', '--json']);
   expect(pruned.json()).toMatchObject({ final: '10', keptFrom: '0', removed: { bodies: 0 } });
@@ -106,7 +86,7 @@ describe('an import puts the genesis into a data directory that has none itself'
     const broken = await db(['import', '-', '--data-dir', erin], whole.subarray(0, whole.length / 2));
     expect(broken.status, broken.stderr).toBe(1);
     expect(await genesisIn(erin)).toEqual(realGenesis.doc);
-    expect((await db(['verify', '--data-dir', erin])).stdout.toString()).toMatch(/^Sound: (?!1 )\d+ blocks/);
+    expect((await db(['verify', '--data-dir', erin])).stdout).toMatch(/^Sound: (?!1 )\d+ blocks/);
     const again = await db(['import', '-', '--data-dir', erin, '--json'], whole);
     expect(again.json()).toMatchObject({ tip: { height: '12' }, finalProved: true });
   });
@@ -138,12 +118,12 @@ test('damage: verify says what and exits 1, the node refuses, repair mends with 
   await rm(join(damaged, 'store', 'GRAPEVINE-GUARDS'));
   const verified = await db(['verify', '--data-dir', damaged]);
   expect(verified.status).toBe(1);
-  expect(verified.stdout.toString()).toMatch(
+  expect(verified.stdout).toMatch(
     /files: its file CURRENT is missing\n.*repair .*\n\n1 fault\. .*db repair --data-dir/,
   );
   const repaired = await db(['repair', '--data-dir', damaged]);
   expect(repaired.status, repaired.stderr).toBe(0);
-  expect(repaired.stdout.toString()).toMatch(/The store as it was: .*store\.backup-.*\n[\s\S]*raised to height \d+/);
+  expect(repaired.stdout).toMatch(/The store as it was: .*store\.backup-.*\n[\s\S]*raised to height \d+/);
   expect((await db(['verify', '--data-dir', damaged, '--json'])).json()).toMatchObject({ sound: true });
   expect((await readdir(damaged)).filter((name) => name.startsWith('store.backup-'))).toHaveLength(1);
 });
@@ -163,9 +143,9 @@ test('many faults of one kind: a few are shown and the others counted, all are i
   const genesis = join(root, 'genesis.json');
   const { status, stdout } = await db(['verify', '--data-dir', damaged, '--genesis', genesis]);
   expect(status).toBe(1);
-  expect(stdout.toString().match(/^tx-index: (?!and)/gm)).toHaveLength(5);
-  expect(stdout.toString()).toContain(`tx-index: and ${found - 5} more; --json lists all\n`);
-  expect(stdout.toString()).toContain(
+  expect(stdout.match(/^tx-index: (?!and)/gm)).toHaveLength(5);
+  expect(stdout).toContain(`tx-index: and ${found - 5} more; --json lists all\n`);
+  expect(stdout).toContain(
     `${faults.length} faults. Mend with: npx grapevine db repair --data-dir ${damaged} --genesis ${genesis}\n`,
   );
 });
@@ -199,6 +179,6 @@ test('bad usage exits 2 and says what to do; every command has examples', async 
   for (const command of ['verify', 'repair', 'export', 'import', 'prune', 'stats']) {
     const { status, stdout } = await db([command, '--help']);
     expect(status).toBe(0);
-    expect(stdout.toString()).toMatch(/Examples:\n\s+\$ grapevine db/);
+    expect(stdout).toMatch(/Examples:\n\s+\$ grapevine db/);
   }
 });

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { createSystemClock } from '../../node/adapters.ts';
 import { GrapevineClient } from '../../scripts/client.ts';
 import { eventually } from '../eventually.ts';
+import { withoutGrapevine } from '../run-cli.ts';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = join(repository, 'tools', 'grapevine.js');
@@ -236,9 +237,4 @@ async function isFree(port: number): Promise<boolean> {
   if (server === undefined) return false;
   await closeServer(server);
   return true;
-}
-
-/** What the user's shell has set for a node of theirs is not for ours. */
-function withoutGrapevine(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GRAPEVINE_')));
 }

@@ -1,4 +1,3 @@
-import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,11 +12,11 @@ import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
 import { DEV_MNEMONIC, devAccount, devVoter } from '../../../scripts/dev-accounts.ts';
 import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
+import { type CliRun, runCli, spawnCli } from '../../run-cli.ts';
 import { checkpointOf } from '../../tree-fixtures.ts';
 import { ADDRESS, BLOCK_ID, FakeBackend, OTHER, TX_ID } from '../api/fake-backend.ts';
 import { certifiedGenesis, headersOf, minedChain, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
-const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
 const COMMANDS = [
   'devnet',
   'node',
@@ -66,34 +65,13 @@ beforeEach(() => {
   backend = new FakeBackend();
 });
 
-interface Run {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+const environment = (extra: Readonly<Record<string, string>> = {}) => ({ GRAPEVINE_API: api, ...extra });
 
-function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
-  const { GRAPEVINE_MNEMONIC: _m, GRAPEVINE_PASSWORD: _p, GRAPEVINE_API: _a, ...rest } = process.env;
-  return {
-    ...rest,
-    GRAPEVINE_API: api,
-    NO_COLOR: '1',
-    NODE_OPTIONS: '--disable-warning=ExperimentalWarning',
-    ...extra,
-  };
-}
-
-function grapevine(args: readonly string[], extra: Record<string, string> = {}): Promise<Run> {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, [CLI, ...args], { env: environment(extra) }, (error, stdout, stderr) => {
-      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-    child.stdin?.end();
-  });
-}
+const grapevine = (args: readonly string[], extra?: Readonly<Record<string, string>>): Promise<CliRun> =>
+  runCli(args, { env: environment(extra) });
 
 /** The one document on standard output. */
-function document(run: Run): Record<string, unknown> {
+function document(run: CliRun): Record<string, unknown> {
   const lines = run.stdout.trimEnd().split('\n');
   expect(lines).toHaveLength(1);
   return JSON.parse(lines[0]!);
@@ -146,7 +124,7 @@ describe('help and usage', () => {
       '--genesis',
       genesis,
       '--data-dir',
-      join(CLI, 'x'),
+      join(import.meta.filename, 'x'),
       '--dev-index',
       '0',
     ]);
@@ -198,7 +176,7 @@ describe('help and usage', () => {
     [['make-genesis', '--voters', '1', '--alloc', ADDRESS], 'address=coins'],
     [['make-genesis', '--voters', '1', '--timestamp', 'soon'], 'milliseconds'],
     [['keygen', '-o', 'x.json'], 'no password'],
-    [['devnet', '--data-dir', `${CLI}/below-a-file`, '--duration', '1'], 'ENOTDIR: not a directory'],
+    [['devnet', '--data-dir', `${import.meta.filename}/below-a-file`, '--duration', '1'], 'ENOTDIR: not a directory'],
     [['vote-protection', 'import', '/nonexistent.json'], 'cannot read /nonexistent.json'],
     [['node', '--json', '--log-format', 'pretty'], 'cannot be used with'],
   ])('ends with 2 and says why: %j', async (args, why) => {
@@ -336,11 +314,9 @@ describe('reading commands', () => {
   });
 
   it('watches, a document a line, as many as asked for', async () => {
-    const child = spawn(process.execPath, [CLI, 'watch', '--types', 'final', '--count', '2', '--json'], {
-      env: environment({}),
-    });
+    const child = spawnCli(['watch', '--types', 'final', '--count', '2', '--json'], { env: environment() });
     let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    child.stdout!.setEncoding('utf8').on('data', (chunk: string) => {
       stdout += chunk;
     });
     const ended = new Promise((resolve) => child.on('close', resolve));
@@ -359,7 +335,7 @@ describe('reading commands', () => {
   });
 
   it('stops watching on SIGTERM, as on Ctrl-C, with 0', async () => {
-    const child = spawn(process.execPath, [CLI, 'watch'], { env: environment({}) });
+    const child = spawnCli(['watch'], { env: environment() });
     const ended = new Promise((resolve) => child.on('close', resolve));
     await eventually('watching', () => backend.listeners.size === 1, 20_000);
     child.kill('SIGTERM');

@@ -1,10 +1,9 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type CliRun, runCli } from '../../run-cli.ts';
 
-const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
 const SMALL = `name: small
 duration: 25s
 nodes: [{group: v, count: 3}]
@@ -24,21 +23,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-interface Result {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function sim(scenario: string, ...args: string[]): Promise<Result> {
+async function sim(scenario: string, ...args: string[]): Promise<CliRun> {
   const file = join(folder, 'scenario.yaml');
   await writeFile(file, scenario);
-  return new Promise((resolve) => {
-    const command = [CLI, 'sim', file, '--out', join(folder, 'out'), ...args];
-    execFile(process.execPath, command, (error, stdout, stderr) =>
-      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
-    );
-  });
+  return runCli(['sim', file, '--out', join(folder, 'out'), ...args]);
 }
 
 test('--json prints the report and nothing else; the same seed the same; files are written', async () => {

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,11 +9,10 @@ import { formatAddress } from '../../../crypto/address.ts';
 import { openLevelStore } from '../../../node/store/open-level-store.ts';
 import { type Store, StoreError, type VoteGuard, type VoteProtectionStore } from '../../../node/store/store.ts';
 import { exportGuard } from '../../../scripts/vote-protection.ts';
+import { type CliRun, runCli } from '../../run-cli.ts';
 import { certifiedGenesis } from '../chain/certified-chain.ts';
 import { alice, bob, genesis } from '../chain/chain-fixtures.ts';
 import { realGenesis } from '../store/real-chain.ts';
-
-const CLI = join(import.meta.dirname, '../../../scripts/cli.ts');
 
 let folder: string;
 beforeEach(async () => {
@@ -25,16 +23,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function grapevine(
-  ...args: string[]
-): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: '1', NODE_OPTIONS: '--disable-warning=ExperimentalWarning' };
-    execFile(process.execPath, [CLI, 'vote-protection', ...args], { env }, (error, stdout, stderr) => {
-      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
+const grapevine = (...args: string[]): Promise<CliRun> => runCli(['vote-protection', ...args]);
 
 const dirOf = (name: string) => join(folder, name);
 
