@@ -28,8 +28,8 @@ export interface VoterKey {
 
 export interface AgreementServiceDeps {
   readonly agreement: Agreement;
-  readonly chain: ChainService;
-  readonly store: Store;
+  readonly chain: Pick<ChainService, 'tree' | 'genesis' | 'tip' | 'reconsiderTip' | 'afterAgreement'>;
+  readonly store: Pick<Store, 'voteGuard' | 'saveVotes' | 'saveOwnVote' | 'saveAgreement' | 'saveEvidence'>;
   readonly events: EventBus;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -33,9 +33,12 @@ import { type BlockAnnouncement, type BlockSource, fetchBlock } from './fetch-bl
 import type { OutcomeVerdict } from './outcome.ts';
 
 export interface BlockLaneDeps {
-  readonly chain: ChainService;
-  readonly mempool: MempoolService;
-  readonly network: Network;
+  readonly chain: Pick<
+    ChainService,
+    'tree' | 'tip' | 'checkHeader' | 'hasFairWork' | 'recentBlock' | 'txsAbove' | 'receiveBlock'
+  >;
+  readonly mempool: Pick<MempoolService, 'pool'>;
+  readonly network: Pick<Network, 'open' | 'penalize'>;
   readonly clock: Clock;
   readonly events: EventBus;
   readonly metrics: Metrics;

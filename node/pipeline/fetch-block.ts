@@ -26,7 +26,7 @@ export interface BlockSource {
 }
 
 export interface FetchBlockDeps {
-  readonly network: Network;
+  readonly network: Pick<Network, 'open' | 'penalize'>;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly logger: Logger;

@@ -17,7 +17,7 @@ import type { Block, ChainId, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ObjectCodec } from '../object-codec.ts';
-import type { GossipMessage, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
+import type { GossipMessage, Network, PeerKey, Rng, SignatureVerifier, TopicKind } from '../ports.ts';
 import { VerifierBusyError } from '../verify/verifier-busy-error.ts';
 import { Admission } from './admission.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
@@ -26,7 +26,7 @@ import { Item } from './lane-item.ts';
 import { NoNewsBudget, type NoNewsKind } from './no-news-budget.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
-import { TxLane } from './tx-lane.ts';
+import { TxLane, type TxLaneDeps } from './tx-lane.ts';
 import { VoteLane } from './vote-lane.ts';
 
 export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
@@ -34,6 +34,8 @@ export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   readonly txLingerMs?: number;
   readonly chainId: ChainId;
   readonly params: ChainParams;
+  readonly mempool: TxLaneDeps['mempool'];
+  readonly network: Pick<Network, 'open' | 'publish' | 'isRefused' | 'penalize' | 'disconnect'>;
   readonly agreement: AgreementService;
   readonly verifier: SignatureVerifier;
   readonly codec: ObjectCodec;

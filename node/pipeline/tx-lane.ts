@@ -27,7 +27,7 @@ import { TxBatcher } from './tx-batcher.ts';
 export interface TxLaneDeps {
   readonly chainId: ChainId;
   readonly params: ChainParams;
-  readonly mempool: MempoolService;
+  readonly mempool: Pick<MempoolService, 'pool' | 'isVerified' | 'screen' | 'add'>;
   readonly verifier: SignatureVerifier;
   readonly codec: ObjectCodec;
   readonly network: Pick<Network, 'penalize'>;

@@ -16,7 +16,7 @@ export class PeerFault extends Error {
 }
 
 export interface RequestDeps {
-  readonly network: Network;
+  readonly network: Pick<Network, 'open'>;
   readonly clock: Clock;
   /** A peer that sends no frame for this long has stalled; default {@link STALL_MS}. */
   readonly stallMs?: number;

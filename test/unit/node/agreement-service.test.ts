@@ -8,11 +8,10 @@ import type { BlockId, Checkpoint, Vote } from '../../../chain/types.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { signDigest } from '../../../crypto/sign.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
-import { AgreementService } from '../../../node/agreement/agreement-service.ts';
-import type { ChainService } from '../../../node/chain-service.ts';
+import { AgreementService, type AgreementServiceDeps } from '../../../node/agreement/agreement-service.ts';
 import { EventBus } from '../../../node/events.ts';
 import type { Clock, Network } from '../../../node/ports.ts';
-import { type Store, StoreError } from '../../../node/store/store.ts';
+import { StoreError } from '../../../node/store/store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import { silentLogger } from '../../loggers.ts';
 import { composeFixture, fixtureGenesis, networkOfOnePeer } from '../../node-fixture.ts';
@@ -22,6 +21,14 @@ import { openMemoryStore, unclosed } from '../store/open-store.ts';
 
 const genesis = fixtureGenesis([alice.address, bob.address]);
 const verifier = createInlineVerifier(nobleBackend, createSystemClock());
+/** A store that has nothing, and takes everything. */
+const emptyStore: AgreementServiceDeps['store'] = {
+  voteGuard: async () => undefined,
+  saveVotes: async () => {},
+  saveOwnVote: async () => {},
+  saveAgreement: async () => {},
+  saveEvidence: async () => {},
+};
 
 test('what stored votes prove is written before what the first peer proves: the final block on disk never goes back', async () => {
   const store = await openMemoryStore();
@@ -85,10 +92,11 @@ test('a node that fails to start with a full disk tries nothing again', async ()
   const service = new AgreementService(
     {
       agreement: new Agreement({ electorate: genesis.electorate, genesis: root, checkpointInterval: 1 }),
-      chain: { tree, genesis, afterAgreement: (save: () => Promise<void>) => save() } as unknown as ChainService,
+      chain: { tree, genesis, tip: genesis.entry, reconsiderTip: async () => {}, afterAgreement: (save) => save() },
       store: {
+        ...emptyStore,
         saveAgreement: () => Promise.reject(new StoreError('full', 'no space left on device')),
-      } as unknown as Store,
+      },
       events: new EventBus(() => {}),
       clock,
       logger: silentLogger,
@@ -115,13 +123,11 @@ test('the own vote is signed by the backend that is given', async () => {
   tree.setTip(tip.header.id);
   const signed: string[] = [];
   const published: Vote[] = [];
-  const chain = { tree, genesis, tip, reconsiderTip: async () => {}, afterAgreement: async () => {} };
-  const store = { voteGuard: async () => undefined, saveOwnVote: async () => {} };
   const service = new AgreementService(
     {
       agreement: new Agreement({ electorate: genesis.electorate, genesis: root, checkpointInterval: 1 }),
-      chain: chain as unknown as ChainService,
-      store: store as unknown as Store,
+      chain: { tree, genesis, tip, reconsiderTip: async () => {}, afterAgreement: async () => {} },
+      store: emptyStore,
       events: new EventBus(() => {}),
       clock: createSystemClock(),
       logger: silentLogger,

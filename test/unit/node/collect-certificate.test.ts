@@ -5,7 +5,6 @@ import type { BlockId, Certificate } from '../../../chain/types.ts';
 import { verifyCertificate } from '../../../chain/verify-certificate.ts';
 import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { CERTIFICATE_LIMITS, collectCertificate } from '../../../node/agreement/collect-certificate.ts';
-import type { ChainService } from '../../../node/chain-service.ts';
 import { checkpointOf } from '../../tree-fixtures.ts';
 import { certifiedGenesis, minedChain, minedChild, signedLink, VOTERS } from '../chain/certified-chain.ts';
 
@@ -30,13 +29,12 @@ function collect(
   }
   certificates.set(3n, signedLink(genesis, entries[2]!, side)); // agreed, on a branch that lost
   for (const each of dropped) certificates.delete(BigInt(each));
-  const chain = { tree, genesis } as unknown as ChainService;
   const agreement = { agreed: checkpointOf(entries[8]!), final: checkpointOf(entries[5]!) };
   const store = {
     certificate: async (at: bigint) => certificates.get(at),
     certificatesFrom: async (from: bigint, votes: number) => rangeOf(certificates, from, votes),
   };
-  return collectCertificate(BigInt(height), wanted, { store, chain, agreement }, limits);
+  return collectCertificate(BigInt(height), wanted, { store, chain: { tree, genesis }, agreement }, limits);
 }
 
 /** As a store answers. */

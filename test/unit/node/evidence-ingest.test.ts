@@ -12,7 +12,6 @@ import { createMetrics } from '../../../node/metrics.ts';
 import { OBJECT_CODEC } from '../../../node/object-codec.ts';
 import { Ingest } from '../../../node/pipeline/ingest.ts';
 import type { SignatureItem, TopicKind } from '../../../node/ports.ts';
-import type { Store } from '../../../node/store/store.ts';
 import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
 import { checkpointOf, childOf } from '../../tree-fixtures.ts';
@@ -26,6 +25,11 @@ const two = childOf(one);
 const vote = (key: TestKey, source: ChainEntry, target: ChainEntry): Vote =>
   signVote({ chainId: genesis.chainId, source: checkpointOf(source), target: checkpointOf(target) }, key.secretKey);
 const double = (key: TestKey): Evidence => makeEvidence(vote(key, ROOT, one), vote(key, ROOT, twin))!;
+
+/** What votes and evidence have nothing to ask for. */
+function unasked(): never {
+  throw new Error('votes and evidence need no blocks, transactions or streams');
+}
 
 /** Spine and agreement with everything around them left out: what is stored, published and emitted is kept. */
 function openNode() {
@@ -41,9 +45,6 @@ function openNode() {
   const emitted: Evidence[] = [];
   let verified = 0;
   events.on('evidence', ({ evidence }) => emitted.push(evidence));
-  const chain = { tree, genesis, tip: tree.tip, reconsiderTip: async () => {} } as unknown as ConstructorParameters<
-    typeof AgreementService
-  >[0]['chain'];
   const agreement = new AgreementService(
     {
       agreement: new Agreement({
@@ -51,12 +52,14 @@ function openNode() {
         genesis: checkpointOf(ROOT),
         checkpointInterval: genesis.params.checkpointInterval,
       }),
-      chain,
+      chain: { tree, genesis, tip: tree.tip, reconsiderTip: unasked, afterAgreement: unasked },
       store: {
+        voteGuard: unasked,
         saveVotes: async () => {},
-        saveAgreement: async () => {},
-        saveEvidence: async (evidence: Evidence) => void saved.push(evidence),
-      } as unknown as Store,
+        saveOwnVote: unasked,
+        saveAgreement: unasked,
+        saveEvidence: async (evidence) => void saved.push(evidence),
+      },
       events,
       clock,
       logger: silentLogger,
@@ -74,8 +77,23 @@ function openNode() {
   const ingest: Ingest = new Ingest({
     chainId: genesis.chainId,
     params: genesis.params,
-    chain,
-    mempool: {} as ConstructorParameters<typeof Ingest>[0]['mempool'],
+    chain: {
+      tree,
+      tip: tree.tip,
+      checkHeader: unasked,
+      hasFairWork: unasked,
+      recentBlock: unasked,
+      txsAbove: unasked,
+      receiveBlock: unasked,
+    },
+    mempool: {
+      get pool() {
+        return unasked();
+      },
+      isVerified: unasked,
+      screen: unasked,
+      add: unasked,
+    },
     agreement,
     verifier: {
       verify: async (items: readonly SignatureItem[]) => {
@@ -86,11 +104,14 @@ function openNode() {
     codec: OBJECT_CODEC,
     network: {
       isRefused: () => false,
-      publish: async (kind: TopicKind, data: Uint8Array) => {
+      publish: async (kind, data) => {
         published.push({ kind, data });
         return { kind: 'sent', recipients: 1 };
       },
-    } as unknown as ConstructorParameters<typeof Ingest>[0]['network'],
+      open: unasked,
+      penalize: unasked,
+      disconnect: unasked,
+    },
     clock,
     events,
     metrics,
