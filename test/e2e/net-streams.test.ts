@@ -239,22 +239,30 @@ describe('a peer that goes quiet', () => {
 
   it('fails no read of a stream that stays open, on either side, however often a frame comes in between', async () => {
     await a.network.stop();
-    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 100, closeMs: 200 } };
+    const inactivityMs = 100;
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs, closeMs: 200 } };
     const impatient = [createNode({ seed: 14, options }), createNode({ seed: 15, options })] as const;
     const [from, to] = impatient;
     to.network.handle(KEPT, echo);
     await Promise.all(impatient.map((node) => node.start()));
     await from.network.connect(addressOf(to));
-    const stream = await from.network.open(to.network.self, KEPT, forever);
-    const frames = stream.frames[Symbol.asyncIterator]();
-    for (const length of [0, 1, 127, 128, 16_384, KEPT.maxFrameBytes]) {
-      const next = frames.next();
-      await clock.sleep(300, forever);
-      await stream.send(new Uint8Array(length));
-      expect((await next).value).toHaveLength(length);
+    // Lengths of one, two and three bytes, on a stream each, so that two real pauses are enough for all.
+    const talks = await Promise.all(
+      [0, 1, 127, 128, 16_384, KEPT.maxFrameBytes].map(async (length) => {
+        const stream = await from.network.open(to.network.self, KEPT, forever);
+        return { length, stream, frames: stream.frames[Symbol.asyncIterator]() };
+      }),
+    );
+    for (const _pause of ['before the first frame', 'after one that came whole']) {
+      const replies = talks.map(({ frames }) => frames.next());
+      await clock.sleep(2 * inactivityMs, forever);
+      for (const { length, stream } of talks) await stream.send(new Uint8Array(length));
+      expect((await Promise.all(replies)).map(({ value }) => value?.length)).toEqual(talks.map(({ length }) => length));
     }
-    await stream.close();
-    expect((await frames.next()).done).toBe(true);
+    for (const { stream, frames } of talks) {
+      await stream.close();
+      expect((await frames.next()).done).toBe(true);
+    }
     await Promise.all(impatient.map((node) => node.network.stop()));
   });
 
