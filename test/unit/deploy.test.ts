@@ -3,6 +3,7 @@ import { join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { parseGenesis } from '../../chain/genesis.ts';
+import { UNITS_PER_COIN } from '../../chain/params.ts';
 import { CONFIG_OPTIONS, parseConfig } from '../../node/config.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import { networkOptions } from '../../node/network-options.ts';
@@ -86,8 +87,9 @@ describe('deploy/devnet.genesis.json', () => {
     expect(new Set(genesis.electorate)).toEqual(new Set(NODES.map((node) => devVoter(node).address)));
   });
 
-  it('funds the ten development accounts', () => {
-    for (const { address } of devAccounts()) expect(genesis.accounts.get(address)?.balance).toBeGreaterThan(0n);
+  it('funds the ten development accounts with 10,000 coins each', () => {
+    for (const { address } of devAccounts())
+      expect(genesis.accounts.get(address)?.balance).toBe(10_000n * UNITS_PER_COIN);
   });
 
   it('leaves every node room for a block timestamp: the genesis is not in the future', () => {

@@ -140,11 +140,15 @@ describe('POST /v1/transactions', () => {
     expect(answer.headers['retry-after']).toBe('2');
   });
 
-  it.each(['not-ready', 'disk-full', 'stopping'] as const)('answers 503 when %s', async (code) => {
+  it.each([
+    ['not-ready', '2'],
+    ['disk-full', '30'],
+    ['stopping', '2'],
+  ] as const)('answers 503 when %s, to come again in %s s', async (code, retryAfterS) => {
     api.backend.submit = { kind: 'unavailable', code, detail: 'not now' };
     const answer = await submit({ tx: '00' });
     expectProblem(answer, 503, code);
-    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    expect(answer.headers['retry-after']).toBe(retryAfterS);
   });
 
   it('answers 503 disk-full when the store says so', async () => {

@@ -69,7 +69,7 @@ describe('start and stop', () => {
     const { server, url } = await start();
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     await server.stop();
-    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+    await expect(fetch(`${url}/healthz`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
   });
 
   it('says that a port is in use', async () => {

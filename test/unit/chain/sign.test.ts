@@ -26,7 +26,8 @@ describe('signing', () => {
   });
 
   it('throws for a key that is none', () => {
-    expect(() => signTx(transfer(alice), new Uint8Array(32))).toThrow();
-    expect(() => signTx(transfer(alice), new Uint8Array(31).fill(1))).toThrow();
+    const notAKey = new RangeError('not a secp256k1 secret key');
+    expect(() => signTx(transfer(alice), new Uint8Array(32))).toThrow(notAKey);
+    expect(() => signTx(transfer(alice), new Uint8Array(31).fill(1))).toThrow(notAKey);
   });
 });
