@@ -455,7 +455,7 @@ describe('certificates', () => {
     expect(outcome.agreed[0]?.votes.map(({ voter }) => voter)).toEqual([0, 1, 2].map(senderAt));
   });
 
-  test('wait for their blocks', () => {
+  test('prove nothing before their blocks are here', () => {
     const { a, genesis } = net();
     const agreement = newAgreement(genesis);
     const tree = new BlockTree([genesis]);

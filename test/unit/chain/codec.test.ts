@@ -325,7 +325,7 @@ describe('the committed vectors: a change to them is a change of protocol', () =
     expect(bytesToHex(encodeBlock(decoded.value))).toBe(vectors.block.bytes);
   });
 
-  it('transaction and vote are signed', () => {
+  it('the signatures of transaction and vote are good, over their ids', () => {
     const decodedTx = decodeTx(hexToBytes(vectors.tx.bytes));
     const decodedVote = decodeVote(hexToBytes(vectors.vote.bytes));
     if (!decodedTx.ok || !decodedVote.ok) throw new Error('vectors do not decode');

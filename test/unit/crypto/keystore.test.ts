@@ -91,7 +91,7 @@ describe('keystore', () => {
 });
 
 describe('keystore errors', () => {
-  test('wrong password', async () => {
+  test('a wrong password is called that, an empty one too', async () => {
     const message = 'wrong password (or the keystore was altered on purpose)';
     await expectError(keystore, 'wrong-password', message, 'Correct horse');
     await expectError(keystore, 'wrong-password', message, '');

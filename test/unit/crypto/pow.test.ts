@@ -90,7 +90,7 @@ describe.each(POW_KERNELS)('the %s kernel', (name) => {
     expect(kernel.prepare(header, target(id - 1n)).search(0n, Number(nonce) + 1)).toBeUndefined();
   });
 
-  test('the last nonce there is', () => {
+  test('finds the last nonce there is, 2^64 - 1', () => {
     expect(kernel.prepare(header, EASIEST).search(2n ** 64n - 1n, 1)).toBe(2n ** 64n - 1n);
   });
 

@@ -144,7 +144,7 @@ describe('transactions', () => {
 });
 
 describe('accounts', () => {
-  test('balance, nonce, and what waits', async () => {
+  test('a transfer that waits moves the pending nonce alone; mined, it moves balance and nonce', async () => {
     const { world, a, backend, settle, mine } = await openBackend();
     const { address } = simulationKey('account 0');
     const before = expectFits(schemas.AccountInfo, await backend.account(address));

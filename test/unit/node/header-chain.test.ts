@@ -60,7 +60,7 @@ function check(headers: readonly Header[], finalId = genesis.entry.header.id, no
   return checkHeaderChain(headers, { view: tree, continuesFinal, genesis, nowMs });
 }
 
-test('nothing asked, nothing new', () => {
+test('an answer without headers is accepted and brings nothing', () => {
   expect(check([])).toEqual({ kind: 'accept', value: [] });
 });
 
@@ -73,7 +73,7 @@ test('headers we have already are passed over', () => {
   expect(check(headersOf(known))).toEqual({ kind: 'accept', value: [] });
 });
 
-test('a branch from further down', () => {
+test('of a branch that leaves below our tip the blocks from there on are new', () => {
   const branch = extend(known[3]!, 6, otherMiner);
   expect(check(headersOf([...known.slice(0, 4), ...branch]))).toEqual({ kind: 'accept', value: branch });
 });
@@ -84,7 +84,7 @@ test('FORK-1: a branch that leaves below the final block is not for us', () => {
   expect(check(headersOf(branch), known[3]!.header.id)).toEqual({ kind: 'accept', value: branch });
 });
 
-test('BLK-16: a run that hangs in the air, or has a gap', () => {
+test('BLK-16: a run that hangs in the air, or has a gap, is rejected for its unknown parent', () => {
   expect(check(headersOf(chain.slice(9)))).toEqual({ kind: 'reject', reason: 'block/unknown-parent' });
   const gap = headersOf(chain.slice(8)).filter((_, index) => index !== 3);
   expect(check(gap)).toEqual({ kind: 'reject', reason: 'block/unknown-parent' });

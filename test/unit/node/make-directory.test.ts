@@ -18,7 +18,7 @@ test('makes what is missing, with the mode, and is content with what is there', 
   if (process.platform !== 'win32') expect((await stat(join(root, 'a'))).mode & 0o777).toBe(0o700);
 });
 
-test('two at once are no failure', async () => {
+test('all who make one directory at the same time succeed', async () => {
   const path = join(root, 'x', 'y');
   await Promise.all([makeDirectory(path), makeDirectory(path), makeDirectory(path)]);
   expect((await stat(path)).isDirectory()).toBe(true);

@@ -308,7 +308,7 @@ describe('reading commands', () => {
     });
   });
 
-  it('mines', async () => {
+  it('mines as many blocks as it is told, and prints height and id of the last', async () => {
     expect(await grapevine(['mine', '--blocks', '4'])).toMatchObject({ status: 0, stdout: `7  ${BLOCK_ID}\n` });
     expect(backend.calls).toEqual([['mine', 4]]);
   });

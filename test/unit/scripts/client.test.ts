@@ -112,7 +112,7 @@ describe.each([
     expect(bad).toMatchObject({ code: 'client/bad-argument', status: 0 });
   });
 
-  it('uses its token', async () => {
+  it('is refused administration without the token, and allowed it with the token', async () => {
     const { port, client } = await start({ adminToken: 'secret' });
     expect(await errorOf(client.mine())).toMatchObject({ code: 'unauthorized', status: 401 });
     const admin = open({ url: `http://127.0.0.1:${port}`, token: 'secret' });

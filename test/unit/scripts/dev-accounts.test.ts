@@ -35,7 +35,7 @@ describe('development keys', () => {
     expect(devVoter(3).path).toBe(`m/44'/7337'/0'/0/${FIRST_VOTER_INDEX + 3}`);
   });
 
-  it('end where they end', () => {
+  it('throw for an index beyond the ten accounts or the thousand voters', () => {
     for (const index of [-1, 10, 0.5]) expect(() => devAccount(index)).toThrow(RangeError);
     for (const node of [-1, 1000, 0.5]) expect(() => devVoter(node)).toThrow(RangeError);
   });

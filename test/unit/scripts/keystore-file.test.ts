@@ -70,11 +70,11 @@ describe('saving a keystore', () => {
 });
 
 describe('loading a keystore', () => {
-  test('that is not there', async () => {
+  test('that is not there fails as missing, with its path', async () => {
     await expectFileError(loadKeystore(path), 'missing', `no keystore at ${path}`);
   });
 
-  test('that is a folder', async () => {
+  test('that is a folder fails as no file', async () => {
     await mkdir(path, { mode: 0o700 });
     await expectFileError(loadKeystore(path), 'not-a-file', `${path} is not a file`);
   });

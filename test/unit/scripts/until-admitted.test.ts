@@ -37,7 +37,7 @@ test('what is refused for another reason is not sent again', async () => {
   expect(waitsMs).toEqual([]);
 });
 
-test('five times, and no more', async () => {
+test('who is refused five times is told so, and asks no more', async () => {
   const { result, waitsMs, left } = setUp(Array.from({ length: 9 }, () => overloaded(1)));
   await expect(result).rejects.toMatchObject({ code: 'overloaded' });
   expect([waitsMs.length, left.length]).toEqual([4, 4]);

@@ -310,7 +310,7 @@ test('a free text may look like a duration', () => {
   expect(parseScenario(`${BASE}about: 999999999h`).about).toBe('999999999h');
 });
 
-test('durations', () => {
+test('durations are read in ms, s, m and h, and may be negative', () => {
   expect(['250ms', '2s', '1.5m', '1h', '-3s'].map(parseDuration)).toEqual([250, 2_000, 90_000, 3_600_000, -3_000]);
 });
 
