@@ -345,7 +345,7 @@ describe('reading', () => {
       return certificate.call(api.backend, height, state);
     };
     const two = [get('/v1/agreement/certificate/5'), get('/v1/agreement/certificate/7')];
-    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    await vi.waitFor(() => expect(waiting).toHaveLength(2), 20_000);
     const third = await get('/v1/agreement/certificate/5');
     expectProblem(third, 429, 'overloaded');
     expect(third.headers['retry-after']).toBe('1');

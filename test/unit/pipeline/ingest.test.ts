@@ -60,7 +60,7 @@ describe('the spine', () => {
     expect(verifier.calls.map(({ priority }) => priority)).toEqual([...Array(6).fill('bulk'), 'urgent']);
     verifier.calls[6]!.answer();
     expect(await verdict).toBe('accept');
-    await expect.poll(() => fixture.node.chain.tip.header.id).toBe(block.header.id);
+    await expect.poll(() => fixture.node.chain.tip.header.id, { timeout: 20_000 }).toBe(block.header.id);
 
     let answered = 0;
     for (let settled = false; !settled; ) {

@@ -109,7 +109,7 @@ async function overload(lab: Lab, verifier: HeldVerifier): Promise<void> {
   clock.ms += TARGET_MS;
   for (const at of [0, 1]) {
     verifier.calls[at]!.answer();
-    await expect.poll(() => lab.node.mempool.pool.size, { interval: 1 }).toBe((at + 1) * BATCH);
+    await expect.poll(() => lab.node.mempool.pool.size, { interval: 1, timeout: 20_000 }).toBe((at + 1) * BATCH);
     clock.ms += INTERVAL_MS;
   }
 }
@@ -132,7 +132,7 @@ test('a node that lags refuses submissions until it has caught up, and says when
   expect(lab.lines.filter(({ message }) => message.startsWith('overloaded'))).toHaveLength(1);
 
   verifier.calls[2]!.answer();
-  await expect.poll(() => lab.node.mempool.pool.size, { interval: 1 }).toBe(2 * BATCH + 40);
+  await expect.poll(() => lab.node.mempool.pool.size, { interval: 1, timeout: 20_000 }).toBe(2 * BATCH + 40);
   const taken = lab.submit(single);
   await verifier.waitFor(4);
   verifier.calls[3]!.answer();
@@ -149,17 +149,19 @@ test('what comes by gossip is taken all the same: blocks and votes at once, tran
   const tx = lab.gossip('tx', encodeTxBatch([transfer(0, bob)]));
   const block = mineOn(lab.node, miner.address, []);
   expect(await lab.gossipBlock(block)).toBe('accept');
-  await expect.poll(() => lab.node.chain.tip.header.id, { interval: 1 }).toBe(block.header.id);
+  await expect.poll(() => lab.node.chain.tip.header.id, { interval: 1, timeout: 20_000 }).toBe(block.header.id);
   const voted = lab.gossip('vote', voteFor(block.header));
   const answer = (priority: VerifyPriority): void => {
     for (const call of verifier.calls.slice(2)) if (call.priority === priority) call.answer();
   };
   await expect
-    .poll(() =>
-      verifier.calls
-        .slice(3)
-        .map(({ priority }) => priority)
-        .sort(),
+    .poll(
+      () =>
+        verifier.calls
+          .slice(3)
+          .map(({ priority }) => priority)
+          .sort(),
+      { timeout: 20_000 },
     )
     .toEqual(['bulk', 'urgent']);
   answer('urgent');
@@ -177,7 +179,7 @@ test('a burst is taken whole, though what comes later in it finds late ones befo
   await verifier.waitFor(1);
   clock.ms += PAUSE_MS;
   verifier.calls[0]!.answer();
-  await expect.poll(() => lab.node.mempool.pool.size, { interval: 1 }).toBeGreaterThan(0);
+  await expect.poll(() => lab.node.mempool.pool.size, { interval: 1, timeout: 20_000 }).toBeGreaterThan(0);
   answers.push(...txs.slice(200).map((tx) => lab.submit(tx)));
   const isDone = Promise.all(answers).then((all) => all.map(({ status }) => status));
   let answered = 1;
