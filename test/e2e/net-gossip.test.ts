@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { MAX_BLOCK_BYTES, MIN_TX_BYTES } from '../../chain/params.ts';
-import { createSystemClock } from '../../node/adapters.ts';
 import { gossipCounts, gossipTxCopies } from '../../node/net/gossip-metrics.ts';
 import { peerIdOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
@@ -19,7 +18,6 @@ import {
   textOf,
 } from './net-support.ts';
 
-const clock = createSystemClock();
 const running: TestNode[] = [];
 
 async function node(init: TestNodeInit): Promise<TestNode> {
@@ -44,8 +42,6 @@ async function line(
   expect(a.network.peers().map(({ peer }) => peer)).toEqual([b.network.self]);
   return { a, b, c };
 }
-
-const pause = (ms: number): Promise<void> => clock.sleep(ms, new AbortController().signal);
 
 /** Heartbeats of the node's gossipsub so far. */
 async function heartbeats({ registry }: TestNode): Promise<number> {
@@ -375,7 +371,7 @@ describe('a peer whose requests timed out while the network was cut', () => {
     }
     // A heartbeat prunes whoever has a score below zero; the score itself is refreshed once a second.
     const [before] = await Promise.all([heartbeats(a), heartbeats(b)]);
-    for (let now = before; now < before + 6; now = await heartbeats(a)) await pause(50);
+    await eventually('six heartbeats more', async () => (await heartbeats(a)) >= before + 6);
     expect(meshed(a, b)).toBe(true);
     expect(a.network.peers()[0]!.score).toBeGreaterThanOrEqual(0);
   });
