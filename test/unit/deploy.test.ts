@@ -59,14 +59,18 @@ describe('the image', () => {
       .flatMap((name) => importsOf(load(folder, name)).map((specifier) => ({ file: `${folder}/${name}`, specifier }))),
   );
 
-  it('has every folder that its commands load', () => {
-    const folders = imported.flatMap(({ file, specifier }) =>
+  it('has every folder and file that its commands load', () => {
+    const places = imported.flatMap(({ file, specifier }) =>
       specifier.startsWith('.') ? [posix.join(posix.dirname(file), specifier).split('/')[0]!] : [],
     );
+    const [files, folders] = [true, false].map(
+      (isFile) => new Set(places.filter((each) => each.includes('.') === isFile)),
+    );
     const copied = [...dockerfile.matchAll(/^COPY (\w+) \.\/\1$/gm)].map(([, folder]) => folder);
-    expect(new Set(copied)).toEqual(new Set(folders));
+    expect(new Set(copied)).toEqual(folders);
+    for (const file of files!) expect(dockerfile).toMatch(new RegExp(`^COPY ${file} \\./$`, 'm'));
     const ignored = load('.dockerignore');
-    for (const folder of new Set(folders)) expect(ignored).toMatch(new RegExp(`^!${folder}$`, 'm'));
+    for (const each of new Set(places)) expect(ignored).toMatch(new RegExp(`^!${each}$`, 'm'));
   });
 
   it('has every package that they load: it is installed without what only developers need', () => {
