@@ -5,7 +5,8 @@
  */
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
 import { decodeHeader, decodeVote, parseBlockId } from './codec.ts';
-import { HEADER_BYTES, MAX_U64, VOTE_BYTES } from './params.ts';
+import { parseU64 } from './decimal.ts';
+import { HEADER_BYTES, VOTE_BYTES } from './params.ts';
 import type { BlockId, Certificate, Checkpoint, Header, Vote } from './types.ts';
 
 export const CERTIFICATE_FORMAT = 'grapevine-certificate/1';
@@ -124,10 +125,9 @@ function idAt(json: unknown, place: string): BlockId {
 
 function checkpointAt(json: unknown, place: string): Checkpoint {
   const fields = objectAt(json, place, ['height', 'id']);
-  const { height } = fields;
-  const value = typeof height === 'string' && /^(0|[1-9][0-9]{0,19})$/.test(height) ? BigInt(height) : MAX_U64 + 1n;
-  if (value > MAX_U64) throw fault(`${place}.height`, 'must be a height as a decimal string');
-  return { height: value, id: idAt(fields.id, `${place}.id`) };
+  const height = typeof fields.height === 'string' ? parseU64(fields.height) : undefined;
+  if (height === undefined) throw fault(`${place}.height`, 'must be a height as a decimal string');
+  return { height, id: idAt(fields.id, `${place}.id`) };
 }
 
 /** The length comes first: a regular expression over a text of millions of characters can overflow the stack. */

@@ -5,6 +5,7 @@
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import { chainIdOf, makeHeader, ZERO_ADDRESS, ZERO_BLOCK_ID } from './codec.ts';
+import { parseU64 } from './decimal.ts';
 import type { ElectorateRule } from './electorate.ts';
 import { type ChainParams, MAX_U64, UNITS_PER_COIN } from './params.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from './target.ts';
@@ -18,7 +19,6 @@ export const MAX_LINK_VOTES = 2_048;
 /** Blocks in the window of an electorate of miners; with more than a few voters in the genesis, less (`mostVotersOf`). */
 export const MAX_WINDOW = 1_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,31}$/;
-const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 const HOUR_MS = 3_600_000;
 /** Longest half-life and longest solve time that a genesis may ask for. */
 export const MAX_SPAN_MS = 30 * 24 * HOUR_MS;
@@ -318,9 +318,10 @@ function bitsAt(json: unknown, field: string): number {
 }
 
 function amountAt(json: unknown, field: string, min: bigint, max: bigint): bigint {
-  const text = stringAt(json, field);
-  const amount = DECIMAL.test(text) ? BigInt(text) : -1n;
-  if (amount < min || amount > max) throw new GenesisError(field, `must be a decimal string from ${min} to ${max}`);
+  const amount = parseU64(stringAt(json, field));
+  if (amount === undefined || amount < min || amount > max) {
+    throw new GenesisError(field, `must be a decimal string from ${min} to ${max}`);
+  }
   return amount;
 }
 

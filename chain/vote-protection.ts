@@ -10,7 +10,7 @@
 import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
 import { taggedHash } from '../crypto/hash.ts';
-import { MAX_U64 } from './params.ts';
+import { parseU64 } from './decimal.ts';
 
 const FORMAT = 'grapevine-vote-protection/1';
 const TAG = 'grapevine/vote-protection/1';
@@ -178,8 +178,8 @@ function checksumOf(fields: Omit<VoteProtectionDocument, 'checksum'>): string {
 }
 
 function heightAt(json: unknown, field: string): bigint {
-  const height = typeof json === 'string' && /^(0|[1-9][0-9]{0,19})$/.test(json) ? BigInt(json) : MAX_U64 + 1n;
-  if (height > MAX_U64) throw malformed(`${field}: must be a height as a decimal string`);
+  const height = typeof json === 'string' ? parseU64(json) : undefined;
+  if (height === undefined) throw malformed(`${field}: must be a height as a decimal string`);
   return height;
 }
 

@@ -7,6 +7,7 @@
  */
 import { type Static, Type } from 'typebox';
 import { CERTIFICATE_FORMAT } from '../../chain/certificate-document.ts';
+import { U64_PATTERN } from '../../chain/decimal.ts';
 import { BATCH_REASONS, BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
 import { MAX_SUBMIT_BATCH } from './limits.ts';
 
@@ -19,7 +20,7 @@ export const MAX_MINE_BLOCKS = 1000;
 /** Recent heights whose votes `GET /v1/tip` shows. */
 export const TIP_VOTE_HEIGHTS = 16;
 
-const UINT64_PATTERN = '^(0|[1-9][0-9]{0,19})$';
+const UINT64_PATTERN = `^${U64_PATTERN}$`;
 
 export const UInt64 = Type.String({
   title: 'UInt64',
@@ -646,7 +647,7 @@ export const AddressParams = Type.Object({ address: Type.String({ description: '
 export const BlockParams = Type.Object({
   idOrHeight: Type.String({
     description: 'Block id (64 hex digits) or height on the main chain',
-    pattern: '^([0-9a-fA-F]{64}|0|[1-9][0-9]{0,19})$',
+    pattern: `^([0-9a-fA-F]{64}|${U64_PATTERN})$`,
   }),
 });
 export const PeerParams = Type.Object({ id: Type.String({ description: 'Peer id' }) });
@@ -657,7 +658,7 @@ export const HistoryQuery = Type.Object(
     before: Type.Optional(
       Type.String({
         description: 'A height, or the `next` of the page before: only older entries',
-        pattern: '^(0|[1-9][0-9]{0,19})(\\.[0-9]{1,9})?$',
+        pattern: `^${U64_PATTERN}(\\.[0-9]{1,9})?$`,
       }),
     ),
   },
