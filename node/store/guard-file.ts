@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { parseU64 } from '../../chain/decimal.ts';
 import { type Address, formatAddress, parseAddress } from '../../crypto/address.ts';
 import { NOT_DAMAGE } from './damage.ts';
 import { replaceFile } from './replace-file.ts';
@@ -14,7 +15,6 @@ import type { VoteGuard } from './store.ts';
 
 export const GUARD_FILE = 'GRAPEVINE-GUARDS';
 const FORMAT = 'grapevine-guards/1';
-const HEIGHT = /^(0|[1-9]\d{0,19})$/;
 
 /** `none`: the store is new, or of a version that kept no such file. */
 export type GuardFile =
@@ -75,8 +75,9 @@ function parseGuard(entry: Record<string, unknown> | null): [Address, VoteGuard]
 }
 
 function parseHeight(value: unknown): bigint {
-  if (typeof value !== 'string' || !HEIGHT.test(value)) throw new SyntaxError('a height is no whole number');
-  return BigInt(value);
+  const height = typeof value === 'string' ? parseU64(value) : undefined;
+  if (height === undefined) throw new SyntaxError('a height is no whole number below 2^64');
+  return height;
 }
 
 /** In eight hex digits. It notices accidents, not intent. */
