@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { CertificateDocument } from '../chain/certificate-document.ts';
+import { parseU64 } from '../chain/decimal.ts';
 import { createSystemClock } from '../node/adapters.ts';
 import type { Clock } from '../node/ports.ts';
 import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
@@ -40,7 +41,7 @@ Examples:
   $ grapevine verify-certificate block20.json --genesis genesis.json`,
     )
     .action(async (height: string, options: CertificateOptions) => {
-      if (!/^(0|[1-9][0-9]{0,19})$/.test(height)) throw new UsageError(`'${height}' is not a height`);
+      if (parseU64(height) === undefined) throw new UsageError(`'${height}' is not a height`);
       const document = await fetchCertificate(openClient(options), height, options.state, createSystemClock());
       if (options.out === undefined) {
         printJson(document);

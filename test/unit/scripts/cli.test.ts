@@ -178,6 +178,8 @@ describe('help and usage', () => {
     [['keygen', '-o', 'x.json'], 'no password'],
     [['devnet', '--data-dir', `${import.meta.filename}/below-a-file`, '--duration', '1'], 'ENOTDIR: not a directory'],
     [['vote-protection', 'import', '/nonexistent.json'], 'cannot read /nonexistent.json'],
+    [['certificate', '05'], "'05' is not a height"],
+    [['certificate', '18446744073709551616'], "'18446744073709551616' is not a height"],
     [['node', '--json', '--log-format', 'pretty'], 'cannot be used with'],
   ])('ends with 2 and says why: %j', async (args, why) => {
     const run = await grapevine(args);
