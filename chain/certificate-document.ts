@@ -5,7 +5,7 @@
  */
 import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
 import { decodeHeader, decodeVote, parseBlockId } from './codec.ts';
-import { parseU64 } from './decimal.ts';
+import { JsonReader } from './json-reader.ts';
 import { HEADER_BYTES, VOTE_BYTES } from './params.ts';
 import type { BlockId, Certificate, Checkpoint, Header, Vote } from './types.ts';
 
@@ -68,13 +68,15 @@ export class CertificateFormatError extends Error {
   override readonly name = 'CertificateFormatError';
 }
 
+const read = new JsonReader(fault);
+
 /**
  * Reads a document, as JSON.parse gives it.
  * @throws CertificateFormatError naming the place: something missing, unknown, or not in its form
  */
 export function parseCertificateDocument(json: unknown): CertificateParts {
-  const fields = objectAt(json, 'document', ['format', 'chainId', 'block', 'state', 'from', 'headers', 'links']);
-  if (fields.format !== CERTIFICATE_FORMAT) throw fault('format', `must be '${CERTIFICATE_FORMAT}'`);
+  const keys = ['chainId', 'block', 'state', 'from', 'headers', 'links'] as const;
+  const fields = read.documentAt(json, CERTIFICATE_FORMAT, keys);
   const { state } = fields;
   if (state !== 'agreed' && state !== 'final') throw fault('state', "must be 'agreed' or 'final'");
   return {
@@ -82,39 +84,24 @@ export function parseCertificateDocument(json: unknown): CertificateParts {
     block: checkpointAt(fields.block, 'block'),
     state,
     from: checkpointAt(fields.from, 'from'),
-    headers: arrayAt(fields.headers, 'headers').map((item, i) => headerAt(item, `headers[${i}]`)),
-    links: arrayAt(fields.links, 'links').map((item, i) => {
-      const link = objectAt(item, `links[${i}]`, ['source', 'target', 'votes']);
+    headers: read.arrayAt(fields.headers, 'headers').map((item, i) => headerAt(item, `headers[${i}]`)),
+    links: read.arrayAt(fields.links, 'links').map((item, i) => {
+      const link = read.objectAt(item, `links[${i}]`, ['source', 'target', 'votes']);
       return {
         source: checkpointAt(link.source, `links[${i}].source`),
         target: checkpointAt(link.target, `links[${i}].target`),
-        votes: arrayAt(link.votes, `links[${i}].votes`).map((vote, v) => voteAt(vote, `links[${i}].votes[${v}]`)),
+        votes: read.arrayAt(link.votes, `links[${i}].votes`).map((vote, v) => voteAt(vote, `links[${i}].votes[${v}]`)),
       };
     }),
   };
 }
 
+function fault(place: string, problem: string): CertificateFormatError {
+  return new CertificateFormatError(`${place === '' ? 'document' : place} ${problem}`);
+}
+
 function checkpointJson({ height, id }: Checkpoint): CheckpointJson {
   return { height: height.toString(), id };
-}
-
-function fault(place: string, problem: string): CertificateFormatError {
-  return new CertificateFormatError(`${place} ${problem}`);
-}
-
-/** An object with exactly these keys. */
-function objectAt<K extends string>(json: unknown, place: string, keys: readonly K[]): Record<K, unknown> {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw fault(place, 'must be an object');
-  for (const key of Object.keys(json)) {
-    if (!(keys as readonly string[]).includes(key)) throw fault(place, `has an unknown key '${key.slice(0, 40)}'`);
-  }
-  for (const key of keys) if (!Object.hasOwn(json, key)) throw fault(place, `has no '${key}'`);
-  return json as Record<K, unknown>;
-}
-
-function arrayAt(json: unknown, place: string): readonly unknown[] {
-  if (!Array.isArray(json)) throw fault(place, 'must be an array');
-  return json;
 }
 
 function idAt(json: unknown, place: string): BlockId {
@@ -124,10 +111,8 @@ function idAt(json: unknown, place: string): BlockId {
 }
 
 function checkpointAt(json: unknown, place: string): Checkpoint {
-  const fields = objectAt(json, place, ['height', 'id']);
-  const height = typeof fields.height === 'string' ? parseU64(fields.height) : undefined;
-  if (height === undefined) throw fault(`${place}.height`, 'must be a height as a decimal string');
-  return { height, id: idAt(fields.id, `${place}.id`) };
+  const fields = read.objectAt(json, place, ['height', 'id']);
+  return { height: read.u64At(fields.height, `${place}.height`), id: idAt(fields.id, `${place}.id`) };
 }
 
 /** The length comes first: a regular expression over a text of millions of characters can overflow the stack. */

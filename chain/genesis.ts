@@ -2,11 +2,11 @@
  * The genesis document: a JSON file that fixes everything two nodes must have in common. The genesis block commits
  * to its canonical form through `txRoot`, so the chain id differs as soon as any parameter, balance or voter does.
  */
-import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
+import { type Address, formatAddress } from '../crypto/address.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import { chainIdOf, makeHeader, ZERO_ADDRESS, ZERO_BLOCK_ID } from './codec.ts';
-import { parseU64 } from './decimal.ts';
 import type { ElectorateRule } from './electorate.ts';
+import { JsonReader } from './json-reader.ts';
 import { type ChainParams, MAX_U64, UNITS_PER_COIN } from './params.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from './target.ts';
 import type { Account, Block, ChainEntry, ChainId } from './types.ts';
@@ -70,6 +70,8 @@ export class GenesisError extends Error {
   }
 }
 
+const read = new JsonReader((field, problem) => new GenesisError(field, problem));
+
 export interface GenesisOptions {
   readonly name?: string;
   /** Milliseconds since the epoch. */
@@ -107,10 +109,10 @@ export function genesisDoc(options: GenesisOptions): GenesisDoc {
  * @throws GenesisError naming the field: unknown, missing, out of range, or given twice.
  */
 export function parseGenesis(json: unknown): Genesis {
-  const root = objectAt(json, '', ['name', 'timestamp', 'params', 'alloc', 'voters'], ['electorate']);
-  const name = stringAt(root.name, 'name');
+  const root = read.objectAt(json, '', ['name', 'timestamp', 'params', 'alloc', 'voters'], ['electorate']);
+  const name = read.stringAt(root.name, 'name');
   if (!NAME.test(name)) throw new GenesisError('name', 'must be 1 to 32 lower-case letters, digits or hyphens');
-  const timestamp = stringAt(root.timestamp, 'timestamp');
+  const timestamp = read.stringAt(root.timestamp, 'timestamp');
   const timestampMs = parseTimestamp(timestamp);
   const params = parseParams(root.params);
   const accounts = parseAlloc(root.alloc);
@@ -170,7 +172,7 @@ function devnetParams(given: Partial<ChainParams>): ChainParams {
 }
 
 function parseParams(json: unknown): ChainParams {
-  const fields = objectAt(json, 'params', [
+  const fields = read.objectAt(json, 'params', [
     'blockTimeMs',
     'halfLifeMs',
     'maxSolveTimeMs',
@@ -181,12 +183,12 @@ function parseParams(json: unknown): ChainParams {
     'minFee',
     'checkpointInterval',
   ]);
-  const blockTimeMs = integerAt(fields.blockTimeMs, 'params.blockTimeMs', 50, HOUR_MS);
-  const halfLifeMs = integerAt(fields.halfLifeMs, 'params.halfLifeMs', blockTimeMs, MAX_SPAN_MS);
-  const maxSolveTimeMs = integerAt(fields.maxSolveTimeMs, 'params.maxSolveTimeMs', blockTimeMs, MAX_SPAN_MS);
+  const blockTimeMs = read.integerAt(fields.blockTimeMs, 'params.blockTimeMs', 50, HOUR_MS);
+  const halfLifeMs = read.integerAt(fields.halfLifeMs, 'params.halfLifeMs', blockTimeMs, MAX_SPAN_MS);
+  const maxSolveTimeMs = read.integerAt(fields.maxSolveTimeMs, 'params.maxSolveTimeMs', blockTimeMs, MAX_SPAN_MS);
   // Else a timestamp far ahead, cut by the cap, and then an honest one, in full, would set the chain clock back
   // again and again, and so raise the difficulty without work.
-  const maxFutureMs = integerAt(fields.maxFutureMs, 'params.maxFutureMs', 1, maxSolveTimeMs - 1);
+  const maxFutureMs = read.integerAt(fields.maxFutureMs, 'params.maxFutureMs', 1, maxSolveTimeMs - 1);
   const powLimitBits = bitsAt(fields.powLimitBits, 'params.powLimitBits');
   const initialBits = bitsAt(fields.initialBits, 'params.initialBits');
   if (bitsToTarget(initialBits)! > bitsToTarget(powLimitBits)!) {
@@ -199,9 +201,9 @@ function parseParams(json: unknown): ChainParams {
     maxFutureMs,
     powLimitBits,
     initialBits,
-    blockReward: amountAt(fields.blockReward, 'params.blockReward', 0n, 1_000_000n * UNITS_PER_COIN),
-    minFee: amountAt(fields.minFee, 'params.minFee', 0n, 1_000n * UNITS_PER_COIN),
-    checkpointInterval: integerAt(fields.checkpointInterval, 'params.checkpointInterval', 1, 10_000),
+    blockReward: read.u64At(fields.blockReward, 'params.blockReward', 0n, 1_000_000n * UNITS_PER_COIN),
+    minFee: read.u64At(fields.minFee, 'params.minFee', 0n, 1_000n * UNITS_PER_COIN),
+    checkpointInterval: read.integerAt(fields.checkpointInterval, 'params.checkpointInterval', 1, 10_000),
   };
 }
 
@@ -216,11 +218,11 @@ function parseTimestamp(text: string): number {
 function parseAlloc(json: unknown): ReadonlyMap<Address, Account> {
   const accounts = new Map<Address, Account>();
   let supply = 0n;
-  for (const [i, item] of arrayAt(json, 'alloc', MAX_ALLOC).entries()) {
-    const fields = objectAt(item, `alloc[${i}]`, ['address', 'balance']);
-    const address = addressAt(fields.address, `alloc[${i}].address`);
+  for (const [i, item] of read.arrayAt(json, 'alloc', MAX_ALLOC).entries()) {
+    const fields = read.objectAt(item, `alloc[${i}]`, ['address', 'balance']);
+    const address = read.addressAt(fields.address, `alloc[${i}].address`);
     if (accounts.has(address)) throw new GenesisError(`alloc[${i}].address`, 'is given twice');
-    const balance = amountAt(fields.balance, `alloc[${i}].balance`, 1n, MAX_U64);
+    const balance = read.u64At(fields.balance, `alloc[${i}].balance`, 1n, MAX_U64);
     supply += balance;
     if (supply > MAX_U64) throw new GenesisError(`alloc[${i}].balance`, 'brings the supply above 2^64 - 1');
     accounts.set(address, { balance, nonce: 0n });
@@ -230,8 +232,8 @@ function parseAlloc(json: unknown): ReadonlyMap<Address, Account> {
 
 function parseVoters(json: unknown): readonly Address[] {
   const voters = new Set<Address>();
-  for (const [i, item] of arrayAt(json, 'voters', MAX_VOTERS).entries()) {
-    const address = addressAt(item, `voters[${i}]`);
+  for (const [i, item] of read.arrayAt(json, 'voters', MAX_VOTERS).entries()) {
+    const address = read.addressAt(item, `voters[${i}]`);
     if (voters.has(address)) throw new GenesisError(`voters[${i}]`, 'is given twice');
     voters.add(address);
   }
@@ -240,16 +242,16 @@ function parseVoters(json: unknown): readonly Address[] {
 
 function parseElectorate(json: unknown, voters: readonly Address[]): ElectorateRule {
   if (json === undefined) return { kind: 'genesis' };
-  const { kind } = objectAt(json, 'electorate', ['kind'], ['window']);
+  const { kind } = read.objectAt(json, 'electorate', ['kind'], ['window']);
   if (kind === 'genesis') {
-    objectAt(json, 'electorate', ['kind']);
+    read.objectAt(json, 'electorate', ['kind']);
     return { kind };
   }
   if (kind !== 'miners') throw new GenesisError('electorate.kind', "must be 'genesis' or 'miners'");
-  const { window } = objectAt(json, 'electorate', ['kind', 'window']);
+  const { window } = read.objectAt(json, 'electorate', ['kind', 'window']);
   // Somebody has to agree the first blocks.
   if (voters.length === 0) throw new GenesisError('voters', 'must not be empty with an electorate of miners');
-  const rule = { kind, window: integerAt(window, 'electorate.window', 1, MAX_WINDOW) } as const;
+  const rule = { kind, window: read.integerAt(window, 'electorate.window', 1, MAX_WINDOW) } as const;
   if (mostVotersOf(rule.window, voters.length) > MAX_LINK_VOTES) {
     const most = Math.floor((MAX_LINK_VOTES + 1 - voters.length) / 2);
     throw new GenesisError(
@@ -273,60 +275,8 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-/** An object with exactly these keys; the optional ones may be missing. */
-function objectAt<K extends string, O extends string = never>(
-  json: unknown,
-  field: string,
-  keys: readonly K[],
-  optional: readonly O[] = [],
-): Record<K, unknown> & Partial<Record<O, unknown>> {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new GenesisError(field, 'must be an object');
-  }
-  const prefix = field === '' ? '' : `${field}.`;
-  for (const key of Object.keys(json)) {
-    if (![...keys, ...optional].includes(key as K | O)) throw new GenesisError(`${prefix}${key}`, 'is not known');
-  }
-  for (const key of keys) {
-    if (!Object.hasOwn(json, key)) throw new GenesisError(`${prefix}${key}`, 'is missing');
-  }
-  return json as Record<K, unknown> & Partial<Record<O, unknown>>;
-}
-
-function arrayAt(json: unknown, field: string, maxLength: number): readonly unknown[] {
-  if (!Array.isArray(json)) throw new GenesisError(field, 'must be an array');
-  if (json.length > maxLength) throw new GenesisError(field, `must have at most ${maxLength} items`);
-  return json;
-}
-
-function stringAt(json: unknown, field: string): string {
-  if (typeof json !== 'string') throw new GenesisError(field, 'must be a string');
-  return json;
-}
-
-function integerAt(json: unknown, field: string, min: number, max: number): number {
-  if (typeof json !== 'number' || !Number.isSafeInteger(json) || json < min || json > max) {
-    throw new GenesisError(field, `must be a whole number from ${min} to ${max}`);
-  }
-  return json;
-}
-
 function bitsAt(json: unknown, field: string): number {
-  const bits = integerAt(json, field, 1, MAX_U32);
+  const bits = read.integerAt(json, field, 1, MAX_U32);
   if (bitsToTarget(bits) === undefined) throw new GenesisError(field, 'is not a target in canonical compact form');
   return bits;
-}
-
-function amountAt(json: unknown, field: string, min: bigint, max: bigint): bigint {
-  const amount = parseU64(stringAt(json, field));
-  if (amount === undefined || amount < min || amount > max) {
-    throw new GenesisError(field, `must be a decimal string from ${min} to ${max}`);
-  }
-  return amount;
-}
-
-function addressAt(json: unknown, field: string): Address {
-  const parsed = parseAddress(stringAt(json, field));
-  if (!parsed.ok) throw new GenesisError(field, parsed.error);
-  return parsed.address;
 }
