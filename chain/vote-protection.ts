@@ -7,15 +7,21 @@
  * was left, nor an old document, can vote beside the machine that has moved on. What no file can rule out is that one
  * document is imported on two machines.
  */
-import { type Address, formatAddress, parseAddress } from '../crypto/address.ts';
+import { type Address, formatAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
 import { taggedHash } from '../crypto/hash.ts';
-import { parseU64 } from './decimal.ts';
+import { JsonReader } from './json-reader.ts';
 
 const FORMAT = 'grapevine-vote-protection/1';
 const TAG = 'grapevine/vote-protection/1';
 /** The store keeps a u32. A document has to leave room for one move more: else its voter could never leave again. */
 const MAX_MOVES = 0xffff_ffff;
+/**
+ * No others: the checksum is over these, so one more was written by another hand; and what a later version may have to
+ * say about a guard must not be passed over.
+ */
+const KEYS = ['chainId', 'voter', 'sourceHeight', 'targetHeight', 'moves', 'disabled', 'checksum'] as const;
+const read = new JsonReader(malformed);
 
 /** The guard of one voter. */
 export interface VoteProtection {
@@ -146,28 +152,20 @@ export function voteProtectionDocument({ chainId, voter, protection }: Protected
  * @throws VoteProtectionError `malformed` naming the field, `bad-checksum`
  */
 export function parseVoteProtection(json: unknown): ProtectedVoter {
-  if (typeof json !== 'object' || json === null) throw malformed('it is not an object');
-  const given = json as Partial<Record<keyof VoteProtectionDocument, unknown>>;
-  if (given.format !== FORMAT) throw malformed(`format: must be '${FORMAT}'`);
-  const { chainId, moves, disabled, checksum } = given;
-  if (typeof chainId !== 'string' || !/^[0-9a-f]{64}$/.test(chainId)) throw malformed('chainId: must be 64 hex digits');
-  const voter = typeof given.voter === 'string' ? parseAddress(given.voter) : undefined;
-  if (voter?.ok !== true) throw malformed(`voter: ${voter?.error ?? 'must be an address'}`);
-  if (typeof moves !== 'number' || !Number.isInteger(moves) || moves < 0 || moves >= MAX_MOVES) {
-    throw malformed(`moves: must be a whole number below ${MAX_MOVES}`);
-  }
-  if (typeof disabled !== 'boolean') throw malformed('disabled: must be true or false');
+  const fields = read.documentAt(json, FORMAT, KEYS);
+  const chainId = read.stringAt(fields.chainId, 'chainId');
+  if (!/^[0-9a-f]{64}$/.test(chainId)) throw malformed('chainId', 'must be 64 hex digits');
   const parsed: ProtectedVoter = {
     chainId,
-    voter: voter.address,
+    voter: read.addressAt(fields.voter, 'voter'),
     protection: {
-      sourceHeight: heightAt(given.sourceHeight, 'sourceHeight'),
-      targetHeight: heightAt(given.targetHeight, 'targetHeight'),
-      moves,
-      disabled,
+      sourceHeight: read.u64At(fields.sourceHeight, 'sourceHeight'),
+      targetHeight: read.u64At(fields.targetHeight, 'targetHeight'),
+      moves: read.integerAt(fields.moves, 'moves', 0, MAX_MOVES - 1),
+      disabled: read.booleanAt(fields.disabled, 'disabled'),
     },
   };
-  if (checksum !== voteProtectionDocument(parsed).checksum) {
+  if (fields.checksum !== voteProtectionDocument(parsed).checksum) {
     throw new VoteProtectionError('protection/bad-checksum', 'the checksum does not fit: the document was changed');
   }
   return parsed;
@@ -177,14 +175,8 @@ function checksumOf(fields: Omit<VoteProtectionDocument, 'checksum'>): string {
   return bytesToHex(taggedHash(TAG, new TextEncoder().encode(JSON.stringify(fields))));
 }
 
-function heightAt(json: unknown, field: string): bigint {
-  const height = typeof json === 'string' ? parseU64(json) : undefined;
-  if (height === undefined) throw malformed(`${field}: must be a height as a decimal string`);
-  return height;
-}
-
-function malformed(detail: string): VoteProtectionError {
-  return new VoteProtectionError('protection/malformed', detail);
+function malformed(place: string, problem: string): VoteProtectionError {
+  return new VoteProtectionError('protection/malformed', `${place === '' ? 'document' : place}: ${problem}`);
 }
 
 function higher(a: bigint, b: bigint): bigint {

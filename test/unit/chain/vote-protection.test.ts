@@ -63,12 +63,18 @@ describe('the document', () => {
     expect(codeOf(() => parseVoteProtection(undefined))).toBe('protection/malformed');
   });
 
+  test('with a key that is not known is refused: the checksum is not over it', () => {
+    const document = { ...voteProtectionDocument(given), until: '9' };
+    expect(codeOf(() => parseVoteProtection(document))).toBe('protection/malformed');
+    expect(() => parseVoteProtection(document)).toThrow('until: is not a known key');
+  });
+
   test('leaves room for one move more, so that the voter it is imported for can leave again', () => {
     const documentOf = (moves: number) => voteProtectionDocument(exported(guard(6n, 7n, { disabled: true, moves })));
     const highest = planImport(read(documentOf(0xffff_fffe)), context());
     expect(planExport(highest)).toMatchObject({ disabled: true, moves: 0xffff_ffff });
     for (const moves of [0xffff_ffff, 2 ** 32, 1.5, -1]) {
-      expect(() => read(documentOf(moves)), `${moves}`).toThrow('moves: must be a whole number below 4294967295');
+      expect(() => read(documentOf(moves)), `${moves}`).toThrow('moves: must be a whole number from 0 to 4294967294');
     }
   });
 });
