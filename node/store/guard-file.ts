@@ -7,14 +7,17 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { parseU64 } from '../../chain/decimal.ts';
-import { type Address, formatAddress, parseAddress } from '../../crypto/address.ts';
+import { JsonReader } from '../../chain/json-reader.ts';
+import { type Address, formatAddress } from '../../crypto/address.ts';
 import { NOT_DAMAGE } from './damage.ts';
 import { replaceFile } from './replace-file.ts';
 import type { VoteGuard } from './store.ts';
 
 export const GUARD_FILE = 'GRAPEVINE-GUARDS';
 const FORMAT = 'grapevine-guards/1';
+/** The database keeps a u32. */
+const MAX_MOVES = 0xffff_ffff;
+const read = new JsonReader((place, problem) => new SyntaxError(`${place === '' ? 'document' : place} ${problem}`));
 
 /** `none`: the store is new, or of a version that kept no such file. */
 export type GuardFile =
@@ -54,30 +57,21 @@ export function saveGuardFile(location: string, guards: ReadonlyMap<Address, Vot
 
 /** Throws SyntaxError for whatever is wrong. */
 function parse(text: string): ReadonlyMap<Address, VoteGuard> {
-  const document: unknown = JSON.parse(text);
-  if (typeof document !== 'object' || document === null || !('guards' in document) || !('crc32' in document)) {
-    throw new SyntaxError('fields are missing');
-  }
-  if (!('format' in document) || document.format !== FORMAT) throw new SyntaxError(`its format is not ${FORMAT}`);
-  if (!Array.isArray(document.guards) || sumOf(document.guards) !== document.crc32) {
-    throw new SyntaxError('it fails its checksum');
-  }
-  return new Map(document.guards.map(parseGuard));
+  const document = read.documentAt(JSON.parse(text), FORMAT, ['guards', 'crc32']);
+  const guards = read.arrayAt(document.guards, 'guards');
+  if (sumOf(guards) !== document.crc32) throw new SyntaxError('it fails its checksum');
+  return new Map(guards.map((entry, i) => parseGuard(entry, `guards[${i}]`)));
 }
 
-function parseGuard(entry: Record<string, unknown> | null): [Address, VoteGuard] {
-  const { voter, sourceHeight, targetHeight, disabled, moves } = entry ?? {};
-  const parsed = typeof voter === 'string' ? parseAddress(voter) : undefined;
-  if (parsed?.ok !== true) throw new SyntaxError('a voter is no address');
-  if (typeof disabled !== 'boolean' || typeof moves !== 'number') throw new SyntaxError('a guard lacks a field');
-  const heights = { sourceHeight: parseHeight(sourceHeight), targetHeight: parseHeight(targetHeight) };
-  return [parsed.address, { ...heights, disabled, moves }];
-}
-
-function parseHeight(value: unknown): bigint {
-  const height = typeof value === 'string' ? parseU64(value) : undefined;
-  if (height === undefined) throw new SyntaxError('a height is no whole number below 2^64');
-  return height;
+function parseGuard(entry: unknown, place: string): [Address, VoteGuard] {
+  const fields = read.objectAt(entry, place, ['voter', 'sourceHeight', 'targetHeight', 'disabled', 'moves']);
+  const guard = {
+    sourceHeight: read.u64At(fields.sourceHeight, `${place}.sourceHeight`),
+    targetHeight: read.u64At(fields.targetHeight, `${place}.targetHeight`),
+    disabled: read.booleanAt(fields.disabled, `${place}.disabled`),
+    moves: read.integerAt(fields.moves, `${place}.moves`, 0, MAX_MOVES),
+  };
+  return [read.addressAt(fields.voter, `${place}.voter`), guard];
 }
 
 /** In eight hex digits. It notices accidents, not intent. */

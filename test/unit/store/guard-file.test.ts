@@ -35,14 +35,39 @@ test('says what was saved', async () => {
 });
 
 test.each([
-  ['a height above 2^64 - 1', { targetHeight: (MAX_U64 + 1n).toString() }],
-  ['a height with a leading zero', { sourceHeight: '06' }],
-  ['a height that is a number', { sourceHeight: 6 }],
-  ['a voter that is none', { voter: 'alice' }],
-  ['no word on whether the voter is disabled', { disabled: undefined }],
-])('with %s it is not what was written', async (_what, change) => {
+  ['guards[0].targetHeight must be a decimal string', { targetHeight: (MAX_U64 + 1n).toString() }],
+  ['guards[0].sourceHeight must be a decimal string', { sourceHeight: '06' }],
+  ['guards[0].sourceHeight must be a decimal string', { sourceHeight: 6 }],
+  ['guards[0].voter ', { voter: 'alice' }],
+  ['guards[0].disabled is missing', { disabled: undefined }],
+  ['guards[0].disabled must be true or false', { disabled: 0 }],
+  ['guards[0].moves must be a whole number', { moves: 1.5 }],
+  ['guards[0].moves must be a whole number', { moves: 2 ** 32 }],
+  ['guards[0].until is not a known key', { until: '9' }],
+])('%s: not what was written', async (why, change) => {
   await write([GUARD]);
   expect((await readGuardFile(folder)).kind).toBe('good');
   await write([{ ...GUARD, ...change }]);
-  expect((await readGuardFile(folder)).kind).toBe('bad');
+  const detail = expect.stringContaining(`its file GRAPEVINE-GUARDS is not what was written: ${why}`);
+  expect(await readGuardFile(folder)).toEqual({ kind: 'bad', detail });
+});
+
+test.each([
+  ["format must be 'grapevine-guards/1'", { format: 'grapevine-guards/2', guards: undefined, voters: [] }],
+  ['guards must be an array', { guards: {} }],
+  ['it fails its checksum', { crc32: '00000000' }],
+  ['it fails its checksum', { crc32: 0 }],
+])('%s: not what was written, as a whole', async (why, rest) => {
+  await write([GUARD], rest);
+  expect(await readGuardFile(folder)).toEqual({ kind: 'bad', detail: expect.stringContaining(why) });
+});
+
+test('a file as this format was first written is read', async () => {
+  const text =
+    '{"format":"grapevine-guards/1","guards":[{"voter":"gv1pl6vgpe5xk5k7776zpemfgw5tyckd972re5jgnu","sourceHeight":"6","targetHeight":"7",' +
+    '"disabled":false,"moves":0}],"crc32":"995b0a6e"}\n';
+  await writeFile(join(folder, GUARD_FILE), text);
+  const heights = { sourceHeight: 6n, targetHeight: 7n };
+  const guards = new Map([[alice.address, { ...heights, disabled: false, moves: 0 }]]);
+  expect(await readGuardFile(folder)).toEqual({ kind: 'good', guards });
 });
