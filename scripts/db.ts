@@ -1,10 +1,10 @@
 /** `grapevine db`: looks after the store of a node that is stopped. */
 import { once } from 'node:events';
 import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type Genesis, parseGenesis } from '../chain/genesis.ts';
+import type { Genesis } from '../chain/genesis.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
@@ -25,6 +25,7 @@ import { createInlineVerifier } from '../node/verify/inline-verifier.ts';
 import { readInteger } from './api-options.ts';
 import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
 import { EXIT, isPathFault, RefusedError, UsageError } from './exit.ts';
+import { readGenesis } from './json-file.ts';
 import { printable, printJson, printLine, printNote, printTable } from './output.ts';
 import { Progress } from './progress.ts';
 
@@ -463,20 +464,6 @@ function existingPlace(dataDir: string): StorePlace {
 function findGenesis({ dataDir, genesis }: DbOptions): string | undefined {
   if (genesis !== undefined) return genesis;
   return [join(dataDir, 'genesis.json'), join(resolve(dataDir), '..', 'genesis.json')].find((path) => existsSync(path));
-}
-
-async function readGenesis(path: string): Promise<Genesis> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-  try {
-    return parseGenesis(JSON.parse(text));
-  } catch (error) {
-    throw new UsageError(`${path}: ${(error as Error).message}`);
-  }
 }
 
 function examineOptions(genesis: Genesis, signatures: boolean, progress: Progress): VerifyOptions {

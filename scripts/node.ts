@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { GenesisError, parseGenesis } from '../chain/genesis.ts';
 import { type Address, addressOf, parseAddress } from '../crypto/address.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { decryptKeystore } from '../crypto/keystore.ts';
@@ -28,6 +27,7 @@ import { startProcess } from '../node/process.ts';
 import { StoreError } from '../node/store/store.ts';
 import { devIdentitySeed, devVoter } from './dev-accounts.ts';
 import { EXIT, isPathFault, SAME_SIGNAL_MS, UsageError } from './exit.ts';
+import { readGenesis, readJson } from './json-file.ts';
 import { loadKeystore } from './keystore-file.ts';
 
 /** What a node tells the process that started it, over the IPC channel, where there is one. */
@@ -95,7 +95,7 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
   if (process.send !== undefined && !process.connected) onOrphaned();
   process.on('disconnect', onOrphaned);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat, bindings: { node: config.name } });
-  const genesis = await readGenesis(config);
+  const genesis = await readGenesis(config.genesis === '' ? join(config.dataDir, 'genesis.json') : config.genesis);
   const voter = await readVoter(config, genesis.doc.name);
   const identitySeed =
     config.devIndex >= 0
@@ -178,16 +178,6 @@ async function readConfig(
   }
 }
 
-async function readGenesis(config: NodeConfig): Promise<ReturnType<typeof parseGenesis>> {
-  const path = config.genesis === '' ? join(config.dataDir, 'genesis.json') : config.genesis;
-  try {
-    return parseGenesis(await readJson(path));
-  } catch (error) {
-    if (error instanceof GenesisError) throw new UsageError(`${path}: ${error.message}`);
-    throw error;
-  }
-}
-
 async function readVoter(config: NodeConfig, network: string): Promise<VoterKey | undefined> {
   if (config.devIndex >= 0) {
     if (network !== 'devnet') {
@@ -215,18 +205,4 @@ function readMinerAddress(config: NodeConfig): Address | undefined {
   const parsed = parseAddress(config.minerAddress);
   if (!parsed.ok) throw new UsageError(`--miner-address: ${parsed.error}`);
   return parsed.address;
-}
-
-async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${path} is not JSON: ${(error as Error).message}`);
-  }
 }

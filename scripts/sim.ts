@@ -1,5 +1,5 @@
 /** `grapevine sim`. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { loadSignatureBackend } from '../crypto/load-backend.ts';
@@ -11,6 +11,7 @@ import { parseScenario } from '../sim/scenario.ts';
 import { formatScenario, type Scenario } from '../sim/scenario-schema.ts';
 import { shrinkTimeline } from '../sim/shrink.ts';
 import { EXIT, UsageError } from './exit.ts';
+import { readText } from './json-file.ts';
 import { printJson, printLine, printNote, printTable } from './output.ts';
 
 interface SimOptions {
@@ -46,18 +47,10 @@ Examples:
 Exit status: 0 all expectations held, 1 one did not, 2 bad usage or a bad scenario file.`,
     )
     .action(async (file: string, options: SimOptions) => {
-      const scenario = parseScenario(await readScenario(file));
+      const scenario = parseScenario(await readText(file));
       const passed = await simulate(scenario, options);
       if (!passed) process.exitCode = EXIT.refused;
     });
-}
-
-async function readScenario(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 async function simulate(scenario: Scenario, options: SimOptions): Promise<boolean> {

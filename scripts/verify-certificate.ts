@@ -1,11 +1,11 @@
 /** `grapevine verify-certificate`: checks a certificate offline, with nothing but the genesis. */
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { type Genesis, parseGenesis } from '../chain/genesis.ts';
+import type { Genesis } from '../chain/genesis.ts';
 import { type CertificateProof, verifyCertificate } from '../chain/verify-certificate.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
-import { RefusedError, UsageError } from './exit.ts';
+import { RefusedError } from './exit.ts';
+import { readGenesis, readJson } from './json-file.ts';
 import { printJson, printLine } from './output.ts';
 
 export function addVerifyCertificateCommand(program: Command): void {
@@ -23,11 +23,8 @@ Examples:
   $ grapevine verify-certificate block20.json --genesis genesis.json`,
     )
     .action(async (file: string, options: { readonly genesis: string; readonly json?: boolean }) => {
-      const genesisJson = parseJson(await read(options.genesis));
-      if (genesisJson === undefined) throw new UsageError(`${options.genesis} is not JSON`);
-      const genesis = parseGenesis(genesisJson);
-      const json = parseJson(await read(file));
-      if (json === undefined) throw new RefusedError('certificate/malformed', `${file} is not JSON`);
+      const genesis = await readGenesis(options.genesis);
+      const json = await readJson(file, (message) => new RefusedError('certificate/malformed', message));
       const verdict = verifyCertificate(json, genesis, nobleBackend);
       if (!verdict.ok) throw new RefusedError(verdict.fault, verdict.detail);
       const { block, state, headers, links, totalWork, decidedBy } = verdict.proof;
@@ -69,21 +66,4 @@ function printProof(proof: CertificateProof, { chainId, electorateRule }: Genesi
   }
   for (const voter of voters) printLine(`  ${formatAddress(voter)}`);
   printLine(`checked from genesis: ${links} links, ${headers} headers, total work ${totalWork}`);
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-}
-
-/** Undefined where the text is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

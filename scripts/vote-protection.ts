@@ -1,9 +1,8 @@
 /** `grapevine vote-protection`: moves a voter to another machine without a chance to contradict itself. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { chainIdFromBytes } from '../chain/codec.ts';
-import { parseGenesis } from '../chain/genesis.ts';
 import {
   parseVoteProtection,
   planExport,
@@ -19,6 +18,7 @@ import { openLevelStore } from '../node/store/open-level-store.ts';
 import { StoreError, type VoteProtectionStore } from '../node/store/store.ts';
 import { DEFAULT_DATA_DIR, noteMigration } from './data-dir.ts';
 import { RefusedError, UsageError } from './exit.ts';
+import { readGenesis, readJson } from './json-file.ts';
 import { printJson, printLine, printNote } from './output.ts';
 import { ReservedFile } from './reserved-file.ts';
 
@@ -132,7 +132,9 @@ export async function exportGuard(store: VoteProtectionStore, options: ExportOpt
 async function runImport(file: string, options: ImportOptions): Promise<void> {
   const { dataDir } = options;
   const wanted = readVoter(options.voter);
-  const given = parseVoteProtection(await readJson(file));
+  const given = parseVoteProtection(
+    await readJson(file, (message) => new VoteProtectionError('protection/malformed', message)),
+  );
   await makeDirectory(dataDir);
   const raised = await withStore(dataDir, given.chainId, async (store) => {
     const guards = await store.voteGuards();
@@ -182,9 +184,7 @@ async function chainIdOf(store: VoteProtectionStore, options: StoreOptions): Pro
   if (stored !== undefined) return stored;
   const path = options.genesis ?? join(options.dataDir, 'genesis.json');
   if (!(await exists(path))) throw new UsageError(`the store in ${options.dataDir} has no chain yet: give --genesis`);
-  const json = await readJson(path);
-  if (json === undefined) throw new UsageError(`${path} is not JSON`);
-  return parseGenesis(json).chainId;
+  return (await readGenesis(path)).chainId;
 }
 
 function readVoter(text: string | undefined): Address | undefined {
@@ -210,20 +210,6 @@ async function refusing(run: Promise<void>): Promise<void> {
     if (error instanceof VoteProtectionError) throw new RefusedError(error.code, error.message);
     if (error instanceof StoreError) throw new RefusedError(`store/${error.code}`, error.message);
     throw error;
-  }
-}
-
-async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`cannot read ${path}: ${(error as Error).message}`);
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // which no JSON text is
   }
 }
 

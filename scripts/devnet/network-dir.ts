@@ -1,12 +1,13 @@
 /** The devnet's directory: its genesis, one folder a node, and a lock that says who runs it. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Genesis, GenesisError, genesisDoc, parseGenesis } from '../../chain/genesis.ts';
+import { type Genesis, genesisDoc } from '../../chain/genesis.ts';
 import { UNITS_PER_COIN } from '../../chain/params.ts';
 import { bitsForHashes } from '../../chain/target.ts';
 import { makeDirectory } from '../../node/make-directory.ts';
 import { devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
 import { UsageError } from '../exit.ts';
+import { readGenesis } from '../json-file.ts';
 
 /** Coins of each development account, as many as anvil gives. */
 const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
@@ -52,14 +53,16 @@ export async function openNetworkDir(options: {
   try {
     const genesisPath = join(path, 'genesis.json');
     if (options.fresh) await removeNetwork(path);
-    const found = await readText(genesisPath);
-    const isContinued = found !== undefined;
-    if (found === undefined) {
+    const isContinued = (await readText(genesisPath)) !== undefined;
+    if (!isContinued) {
       const shape = { nodes: wanted.nodes ?? defaults.nodes, blockTimeMs: wanted.blockTimeMs ?? defaults.blockTimeMs };
       const doc = makeGenesis(shape, options.hashBudget, options.nowMs);
       await writeFile(genesisPath, `${JSON.stringify(doc, null, 2)}\n`);
     }
-    const genesis = readGenesis(found ?? (await readFile(genesisPath, 'utf8')), genesisPath);
+    const genesis = await readGenesis(genesisPath).catch((error: unknown) => {
+      if (!(error instanceof UsageError)) throw error; // damaged, or no devnet's
+      throw new UsageError(`${error.message}; --fresh starts a new network`);
+    });
     const shape = { nodes: genesis.electorate.length, blockTimeMs: genesis.params.blockTimeMs };
     refuseOtherShape(wanted, shape, path);
     return {
@@ -158,15 +161,5 @@ async function readText(path: string): Promise<string | undefined> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-/** @throws UsageError that names the file: it was damaged, or is no devnet's */
-function readGenesis(text: string, path: string): Genesis {
-  try {
-    return parseGenesis(JSON.parse(text));
-  } catch (error) {
-    if (!(error instanceof GenesisError || error instanceof SyntaxError)) throw error;
-    throw new UsageError(`${path}: ${error.message}; --fresh starts a new network`);
   }
 }

@@ -276,7 +276,7 @@ test('a document that leaves no move is refused at import', async () => {
   expect(await grapevine('export', '--data-dir', dirOf('old'))).toMatchObject({ status: 0 });
 }, 30_000);
 
-test('a genesis that is not JSON is called that', async () => {
+test('a genesis or a document that is not JSON is called that', async () => {
   const file = join(folder, 'copy.json');
   const protection = { sourceHeight: 6n, targetHeight: 7n, disabled: true, moves: 1 };
   const document = voteProtectionDocument({ chainId: genesis.chainId, voter: alice.address, protection });
@@ -284,5 +284,8 @@ test('a genesis that is not JSON is called that', async () => {
   const broken = join(folder, 'broken.json');
   await writeFile(broken, '{');
   const run = await grapevine('import', file, '--data-dir', dirOf('new'), '--genesis', broken);
-  expect(run).toMatchObject({ status: 2, stderr: `error: ${broken} is not JSON\n` });
+  expect(run).toMatchObject({ status: 2, stderr: expect.stringContaining(`${broken} is not JSON: `) });
+  const refused = await grapevine('import', broken, '--data-dir', dirOf('new'));
+  const why = `refused: protection/malformed: ${broken} is not JSON: `;
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining(why) });
 }, 30_000);
