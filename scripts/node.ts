@@ -1,5 +1,4 @@
 /** `grapevine node`: runs one node in this process. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
@@ -29,6 +28,7 @@ import { devIdentitySeed, devVoter } from './dev-accounts.ts';
 import { EXIT, isPathFault, SAME_SIGNAL_MS, UsageError } from './exit.ts';
 import { readGenesis, readJson } from './json-file.ts';
 import { loadKeystore } from './keystore-file.ts';
+import { givenPassword } from './password.ts';
 
 /** What a node tells the process that started it, over the IPC channel, where there is one. */
 export interface NodeStartedMessage {
@@ -188,10 +188,7 @@ async function readVoter(config: NodeConfig, network: string): Promise<VoterKey 
     return devVoter(config.devIndex);
   }
   if (config.voterKeyFile === '') return undefined;
-  const password =
-    config.voterPasswordFile === ''
-      ? process.env.GRAPEVINE_PASSWORD
-      : (await readFile(config.voterPasswordFile, 'utf8')).replace(/\r?\n$/, '');
+  const password = await givenPassword(config.voterPasswordFile === '' ? undefined : config.voterPasswordFile);
   if (password === undefined) {
     throw new UsageError('--voter-key-file needs --voter-password-file or GRAPEVINE_PASSWORD');
   }

@@ -11,8 +11,22 @@ export async function readPassword(
   file: string | undefined,
   purpose: { readonly prompt: string; readonly isNew: boolean },
 ): Promise<string> {
-  const password =
-    file === undefined ? (process.env.GRAPEVINE_PASSWORD ?? (await ask(purpose))) : await readFirst(file);
+  return (await givenPassword(file)) ?? checkPassword(await ask(purpose));
+}
+
+/**
+ * For who has nobody to ask.
+ *
+ * @param file wins over GRAPEVINE_PASSWORD
+ * @returns undefined where there is none
+ * @throws UsageError when it is empty
+ */
+export async function givenPassword(file: string | undefined): Promise<string | undefined> {
+  const password = file === undefined ? process.env.GRAPEVINE_PASSWORD : await readFirst(file);
+  return password === undefined ? undefined : checkPassword(password);
+}
+
+function checkPassword(password: string): string {
   if (password === '') throw new UsageError('the password is empty');
   return password;
 }

@@ -113,12 +113,14 @@ describe('help and usage', () => {
     expect(await grapevine(['keygen', '--raw', '-o', keystore], { GRAPEVINE_PASSWORD: 'secret' })).toMatchObject({
       status: 0,
     });
-    const noPassword = await grapevine([
-      ...['node', '--genesis', genesis, '--data-dir', join(folder, 'paths'), '--api-port', '0'],
-      ...['--voter-key-file', keystore, '--voter-password-file', join(folder, 'missing')],
-    ]);
+    const node = ['node', '--genesis', genesis, '--data-dir', join(folder, 'paths'), '--api-port', '0'];
+    const voter = [...node, '--voter-key-file', keystore, '--voter-password-file'];
+    const noPassword = await grapevine([...voter, join(folder, 'missing')]);
     expect(noPassword).toMatchObject({ status: 2, stdout: '' });
-    expect(noPassword.stderr).toMatch(/^error: ENOENT: .*missing'\n$/);
+    expect(noPassword.stderr).toMatch(/^error: cannot read the password file: ENOENT: .*missing'\n$/);
+    await writeFile(join(folder, 'empty-password'), '\n');
+    const emptyPassword = await grapevine([...voter, join(folder, 'empty-password')]);
+    expect(emptyPassword).toMatchObject({ status: 2, stderr: 'error: the password is empty\n' });
     const noDirectory = await grapevine([
       'node',
       '--genesis',
