@@ -2,6 +2,7 @@
  * Keys that everybody knows. A devnet's genesis funds ten accounts of this mnemonic, as anvil and hardhat do with
  * theirs. Whatever is sent to them elsewhere is gone.
  */
+import { UNITS_PER_COIN } from '../chain/params.ts';
 import { taggedHash } from '../crypto/hash.ts';
 import { type KeyPair, keyFromBranchKey } from '../crypto/mnemonic.ts';
 
@@ -10,6 +11,8 @@ export const DEV_MNEMONIC = 'test test test test test test test test test test t
 export const DEV_BRANCH_KEY =
   'xprvA15ACzFrPqoLZKTwt2Ke4e6XMC6W6X93Xz1tYXCW35WttHhr9dcWg6sjVViUJxoVtcZDt2UqDmGv8GiLhh9hge6AfYjTfWnZUrZtRqZsxtJ';
 export const DEV_ACCOUNT_COUNT = 10;
+/** Of each of these accounts at genesis, as much as anvil gives. */
+export const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 /** The only network whose name makes the development keys the default. */
 export const DEV_NETWORK = 'devnet';
 /** Signs the canary that shows, at the start of a devnet, that messages reach every node. */

@@ -1,6 +1,6 @@
 /** `grapevine devnet` (`npm start`): a development network of several nodes on this machine. */
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { UNITS_PER_COIN } from '../chain/params.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { bytesToHex } from '../crypto/bytes.ts';
@@ -8,6 +8,7 @@ import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { LOG_LEVELS } from '../node/config.ts';
 import type { Clock } from '../node/ports.ts';
+import { readInteger, readNumber } from './api-options.ts';
 import { DEV_MNEMONIC, DEV_WARNING, devAccounts } from './dev-accounts.ts';
 import { Devnet } from './devnet/devnet.ts';
 import { type NetworkDir, openNetworkDir } from './devnet/network-dir.ts';
@@ -39,23 +40,27 @@ export function addDevnetCommand(program: Command): void {
   program
     .command('devnet')
     .description('run a development network: several nodes on this machine, all mining and voting')
-    .option('--nodes <n>', `how many nodes (default: ${DEFAULTS.nodes}, or as the network was)`, whole(1, MAX_NODES))
+    .option(
+      '--nodes <n>',
+      `how many nodes (default: ${DEFAULTS.nodes}, or as the network was)`,
+      readInteger(1, MAX_NODES),
+    )
     .option(
       '--block-time <s>',
       `target seconds between blocks (default: ${DEFAULTS.blockTimeMs / 1000})`,
-      decimal(0.05, 3600),
+      readNumber(0.05, 3600),
     )
-    .option('--load <tps>', 'send this many transactions per second', decimal(0, 10_000), 0)
-    .option('--duration <s>', 'end by itself after so many seconds', decimal(1, 31_536_000))
+    .option('--load <tps>', 'send this many transactions per second', readNumber(0, 10_000), 0)
+    .option('--duration <s>', 'end by itself after so many seconds', readNumber(1, 31_536_000))
     .option('--json', 'at the end print one JSON object to standard output; all else goes to standard error')
     .option('--fresh', 'begin a new chain; what is in the data directory is removed')
     .option('--data-dir <dir>', 'where the network lives', '.grapevine/devnet')
-    .option('--base-port <p>', 'APIs listen on the ports above this one', whole(1024, 65_000), 7400)
-    .option('--hash-budget <share>', 'share of one core that each miner may use', decimal(0.001, 1), 0.004)
+    .option('--base-port <p>', 'APIs listen on the ports above this one', readInteger(1024, 65_000), 7400)
+    .option('--hash-budget <share>', 'share of one core that each miner may use', readNumber(0.001, 1), 0.004)
     .option(
       '--kill-every <s>',
       'kill a random node (SIGKILL) every so many seconds, and start it again',
-      decimal(1, 3600),
+      readNumber(1, 3600),
     )
     .option('--node-arg <arg>', 'passed on to each node, e.g. --node-arg=--mesh-degree=4; may be repeated', collect, [])
     .addOption(new Option('--log-level <level>', 'of the nodes’ log files').choices(LOG_LEVELS).default('info'))
@@ -231,24 +236,4 @@ function onSignals(clock: Clock, end: () => void): () => void {
 
 function collect(arg: string, before: readonly string[]): readonly string[] {
   return [...before, arg];
-}
-
-function whole(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < min || value > max) {
-      throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
-    }
-    return value;
-  };
-}
-
-function decimal(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+(\.\d+)?$/.test(text) || value < min || value > max) {
-      throw new InvalidArgumentError(`expected a number from ${min} to ${max}`);
-    }
-    return value;
-  };
 }

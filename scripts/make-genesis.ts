@@ -2,18 +2,15 @@
 import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { genesisDoc, MAX_SPAN_MS, parseGenesis } from '../chain/genesis.ts';
-import { UNITS_PER_COIN } from '../chain/params.ts';
 import { bitsForHashes } from '../chain/target.ts';
 import { type Address, parseAddress } from '../crypto/address.ts';
 import { createSystemClock } from '../node/adapters.ts';
 import { readInteger, readNumber } from './api-options.ts';
 import { parseCoins } from './coins.ts';
-import { DEV_NETWORK, DEV_WARNING, devAccounts, devVoter } from './dev-accounts.ts';
+import { DEV_BALANCE, DEV_NETWORK, DEV_WARNING, devAccounts, devVoter } from './dev-accounts.ts';
 import { UsageError } from './exit.ts';
 import { printJson, printLine, printNote } from './output.ts';
 
-/** Coins of each development account, as many as anvil gives. */
-const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 const MAX_DEV_VOTERS = 100;
 /** The easiest target there is, and a half-life so long that no run of quick blocks makes it harder. */
 const INSTANT = {

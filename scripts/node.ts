@@ -24,7 +24,7 @@ import { createLogger } from '../node/logger.ts';
 import type { Logger } from '../node/ports.ts';
 import { startProcess } from '../node/process.ts';
 import { StoreError } from '../node/store/store.ts';
-import { devIdentitySeed, devVoter } from './dev-accounts.ts';
+import { DEV_NETWORK, devIdentitySeed, devVoter } from './dev-accounts.ts';
 import { EXIT, isPathFault, SAME_SIGNAL_MS, UsageError } from './exit.ts';
 import { readGenesis, readJson } from './json-file.ts';
 import { loadKeystore } from './keystore-file.ts';
@@ -180,9 +180,9 @@ async function readConfig(
 
 async function readVoter(config: NodeConfig, network: string): Promise<VoterKey | undefined> {
   if (config.devIndex >= 0) {
-    if (network !== 'devnet') {
+    if (network !== DEV_NETWORK) {
       throw new UsageError(
-        `--dev-index is for networks named "devnet": its keys are published; this one is "${network}"`,
+        `--dev-index is for networks named "${DEV_NETWORK}": its keys are published; this one is "${network}"`,
       );
     }
     return devVoter(config.devIndex);

@@ -10,6 +10,7 @@ import { runScenario, type ScenarioReport } from '../sim/run-scenario.ts';
 import { parseScenario } from '../sim/scenario.ts';
 import { formatScenario, type Scenario } from '../sim/scenario-schema.ts';
 import { shrinkTimeline } from '../sim/shrink.ts';
+import { readInteger } from './api-options.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { readText } from './json-file.ts';
 import { printJson, printLine, printNote, printTable } from './output.ts';
@@ -17,13 +18,14 @@ import { printJson, printLine, printNote, printTable } from './output.ts';
 interface SimOptions {
   readonly seed?: string;
   readonly seeds?: string;
-  readonly nodes?: string;
+  readonly nodes?: number;
   readonly json?: boolean;
   readonly out: string;
   readonly shrink: boolean;
 }
 
 const MAX_SEEDS = 100_000;
+const MAX_NODES = 10_000;
 
 export function addSimCommand(program: Command): void {
   program
@@ -32,7 +34,11 @@ export function addSimCommand(program: Command): void {
     .argument('<scenario>', 'a file such as sim/scenarios/partition-70-30.yaml')
     .option('--seed <seed>', 'one seed gives one course of events (default: 1)')
     .option('--seeds <a..b>', 'run with each of these seeds, and show the worst')
-    .option('--nodes <count>', "this many nodes in all, shared out as the scenario's groups are")
+    .option(
+      '--nodes <count>',
+      "this many nodes in all, shared out as the scenario's groups are",
+      readInteger(1, MAX_NODES),
+    )
     .option('--json', 'print the report as one JSON document, and nothing else')
     .option('--out <dir>', 'where the report is written, as JSON and as SVG', 'sim-reports')
     .option('--no-shrink', 'do not look for the fewest faults that make a failing run fail')
@@ -55,7 +61,7 @@ Exit status: 0 all expectations held, 1 one did not, 2 bad usage or a bad scenar
 
 async function simulate(scenario: Scenario, options: SimOptions): Promise<boolean> {
   const seeds = seedsOf(options);
-  const nodes = options.nodes === undefined ? undefined : countOf(options.nodes, '--nodes');
+  const { nodes } = options;
   const { backend } = await loadSignatureBackend('auto');
   const run = (what: Scenario, seed: string): Promise<ScenarioReport> =>
     runScenario(what, { seed, backend, ...(nodes !== undefined && { nodes }) });
@@ -90,14 +96,6 @@ function seedsOf({ seed, seeds }: SimOptions): readonly string[] {
   const [from, to] = [Number(match[1]), Number(match[2])];
   if (to < from || to - from >= MAX_SEEDS) throw new UsageError(`--seeds: ${seeds} is no range of 1 to ${MAX_SEEDS}`);
   return Array.from({ length: to - from + 1 }, (_, at) => String(from + at));
-}
-
-function countOf(text: string, option: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > 10_000) {
-    throw new UsageError(`${option} wants a whole number from 1 to 10000, not ${text}`);
-  }
-  return count;
 }
 
 /** More expectations failed; then later agreement; then less coverage. */

@@ -5,12 +5,10 @@ import { type Genesis, genesisDoc } from '../../chain/genesis.ts';
 import { UNITS_PER_COIN } from '../../chain/params.ts';
 import { bitsForHashes } from '../../chain/target.ts';
 import { makeDirectory } from '../../node/make-directory.ts';
-import { devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
+import { DEV_BALANCE, DEV_NETWORK, devAccounts, devCanary, devVoter } from '../dev-accounts.ts';
 import { UsageError } from '../exit.ts';
 import { readGenesis } from '../json-file.ts';
 
-/** Coins of each development account, as many as anvil gives. */
-const DEV_BALANCE = 10_000n * UNITS_PER_COIN;
 const CANARY_BALANCE = 100n * UNITS_PER_COIN;
 /** Double SHA-256 per second and core of the SIMD kernel, roughly; ASERT corrects the rest. */
 const HASHES_PER_CORE_SECOND = 5_000_000;
@@ -83,7 +81,7 @@ export async function openNetworkDir(options: {
 function makeGenesis(shape: NetworkShape, hashBudget: number, nowMs: number) {
   const hashesPerBlock = shape.nodes * hashBudget * HASHES_PER_CORE_SECOND * (shape.blockTimeMs / 1000);
   return genesisDoc({
-    name: 'devnet',
+    name: DEV_NETWORK,
     timestampMs: nowMs,
     alloc: [
       ...devAccounts().map(({ address }) => ({ address, balance: DEV_BALANCE })),

@@ -98,5 +98,11 @@ test('a bad file is bad usage: status 2, with the place', async () => {
   expect(status).toBe(2);
   expect(stderr).toContain('timeline[2].at: must be');
   expect((await sim(SMALL, '--seeds', '9..1')).status).toBe(2);
-  expect((await sim(SMALL, '--nodes', 'many')).stderr).toContain('--nodes wants a whole number');
+  for (const nodes of ['many', '10001']) {
+    const refused = await sim(SMALL, '--nodes', nodes);
+    expect(refused, nodes).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('a whole number from 1 to 10000'),
+    });
+  }
 });
