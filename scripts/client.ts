@@ -67,7 +67,8 @@ export const DEFAULT_API_URL = 'http://127.0.0.1:7401';
 /** Codes that the client itself gives; all others are the node's. */
 export type ClientErrorCode = 'client/no-answer' | 'client/timeout' | 'client/not-grapevine' | 'client/bad-argument';
 
-/** Longest wait that is believed; a node asks for half of it at most. */
+/** Waits that are believed: whoever heeded 0 would ask without a pause; a node asks for half of the longest at most. */
+const MIN_RETRY_AFTER_S = 1;
 const MAX_RETRY_AFTER_S = 60;
 
 /** The node refused, or there was no answer (`status` 0). */
@@ -77,6 +78,7 @@ export class GrapevineError extends Error {
   /** HTTP status; 0 where there was none. */
   readonly status: number;
   readonly problem: ProblemDocument | undefined;
+  /** When to come again, 1 to 60; undefined where nothing is said of it. */
   readonly retryAfterS: number | undefined;
 
   constructor(
@@ -465,7 +467,9 @@ async function refusal(response: HttpAnswer): Promise<GrapevineError> {
   const text = await response.text();
   const retryAfter = response.headers.get('retry-after');
   // Seconds, as nodes send it; a date (RFC 9110 §10.2.3) can only be from what stands before one.
-  const retryAfterS = /^\d{1,9}$/.test(retryAfter ?? '') ? Math.min(Number(retryAfter), MAX_RETRY_AFTER_S) : undefined;
+  const retryAfterS = /^\d{1,9}$/.test(retryAfter ?? '')
+    ? Math.max(MIN_RETRY_AFTER_S, Math.min(Number(retryAfter), MAX_RETRY_AFTER_S))
+    : undefined;
   if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
     const problem = JSON.parse(text) as ProblemDocument;
     return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });

@@ -140,6 +140,7 @@ describe.each([
 
   it.each([
     ['7', 7],
+    ['0', 1],
     ['3000000', 60],
     ['-1', undefined],
     ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
