@@ -6,9 +6,10 @@ import { parseU64 } from '../chain/decimal.ts';
 import { createSystemClock } from '../node/adapters.ts';
 import type { Clock } from '../node/ports.ts';
 import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
-import { type GrapevineClient, GrapevineError } from './client.ts';
+import type { GrapevineClient } from './client.ts';
 import { RefusedError, UsageError } from './exit.ts';
 import { printJson, printLine } from './output.ts';
+import { untilAdmitted } from './until-admitted.ts';
 
 interface CertificateOptions extends ApiOptions {
   readonly out?: string;
@@ -19,7 +20,6 @@ type CertificateSource = Pick<GrapevineClient, 'certificate'>;
 
 /** How long a busy node is asked again for one piece: twice as long as it waits for others to take theirs. */
 const BUSY_MS = 60_000;
-const DEFAULT_RETRY_S = 1;
 const forever = new AbortController().signal;
 
 export function addCertificateCommand(program: Command): void {
@@ -87,23 +87,14 @@ export async function fetchCertificate(
 }
 
 /** A node collects few certificates at a time: whoever others are before asks again, or loses the pieces it has. */
-async function fetchPiece(
+function fetchPiece(
   client: CertificateSource,
   height: string,
   state: 'agreed' | 'final' | undefined,
   clock: Clock,
 ): Promise<CertificateDocument> {
-  const untilMs = clock.monotonicMs() + BUSY_MS;
-  for (;;) {
-    try {
-      return await client.certificate(height, state);
-    } catch (error) {
-      if (!(error instanceof GrapevineError) || error.status !== 429) throw error;
-      const waitMs = 1_000 * (error.retryAfterS || DEFAULT_RETRY_S);
-      if (clock.monotonicMs() + waitMs > untilMs) throw error;
-      await clock.sleep(waitMs, forever);
-    }
-  }
+  const limit = { untilMs: clock.monotonicMs() + BUSY_MS };
+  return untilAdmitted(() => client.certificate(height, state), clock, forever, limit);
 }
 
 async function saveNewFile(path: string, text: string): Promise<void> {

@@ -6,8 +6,12 @@ import { execFile } from 'node:child_process';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { createSystemClock } from '../../node/adapters.ts';
+import { GrapevineClient, type SubmitResult } from '../../scripts/client.ts';
+import { untilAdmitted } from '../../scripts/until-admitted.ts';
 
 const run = promisify(execFile);
+const clock = createSystemClock();
 const repository = join(import.meta.dirname, '..', '..');
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 const COMMAND_TIMEOUT_MS = 60_000;
@@ -16,6 +20,7 @@ const UP_TIMEOUT_MS = 480_000;
 const API_PORT_INSIDE = 7401;
 /** A node that still refuses submissions then has not recovered. */
 const OVERLOADED_TIMEOUT_MS = 30_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 /** Runs inside a container, where the published port may be out of reach: prints one API answer. */
 const FETCH_INSIDE = 'fetch(process.argv[1]).then(async r => console.log(JSON.stringify([r.status, await r.json()])))';
 
@@ -114,7 +119,7 @@ export class ComposeProject {
 
   /** An API answer over the node's published port. */
   async get<T>(node: NodeName, path: string): Promise<T> {
-    const response = await fetch(`${this.url(node)}${path}`, { signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(`${this.url(node)}${path}`, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
     if (!response.ok) throw new Error(`${node}${path}: ${response.status} ${await response.text()}`);
     return (await response.json()) as T;
   }
@@ -127,24 +132,14 @@ export class ComposeProject {
     return body;
   }
 
-  /** Sends again, after as long as it is told, where the node has more to do than it can. */
-  async post<T>(node: NodeName, path: string, body: unknown): Promise<T> {
-    const end = performance.now() + OVERLOADED_TIMEOUT_MS;
-    for (;;) {
-      const response = await fetch(`${this.url(node)}${path}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(10_000),
-      });
-      if (response.ok) return (await response.json()) as T;
-      const text = await response.text();
-      const retryAfterS = response.headers.get('retry-after');
-      if (response.status !== 429 || retryAfterS === null || performance.now() > end) {
-        throw new Error(`${node}${path}: ${response.status} ${text}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, Number(retryAfterS) * 1000));
-    }
+  /**
+   * Sends again, after as long as it is told, where the node has more to do than it can.
+   * @param bytes the canonical encoding of a signed transaction
+   */
+  submit(node: NodeName, bytes: Uint8Array): Promise<SubmitResult> {
+    const client = new GrapevineClient({ url: this.url(node), timeoutMs: ANSWER_TIMEOUT_MS });
+    const limit = { untilMs: clock.monotonicMs() + OVERLOADED_TIMEOUT_MS };
+    return untilAdmitted(() => client.submit(bytes), clock, new AbortController().signal, limit);
   }
 
   url(node: NodeName): string {

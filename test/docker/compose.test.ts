@@ -2,13 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { signTx } from '../../chain/sign.ts';
 import type { ChainId } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
-import { bytesToHex } from '../../crypto/bytes.ts';
 import type {
   AccountInfo,
   BlockRef,
   BlockSummary,
   NodeStatus,
-  SubmitResult,
   TipInfo,
   TransactionStatus,
 } from '../../node/api/schemas.ts';
@@ -52,7 +50,7 @@ async function submitTransfers(node: NodeName, fromAccount: number, count: numbe
       },
       sender.secretKey,
     );
-    const result = await project.post<SubmitResult>(node, '/v1/transactions', { tx: bytesToHex(tx.bytes) });
+    const result = await project.submit(node, tx.bytes);
     ids.push(result.id);
   }
   return ids;
