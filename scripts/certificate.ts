@@ -1,5 +1,4 @@
 /** `grapevine certificate`: fetches what proves a block agreed or final. */
-import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { CertificateDocument } from '../chain/certificate-document.ts';
 import { parseU64 } from '../chain/decimal.ts';
@@ -8,6 +7,7 @@ import type { Clock } from '../node/ports.ts';
 import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
 import type { GrapevineClient } from './client.ts';
 import { RefusedError, UsageError } from './exit.ts';
+import { saveResult } from './new-file.ts';
 import { printJson, printLine } from './output.ts';
 import { untilAdmitted } from './until-admitted.ts';
 
@@ -47,7 +47,7 @@ Examples:
         printJson(document);
         return;
       }
-      await saveNewFile(options.out, `${JSON.stringify(document)}\n`);
+      await saveResult(options.out, `${JSON.stringify(document)}\n`);
       const { block, state, headers, links } = document;
       if (options.json === true) printJson({ file: options.out, block, state });
       else
@@ -95,13 +95,4 @@ function fetchPiece(
 ): Promise<CertificateDocument> {
   const limit = { untilMs: clock.monotonicMs() + BUSY_MS };
   return untilAdmitted(() => client.certificate(height, state), clock, forever, limit);
-}
-
-async function saveNewFile(path: string, text: string): Promise<void> {
-  try {
-    await writeFile(path, text, { flag: 'wx' });
-  } catch (error) {
-    const exists = (error as NodeJS.ErrnoException).code === 'EEXIST';
-    throw new UsageError(exists ? `${path} exists` : `cannot write ${path}: ${(error as Error).message}`);
-  }
 }

@@ -1,8 +1,9 @@
 /** Keystore files: readable by their owner only, whole or absent, never overwritten. */
-import { link, mkdtemp, open, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type Keystore, parseKeystore } from '../crypto/keystore.ts';
 import { makeDirectory } from '../node/make-directory.ts';
+import { saveNewFile } from './new-file.ts';
 
 export type KeystoreFileErrorCode = 'exists' | 'missing' | 'not-a-file' | 'permissions' | 'too-large';
 
@@ -24,33 +25,20 @@ const OTHERS = 0o077;
 const HAS_MODES = process.platform !== 'win32';
 
 /**
- * Writes a keystore with mode 0600, creating its folder (0700) when missing. The file appears whole or not at all:
- * it is written and synced beside its place, then linked there, which fails where a file already is.
+ * Writes a keystore with mode 0600, creating its folder (0700) when missing. The file appears whole or not at all, and is
+ * never put in the place of another.
  *
  * @throws KeystoreFileError `exists`; the system's own error when the disk refuses
  */
 export async function saveKeystore(path: string, keystore: Keystore): Promise<void> {
-  const folder = dirname(path);
-  await makeDirectory(folder, 0o700);
-  const workFolder = await mkdtemp(join(folder, '.keystore-'));
+  await makeDirectory(dirname(path), 0o700);
   try {
-    const workPath = join(workFolder, 'keystore.json');
-    const file = await open(workPath, 'wx', OWNER_ONLY);
-    try {
-      await file.writeFile(`${JSON.stringify(keystore, null, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await link(workPath, path);
-    await syncFolder(folder);
+    await saveNewFile(path, `${JSON.stringify(keystore, null, 2)}\n`, OWNER_ONLY, 'refuse');
   } catch (error) {
     if (codeOf(error) === 'EEXIST') {
       throw new KeystoreFileError('exists', `${path} exists: a keystore is never overwritten, choose another name`);
     }
     throw error;
-  } finally {
-    await rm(workFolder, { recursive: true, force: true });
   }
 }
 
@@ -87,17 +75,6 @@ export async function loadKeystore(path: string): Promise<Keystore> {
     return parseKeystore(await file.readFile('utf8'));
   } finally {
     await file.close();
-  }
-}
-
-/** Makes the new name durable. Windows cannot sync folders. */
-async function syncFolder(folder: string): Promise<void> {
-  if (!HAS_MODES) return;
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,5 +1,4 @@
 /** `grapevine make-genesis`. */
-import { writeFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { genesisDoc, MAX_SPAN_MS, parseGenesis } from '../chain/genesis.ts';
 import { bitsForHashes } from '../chain/target.ts';
@@ -9,6 +8,7 @@ import { readInteger, readNumber } from './api-options.ts';
 import { parseCoins } from './coins.ts';
 import { DEV_BALANCE, DEV_NETWORK, DEV_WARNING, devAccounts, devVoter } from './dev-accounts.ts';
 import { UsageError } from './exit.ts';
+import { saveResult } from './new-file.ts';
 import { printJson, printLine, printNote } from './output.ts';
 
 const MAX_DEV_VOTERS = 100;
@@ -72,7 +72,7 @@ Examples:
         else process.stdout.write(text);
         return;
       }
-      await writeNewFile(options.out, text);
+      await saveResult(options.out, text, ': a genesis is never overwritten, its network would be gone');
       const { chainId } = parseGenesis(doc);
       if (options.json === true) printJson({ file: options.out, name: doc.name, chainId, voters: doc.voters });
       else printLine(`${options.out}: network ${doc.name}, chain id ${chainId}`);
@@ -130,15 +130,4 @@ function readTime(text: string): number {
   const ms = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text);
   if (Number.isNaN(ms)) throw new InvalidArgumentError('expected 2026-01-31T12:00:00Z or milliseconds');
   return ms;
-}
-
-async function writeNewFile(path: string, text: string): Promise<void> {
-  try {
-    await writeFile(path, text, { flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
-      throw new UsageError(`${path} exists: a genesis is never overwritten, its network would be gone`);
-    }
-    throw new UsageError(`cannot write ${path}: ${(error as Error).message}`);
-  }
 }

@@ -22,12 +22,12 @@ export async function syncTree(directory: string): Promise<void> {
     if (entry.isDirectory()) await syncTree(path);
     else await syncPath(path);
   }
-  await syncPath(directory);
+  await syncDirectory(directory);
 }
 
-/** Makes names that were added to a directory, or taken from it, durable. */
-export function syncDirectory(directory: string): Promise<void> {
-  return syncPath(directory);
+/** Makes names that were added to a directory, or taken from it, durable, where that can be asked for: not of Windows. */
+export async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform !== 'win32') await syncPath(directory);
 }
 
 async function syncPath(path: string): Promise<void> {

@@ -46,8 +46,8 @@ test('the file has its name when its text is on disk, not before, and the name i
 test('until it is complete its room is taken, and there is no text that could be taken for the document', async () => {
   const file = await ReservedFile.create(join(folder, 'out.json'), TEXT.length);
   const [hidden, ...others] = await readdir(folder);
-  expect([hidden, others]).toEqual([expect.stringMatching(/^\.grapevine-export-/), []]);
-  expect(await readFile(join(folder, hidden!, 'document.json'), 'utf8')).toBe(' '.repeat(TEXT.length));
+  expect([hidden, others]).toEqual([expect.stringMatching(/^\.grapevine-new-/), []]);
+  expect(await readFile(join(folder, hidden!, 'file'), 'utf8')).toBe(' '.repeat(TEXT.length));
   await file.discard();
   expect(await readdir(folder)).toEqual([]);
 });
