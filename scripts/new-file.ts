@@ -28,6 +28,15 @@ export class PartialFile {
   }
 
   /**
+   * Beside its place, as `….partial`: for what may be as large as the disk, where a killed process is not to leave one more
+   * each time.
+   */
+  static beside(target: string): PartialFile {
+    const path = `${resolve(target)}.partial`;
+    return new PartialFile(resolve(target), path, path);
+  }
+
+  /**
    * @param flags `wx`: it is begun; `r+`: the text takes the place of one that is no longer
    * @param mode as the file will have it, less the umask
    */
@@ -58,9 +67,16 @@ export class PartialFile {
     await this.discard();
   }
 
+  /** Puts it in the place of what has its name, if something does. Durable when it resolves. */
+  async replace(): Promise<void> {
+    await rename(this.path, this.#target);
+    await syncDirectory(dirname(this.#target));
+  }
+
   /** Never fails: it is for when something else has, which is to be told. */
   async discard(): Promise<void> {
-    await rm(this.#rest, { recursive: true, force: true }).catch(() => undefined);
+    const isOurs = this.#rest !== this.path; // else a directory there is somebody's
+    await rm(this.#rest, { recursive: isOurs, force: true }).catch(() => undefined);
   }
 }
 

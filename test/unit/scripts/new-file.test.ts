@@ -1,9 +1,9 @@
-import { link, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { UsageError } from '../../../scripts/exit.ts';
-import { saveNewFile, saveResult } from '../../../scripts/new-file.ts';
+import { PartialFile, saveNewFile, saveResult } from '../../../scripts/new-file.ts';
 
 vi.mock('node:fs/promises', async (importOriginal) => {
   const original = await importOriginal<typeof import('node:fs/promises')>();
@@ -80,4 +80,26 @@ test('a disk that fills up leaves no part of the file', async () => {
 test('where no file can be is bad usage', async () => {
   await expect(saveResult(join(folder, 'no', 'out.json'), 'text')).rejects.toThrow(UsageError);
   await expect(saveResult(folder, 'text')).rejects.toThrow(new UsageError(`${folder} exists`));
+});
+
+test('beside its place it can take that of another, and what a killed process left is taken over', async () => {
+  await writeFile(path, 'old');
+  await writeFile(`${path}.partial`, 'left behind');
+  const file = PartialFile.beside(path);
+  await writeFile(file.path, 'new');
+  expect([await readFile(path, 'utf8'), await readdir(folder)]).toEqual(['old', ['out.json', 'out.json.partial']]);
+  await file.replace();
+  expect([await readFile(path, 'utf8'), await readdir(folder)]).toEqual(['new', ['out.json']]);
+});
+
+test('given up, it takes nothing with it that is not its own', async () => {
+  await mkdir(`${path}.partial`);
+  await writeFile(join(`${path}.partial`, 'precious'), '');
+  await PartialFile.beside(path).discard();
+  expect(await readdir(`${path}.partial`)).toEqual(['precious']);
+  await rm(`${path}.partial`, { recursive: true });
+  const file = PartialFile.beside(path);
+  await writeFile(file.path, 'part');
+  await file.discard();
+  expect(await readdir(folder)).toEqual([]);
 });
