@@ -149,6 +149,7 @@ export class Agreement {
   readonly #limits: AgreementLimits;
 
   readonly #logs = new Map<Address, VoterLog>();
+  #logsBegun = 0;
   readonly #links = new LinkBook();
   readonly #offenders = new Map<Address, Evidence>();
   #offendersDigest = bytesToHex(offendersDigest([]));
@@ -275,10 +276,21 @@ export class Agreement {
       .sort((a, b) => b.voters.length - a.voters.length);
   }
 
-  /** Kept votes with a target at or above `height`, lowest target first: what a peer that syncs needs. */
-  votesFrom(height: bigint): Vote[] {
-    const votes = Array.from(this.#logs.values()).flatMap((log) => log.from(height));
-    return votes.sort((a, b) => (a.target.height < b.target.height ? -1 : a.target.height > b.target.height ? 1 : 0));
+  /**
+   * Kept votes with a target at or above `height`, lowest target first, those of one height in the order in which their
+   * voters were first heard: what a peer that syncs needs. Looks at no height beyond the one with the last of them, as
+   * any peer can ask for few.
+   */
+  votesFrom(height: bigint, limit = Number.POSITIVE_INFINITY): Vote[] {
+    const votes: Vote[] = [];
+    const numberOf = ({ voter }: Vote): number => this.#logs.get(voter)!.number;
+    for (const targetHeight of this.#links.targetHeightsFrom(height)) {
+      if (votes.length >= limit) break;
+      const there = this.#links.atTarget(targetHeight).flatMap((link) => Array.from(link.votes.values()));
+      there.sort((a, b) => numberOf(a) - numberOf(b)); // each voter has one at most
+      votes.push(...there.slice(0, limit - votes.length));
+    }
+    return votes;
   }
 
   /**
@@ -478,7 +490,8 @@ export class Agreement {
   #log(voter: Address): VoterLog {
     let log = this.#logs.get(voter);
     if (log === undefined) {
-      log = new VoterLog(this.#limits.maxVotesPerVoter);
+      log = new VoterLog(this.#limits.maxVotesPerVoter, this.#logsBegun);
+      this.#logsBegun += 1;
       this.#logs.set(voter, log);
     }
     return log;

@@ -23,11 +23,14 @@ export interface Link {
 
 /**
  * The links that have votes, found by target height, by source, and, of those whose target is not in the tree, by
- * target. Each vote is in one link. All operations are O(electorates of a link), which are two at most.
+ * target. Each vote is in one link. All operations are O(electorates of a link), which are two at most; with the first
+ * and the last link to a height O(heights) moves within an array, and none where they come at its ends.
  */
 export class LinkBook {
   readonly #links = new Map<string, Link>();
   readonly #byTargetHeight = new Map<bigint, Set<Link>>();
+  /** The keys of the same, ascending. */
+  readonly #targetHeights: bigint[] = [];
   readonly #bySource = new Map<BlockId, Set<Link>>();
   readonly #waiting = new Map<BlockId, Set<Link>>();
 
@@ -39,6 +42,9 @@ export class LinkBook {
       const { source, target } = vote;
       link = { source, target, votes: new Map(), state: stateOf(vote), tallies: undefined };
       this.#links.set(key, link);
+      if (!this.#byTargetHeight.has(target.height)) {
+        this.#targetHeights.splice(this.#indexOf(target.height), 0, target.height);
+      }
       addTo(this.#byTargetHeight, target.height, link);
       addTo(this.#bySource, source.id, link);
       if (link.state === 'waiting') addTo(this.#waiting, target.id, link);
@@ -57,12 +63,22 @@ export class LinkBook {
     if (link.votes.size > 0) return;
     this.#links.delete(key);
     removeFrom(this.#byTargetHeight, link.target.height, link);
+    if (!this.#byTargetHeight.has(link.target.height)) {
+      this.#targetHeights.splice(this.#indexOf(link.target.height), 1);
+    }
     removeFrom(this.#bySource, link.source.id, link);
     removeFrom(this.#waiting, link.target.id, link);
   }
 
   atTarget(height: bigint): readonly Link[] {
     return Array.from(this.#byTargetHeight.get(height) ?? []);
+  }
+
+  /** Heights at or above `height` that links have for target, ascending. No link may come or go meanwhile. */
+  *targetHeightsFrom(height: bigint): Generator<bigint, void, undefined> {
+    for (let index = this.#indexOf(height); index < this.#targetHeights.length; index += 1) {
+      yield this.#targetHeights[index]!;
+    }
   }
 
   fromSource(id: BlockId): readonly Link[] {
@@ -74,6 +90,18 @@ export class LinkBook {
     const links = Array.from(this.#waiting.get(target) ?? []);
     this.#waiting.delete(target);
     return links;
+  }
+
+  /** Index of the first target height at or above `height`. */
+  #indexOf(height: bigint): number {
+    let low = 0;
+    let high = this.#targetHeights.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#targetHeights[middle]! < height) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }
 

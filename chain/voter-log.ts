@@ -8,11 +8,14 @@ import { contradiction } from './validate/vote.ts';
  * neighbours to be compared with, and lookups are O(log n). Bound: `maxVotes`, highest targets kept.
  */
 export class VoterLog {
+  /** Logs are numbered as they are begun. */
+  readonly number: number;
   readonly #maxVotes: number;
   /** By target height, ascending. */
   readonly #votes: Vote[] = [];
 
-  constructor(maxVotes: number) {
+  constructor(maxVotes: number, number: number) {
+    this.number = number;
     this.#maxVotes = maxVotes;
   }
 
@@ -48,11 +51,6 @@ export class VoterLog {
   /** Takes out those with a target below `height`. */
   prune(height: bigint): Vote[] {
     return this.#votes.splice(0, this.#indexOf(height));
-  }
-
-  /** Those with a target at or above `height`. */
-  from(height: bigint): Vote[] {
-    return this.#votes.slice(this.#indexOf(height));
   }
 
   /** Index of the first vote whose target is at or above `height`. */

@@ -6,6 +6,7 @@ import type { VoteGuardLike } from '../../chain/plan-vote.ts';
 import { planVote } from '../../chain/plan-vote.ts';
 import type { BlockId, ChainEntry, Vote } from '../../chain/types.ts';
 import { contradiction } from '../../chain/validate/vote.ts';
+import type { Address } from '../../crypto/address.ts';
 import { fc } from '../fast-check.ts';
 import { chainOn, checkpointOf, childOf, genesisEntry, senderAt, voteOf } from '../tree-fixtures.ts';
 
@@ -238,5 +239,99 @@ describe('Agreement, a third or more equivocating', () => {
       ),
       { numRuns: 150 },
     );
+  });
+});
+
+describe('Agreement, votes that are given to peers', () => {
+  const VOTERS = 4;
+  const LENGTH = 12;
+  const LIMITS = { maxVotesPerVoter: 4, evidenceDepth: 2n };
+  const main = [GENESIS, ...chainOn(GENESIS, LENGTH, { salt: 1 })];
+  const fork = [...main.slice(0, 4), ...chainOn(main[3]!, LENGTH - 3, { salt: 2 })];
+
+  const cast = fc.record({
+    voter: fc.nat(VOTERS - 1),
+    ahead: fc.nat(2),
+    span: fc.oneof({ weight: 19, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) }),
+    isOnFork: fc.oneof({ weight: 19, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  });
+
+  /** The votes that an agreement keeps, each voter's in a list: sorted anew for whoever asks. */
+  class Kept {
+    readonly #lists = new Map<Address, Vote[]>();
+
+    add(vote: Vote, agreement: Agreement, tree: BlockTree): void {
+      const { final } = agreement;
+      if (agreement.isOffender(vote.voter)) return;
+      const list = this.#lists.get(vote.voter) ?? [];
+      this.#lists.set(vote.voter, list);
+      const fits =
+        list.length < LIMITS.maxVotesPerVoter || list.some(({ target }) => target.height < vote.target.height);
+      const isLate = vote.target.height <= final.height && vote.target.height >= final.height - LIMITS.evidenceDepth;
+      const { verdict, evidence } = agreement.addVote(vote, tree);
+      const reason = verdict.kind === 'accept' ? undefined : verdict.reason;
+      const isKept = reason === undefined || reason === 'vote/not-on-chain' || (reason === 'vote/too-old' && isLate);
+      if (evidence !== undefined) this.#lists.delete(vote.voter);
+      else if (isKept && fits) {
+        list.push(vote);
+        list.sort(byTarget);
+        if (list.length > LIMITS.maxVotesPerVoter) list.shift();
+      }
+      if (agreement.final === final) return;
+      for (const [voter, votes] of this.#lists) {
+        const left = votes.filter(({ target }) => target.height >= agreement.final.height - LIMITS.evidenceDepth);
+        if (left.length === 0) this.#lists.delete(voter);
+        else this.#lists.set(voter, left);
+      }
+    }
+
+    from(height: bigint): Vote[] {
+      const all = [...this.#lists.values()].flat();
+      return all.filter(({ target }) => target.height >= height).sort(byTarget);
+    }
+  }
+
+  function byTarget(a: Vote, b: Vote): number {
+    return Number(a.target.height - b.target.height);
+  }
+
+  test('are the first of all that are kept, sorted by height', () => {
+    let finals = 0;
+    let offenders = 0;
+    fc.assert(
+      fc.property(
+        fc.array(cast, { maxLength: 100, size: 'max' }),
+        fc.nat(LENGTH + 1),
+        fc.nat(20),
+        (casts, fromHeight, limit) => {
+          const tree = new BlockTree([GENESIS, ...main.slice(1), ...fork.slice(4)]);
+          const agreement = new Agreement({
+            electorate: Array.from({ length: VOTERS }, (_, voter) => senderAt(voter)),
+            genesis: checkpointOf(GENESIS),
+            checkpointInterval: 1,
+            limits: LIMITS,
+          });
+          const kept = new Kept();
+          for (const [i, { voter, ahead, span, isOnFork }] of casts.entries()) {
+            const height = Math.min(LENGTH, 1 + Math.floor(i / 8) + ahead);
+            const chain = isOnFork ? fork : main;
+            kept.add(voteOf(voter, chain[Math.max(0, height - span)]!, chain[height]!), agreement, tree);
+          }
+          const from = BigInt(fromHeight);
+          expect(agreement.votesFrom(0n).map(({ id }) => id)).toEqual(kept.from(0n).map(({ id }) => id));
+          expect(agreement.votesFrom(from, limit).map(({ id }) => id)).toEqual(
+            kept
+              .from(from)
+              .slice(0, limit)
+              .map(({ id }) => id),
+          );
+          if (agreement.final.height > 0n) finals += 1;
+          offenders += agreement.evidence.length;
+        },
+      ),
+      { numRuns: 300 },
+    );
+    expect(finals).toBeGreaterThan(20);
+    expect(offenders).toBeGreaterThan(20);
   });
 });

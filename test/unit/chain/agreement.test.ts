@@ -349,6 +349,33 @@ describe('Agreement.addVote', () => {
     expect(agreement.votesFrom(6n).map((vote) => vote.target.height)).toEqual([6n, 8n]);
   });
 
+  test('gives a few votes without a look at the many others', () => {
+    const { agreement, tree, a } = net();
+    let looks = 0;
+    for (const voter of [0, 1]) {
+      for (const height of [1, 2, 3, 4, 5, 6, 7, 8]) {
+        const vote = voteOf(voter, a[0]!, a[height]!);
+        const { target } = vote;
+        Object.defineProperty(vote, 'target', {
+          get: () => {
+            looks += 1;
+            return target;
+          },
+        });
+        agreement.addVote(vote, tree);
+      }
+    }
+    looks = 0;
+    const votes = agreement.votesFrom(0n, 3);
+    expect(looks).toBe(0); // kept by height: not one has to be asked
+    expect(votes.map((vote) => [vote.target.height, vote.voter])).toEqual([
+      [1n, senderAt(0)],
+      [1n, senderAt(1)],
+      [2n, senderAt(0)],
+    ]);
+    expect(agreement.votesFrom(0n, 0)).toEqual([]);
+  });
+
   test('forgets votes and agreed checkpoints below the final one as it rises', () => {
     const { agreement, tree, a } = net({ limits: { evidenceDepth: 2n } });
     for (let height = 0; height < 9; height += 1) voteAll(agreement, tree, [0, 1, 2], a[height]!, a[height + 1]!);
