@@ -240,6 +240,11 @@ export class Agreement {
     return electorates.length > 0 && areSupermajorities(talliesOf(voters, electorates));
   }
 
+  /** There can be evidence against no more voters than that, as far as the blocks here tell (EVID-3). */
+  get maxOffenders(): number {
+    return this.#candidates.everCount;
+  }
+
   isOffender(address: Address): boolean {
     return this.#offenders.has(address);
   }

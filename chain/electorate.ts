@@ -183,6 +183,11 @@ export class Candidates {
     return this.#voters.has(address) || this.#authors.has(address);
   }
 
+  /** `hasBeen` holds for no more than that; who is on the list and an author is counted twice. */
+  get everCount(): number {
+    return this.#voters.size + this.#authors.size;
+  }
+
   /** A block came into the tree, on whichever branch. */
   onBlock({ height, miner }: { readonly height: bigint; readonly miner: Address }): void {
     if (this.#rule.kind === 'genesis' || height === 0n) return;

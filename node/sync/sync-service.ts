@@ -4,12 +4,11 @@
  * for its status every few seconds.
  */
 
-import { blockBytes, decodeEvidence } from '../../chain/codec.ts';
+import { blockBytes } from '../../chain/codec.ts';
 import { ParkedBlocks } from '../../chain/parked-blocks.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, Checkpoint, Vote } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
-import type { Address } from '../../crypto/address.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
@@ -20,12 +19,12 @@ import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { reportFault } from '../requests/report-fault.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
+import { EvidenceFetch } from './evidence-fetch.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { PeerRow } from './peer-row.ts';
 import { isSameStatus, type PeerStatus } from './peer-status.ts';
-import { MAX_EVIDENCE_PER_REQUEST, STATUS } from './protocols.ts';
-import { requestEvidence } from './requests.ts';
+import { STATUS } from './protocols.ts';
 import { serveSync } from './serve.ts';
 import { SyncLoop } from './sync-loop.ts';
 
@@ -70,6 +69,8 @@ export class SyncService {
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
   readonly #loop: SyncLoop;
+  /** Beside the block download, which may take long. */
+  readonly #evidence: EvidenceFetch;
   /** With each peer that was asked for its status. */
   readonly #conversations: Conversations;
   readonly #disposers: (() => void)[] = [];
@@ -81,8 +82,6 @@ export class SyncService {
   #leftOut = 0;
   /** Peers whose status has been asked for and has not come. */
   readonly #asking = new Set<PeerKey>();
-  /** Peers that are being asked for evidence. */
-  readonly #evidenceFrom = new Set<PeerKey>();
   #metPeer = false;
 
   constructor(deps: SyncServiceDeps) {
@@ -95,6 +94,7 @@ export class SyncService {
     const peers = (): readonly PeerKey[] => [...this.#row.statuses.keys()];
     this.#branch = new BranchFetch({ ...deps, peers, onFault, signal });
     this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, onFault, signal });
+    this.#evidence = new EvidenceFetch({ ...deps, onFault, signal });
   }
 
   /** True while blocks that others prove are missing, as `CatchUpState` has it. A peer's mere claim does not count. */
@@ -250,7 +250,7 @@ export class SyncService {
     this.#metPeer = true;
     this.#row.note(peer, status);
     const own = this.#own.now();
-    if (status.offenders !== own.offenders) this.#fetchEvidence(peer);
+    if (status.offenders !== own.offenders) this.#evidence.onOtherOffenders(peer);
     if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);
     if (!isSameStatus(status, own)) this.#settledMempool = undefined;
     this.#loop.wake(peer);
@@ -258,32 +258,6 @@ export class SyncService {
 
   #isConnected(peer: PeerKey): boolean {
     return this.#deps.network.peers().some((view) => view.peer === peer);
-  }
-
-  /** All of a peer's evidence: it knows of other offenders than we do. Beside the block download, which may take long. */
-  #fetchEvidence(peer: PeerKey): void {
-    if (this.#evidenceFrom.has(peer) || this.#stopping.signal.aborted) return;
-    this.#evidenceFrom.add(peer);
-    this.#fetchEvidencePages(peer)
-      .catch((error: unknown) => this.#onFault(peer, error, 'evidence'))
-      .finally(() => this.#evidenceFrom.delete(peer));
-  }
-
-  async #fetchEvidencePages(peer: PeerKey): Promise<void> {
-    const { metrics, receiveEvidence } = this.#deps;
-    let after: Address | undefined;
-    for (;;) {
-      const page = await requestEvidence(this.#deps, peer, after, this.#stopping.signal);
-      metrics.syncRequests.inc({ protocol: 'evidence', result: 'ok' });
-      const bad = await receiveEvidence(page);
-      if (bad !== undefined) throw new PeerFault('invalid', `evidence: ${bad}`);
-      const last = page.at(-1);
-      if (last === undefined || page.length < MAX_EVIDENCE_PER_REQUEST) return;
-      const decoded = decodeEvidence(last);
-      // Addresses rise, so the pages end.
-      if (!decoded.ok || decoded.value.voter <= (after ?? '')) throw new PeerFault('invalid', 'evidence: out of order');
-      after = decoded.value.voter;
-    }
   }
 
   #connectParked(block: Block, from: string): void {
