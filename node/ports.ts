@@ -63,7 +63,7 @@ export interface PeerView {
   readonly score: number;
 }
 
-/** One stream with a peer: length-prefixed frames, each at most the protocol's limit. */
+/** One stream with a peer: length-prefixed frames, each at most the protocol's limit for its sender. */
 export interface FrameStream {
   readonly peer: PeerKey;
   /** Frames in order; ends when the peer closes its side, throws on reset, abort or an over-long frame. */
@@ -78,12 +78,15 @@ export interface FrameStream {
 export interface StreamProtocol {
   /** e.g. `/grapevine/headers/1` */
   readonly name: string;
+  /** Of a frame from the side that opened the stream. */
+  readonly maxRequestBytes: number;
+  /** Of a frame from the other. */
   readonly maxFrameBytes: number;
   /** Streams of this protocol a peer may have open with us at once. */
   readonly maxInboundStreams: number;
   /**
    * Requests follow one another for as long as the connection lasts: no limit to the time before a frame begins, but one
-   * frame at a time; who sends more than two ahead of the reader loses the stream.
+   * frame at a time; who sends more than two ahead of the reader loses the stream, the answering side too.
    */
   readonly staysOpen?: true;
 }

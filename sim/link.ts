@@ -1,5 +1,5 @@
 /** A link between two nodes, the connection over it and its two ends; and what a node's port and the hub ask of each other. */
-import type { PeerKey, TopicKind } from '../node/ports.ts';
+import type { PeerKey, StreamProtocol, TopicKind } from '../node/ports.ts';
 import type { GossipParams } from './gossip-params.ts';
 import { type Gossip, GossipPeer } from './gossip-router.ts';
 import type { GossipStats, Publication } from './gossip-stats.ts';
@@ -103,7 +103,7 @@ export interface LinkPort {
   onDisconnected(end: LinkEnd): void;
   countLost(kind: TopicKind): void;
   /** Undefined: it does not speak the protocol. */
-  maxFrameBytes(protocol: string): number | undefined;
+  served(protocol: string): StreamProtocol | undefined;
   acceptStream(protocol: string, stream: StreamEnd): boolean;
   onInboundClosed(peer: PeerKey, protocol: string, stream: StreamEnd): void;
 }

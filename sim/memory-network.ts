@@ -140,13 +140,15 @@ export class MemoryNetwork implements Network, LinkPort {
     const connection = end?.isOpen === true ? end.link.connection : undefined;
     if (connection === undefined || end === undefined || !this.isRunning) throw new Error(`not connected to ${peer}`);
     this.#hub.trace.add(this.self, 'open', `${peer} ${protocol.name}`);
+    const served = this.#hub.portOf(peer)?.served(protocol.name);
     return new Promise((resolve, reject) => {
       let isOpen = false;
       const settle = (): void => signal.removeEventListener('abort', onAbort);
       const [own, theirs] = createStreamPair(
         {
           peer,
-          maxFrameBytes: protocol.maxFrameBytes,
+          maxSentBytes: protocol.maxRequestBytes,
+          maxReceivedBytes: protocol.maxFrameBytes,
           carry: (bytes, arrive) => this.#hub.carry(end, bytes, arrive),
           onClosed: () => {
             connection.streams.delete(own);
@@ -157,7 +159,8 @@ export class MemoryNetwork implements Network, LinkPort {
         },
         {
           peer: this.self,
-          maxFrameBytes: this.#hub.portOf(peer)?.maxFrameBytes(protocol.name) ?? 0,
+          maxSentBytes: served?.maxFrameBytes ?? 0,
+          maxReceivedBytes: served?.maxRequestBytes ?? 0,
           carry: (bytes, arrive) => this.#hub.carry(end.other, bytes, arrive),
           onClosed: () => {
             connection.streams.delete(theirs);
@@ -211,8 +214,8 @@ export class MemoryNetwork implements Network, LinkPort {
 
   // What the hub and the other ports call.
 
-  maxFrameBytes(protocol: string): number | undefined {
-    return this.#protocols.get(protocol)?.protocol.maxFrameBytes;
+  served(protocol: string): StreamProtocol | undefined {
+    return this.#protocols.get(protocol)?.protocol;
   }
 
   onConnected(end: LinkEnd): void {

@@ -11,8 +11,9 @@ const END: IteratorResult<Uint8Array> = { value: undefined, done: true };
 
 interface StreamEndOptions {
   readonly peer: PeerKey;
-  /** Frames longer than this are an error at whichever end meets them first. */
-  readonly maxFrameBytes: number;
+  /** Frames longer than what their sender may send are an error at whichever end meets them first. */
+  readonly maxSentBytes: number;
+  readonly maxReceivedBytes: number;
   readonly carry: Carry;
   readonly onClosed: () => void;
 }
@@ -76,9 +77,9 @@ export class StreamEnd implements FrameStream {
 
   /** Why it cannot be sent. */
   #faultOf(frame: Uint8Array): Error | undefined {
-    const { maxFrameBytes } = this.#options;
-    if (frame.byteLength > maxFrameBytes) {
-      return new RangeError(`frame of ${frame.byteLength} bytes is over ${maxFrameBytes}`);
+    const { maxSentBytes } = this.#options;
+    if (frame.byteLength > maxSentBytes) {
+      return new RangeError(`frame of ${frame.byteLength} bytes is over ${maxSentBytes}`);
     }
     return this.#error ?? (this.#isWriteClosed ? new Error('the stream is closed for writing') : undefined);
   }
@@ -116,8 +117,8 @@ export class StreamEnd implements FrameStream {
       this.#other!.#onRead(frame.byteLength);
       return;
     }
-    if (frame.byteLength > this.#options.maxFrameBytes) {
-      this.abort(new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#options.maxFrameBytes}`));
+    if (frame.byteLength > this.#options.maxReceivedBytes) {
+      this.abort(new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#options.maxReceivedBytes}`));
       return;
     }
     const reader = this.#reader;

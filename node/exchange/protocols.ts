@@ -5,6 +5,7 @@ import type { StreamProtocol } from '../ports.ts';
 /** A digest by bucket; the short ids that the other side has in the buckets that differ. */
 export const MEMPOOL: StreamProtocol = {
   name: '/grapevine/mempool/1',
+  maxRequestBytes: wire.MEMPOOL_REQUEST_FRAME_BYTES,
   maxFrameBytes: wire.MEMPOOL_FRAME_BYTES,
   maxInboundStreams: 2,
 };
@@ -12,6 +13,7 @@ export const MEMPOOL: StreamProtocol = {
 /** Short ids; the transactions, in chunks. */
 export const TXS: StreamProtocol = {
   name: '/grapevine/txs/1',
+  maxRequestBytes: wire.TXS_REQUEST_FRAME_BYTES,
   maxFrameBytes: wire.TXS_FRAME_BYTES,
   maxInboundStreams: 2,
 };

@@ -84,7 +84,7 @@ export const PUBLIC_NETWORK: NetworkOptions = {
     maxFailures: 100,
   },
   peerScore: { banPoints: 100, halfLifeMs: 300_000, banMs: 600_000, maxPeers: 4_096 },
-  stream: { inactivityMs: 30_000, closeMs: 5_000 },
+  stream: { inactivityMs: 30_000, frameMs: 10_000, closeMs: 5_000 },
   openMs: 5_000,
   stopMs: 1_000,
 };
@@ -293,7 +293,7 @@ class Libp2pNetwork implements Network {
     const cancel = clock.after(options.openMs, () => controller.abort(new Error(`opening ${protocol.name} timed out`)));
     try {
       const stream = await connection.newStream([protocol.name], { signal: controller.signal });
-      return createFrameStream(stream, peer, protocol, clock, options.stream);
+      return createFrameStream(stream, peer, protocol, 'asking', clock, options.stream);
     } finally {
       cancel();
       signal.removeEventListener('abort', onAbort);
@@ -366,7 +366,7 @@ class Libp2pNetwork implements Network {
       protocol.name,
       async (stream, connection) => {
         const peer = connection.remotePeer.toString();
-        const frames = createFrameStream(stream, peer, protocol, clock, options.stream);
+        const frames = createFrameStream(stream, peer, protocol, 'answering', clock, options.stream);
         try {
           await entry.handler(frames);
           await frames.close();

@@ -4,6 +4,7 @@ import { decode, encode } from 'it-length-prefixed';
 import { pipe } from 'it-pipe';
 import type { Uint8ArrayList } from 'uint8arraylist';
 import type { Clock, FrameStream, PeerKey, StreamProtocol } from '../ports.ts';
+import { FrameBuffer, MAX_PREFIX_BYTES } from './frame-buffer.ts';
 
 export interface FrameStreamOptions {
   /**
@@ -11,6 +12,8 @@ export interface FrameStreamOptions {
    * the protocol's streams stay open it lasts until the next frame begins: the pings find a dead connection.
    */
   readonly inactivityMs: number;
+  /** A frame that is not whole so long after we began to wait for the rest of it aborts the stream, however it trickles in. */
+  readonly frameMs: number;
   /** How long `close` waits for the last bytes to leave. */
   readonly closeMs: number;
 }
@@ -18,11 +21,15 @@ export interface FrameStreamOptions {
 /** Reading pauses when this much is waiting for the consumer, and goes on below the low mark. */
 const HIGH_WATER_BYTES = 256 * 1024;
 const LOW_WATER_BYTES = 64 * 1024;
-const MAX_PREFIX_BYTES = 4;
+
+/** Who opens a stream asks, and the other answers: what each may send differs. */
+export type StreamSide = 'asking' | 'answering';
 
 /**
  * Wraps a stream that was just opened. Reads from the first moment, so that nothing is missed, into a bounded buffer:
- * past `HIGH_WATER_BYTES` the stream is paused, yamux's window fills and the peer has to wait.
+ * past `HIGH_WATER_BYTES` the stream is paused, yamux's window fills and the peer has to wait. Who asks has no need to
+ * get far ahead: past two requests it loses the stream, as a window that fills in pieces of a byte takes many times
+ * as much memory.
  *
  * libp2p's own iterator buffers without bound, its `onDrain` works only once per stream, and a connection that dies
  * ends the iteration as if all had been said: hence events, here.
@@ -31,42 +38,56 @@ export function createFrameStream(
   stream: Stream,
   peer: PeerKey,
   protocol: StreamProtocol,
+  side: StreamSide,
   clock: Clock,
   options: FrameStreamOptions,
 ): FrameStream {
-  return new LengthPrefixedStream(stream, peer, protocol, clock, options);
+  return new LengthPrefixedStream(stream, peer, protocol, side, clock, options);
 }
 
 class LengthPrefixedStream implements FrameStream {
   readonly peer: PeerKey;
   readonly frames: AsyncIterable<Uint8Array>;
   readonly #stream: Stream;
-  readonly #maxFrameBytes: number;
+  readonly #maxSentBytes: number;
+  readonly #maxReceivedBytes: number;
+  /** What may have come and not been read; more is a fault. */
+  readonly #maxAheadBytes: number;
   readonly #staysOpen: boolean;
   readonly #clock: Clock;
   readonly #options: FrameStreamOptions;
-  #chunks: (Uint8Array | Uint8ArrayList)[] = [];
-  #bufferedBytes = 0;
-  /** Of the frame that has begun. */
-  #undecodedBytes = 0;
+  /** What has come and was not read. */
+  readonly #buffer: FrameBuffer;
   #resuming = false;
   /** The peer has said that no more will come. */
   #finished: boolean;
-  /** All that came has been handed over to `#chunks`. */
+  /** All that came has been handed over to `#buffer`. */
   #ended = false;
   #error: Error | undefined;
   #wakeReader: (() => void) | undefined;
   #sending: Promise<void> = Promise.resolve();
 
-  constructor(stream: Stream, peer: PeerKey, protocol: StreamProtocol, clock: Clock, options: FrameStreamOptions) {
+  constructor(
+    stream: Stream,
+    peer: PeerKey,
+    protocol: StreamProtocol,
+    side: StreamSide,
+    clock: Clock,
+    options: FrameStreamOptions,
+  ) {
+    const { maxRequestBytes, maxFrameBytes } = protocol;
+    this.#maxReceivedBytes = side === 'asking' ? maxFrameBytes : maxRequestBytes;
     this.peer = peer;
     this.#stream = stream;
-    this.#maxFrameBytes = protocol.maxFrameBytes;
+    this.#maxSentBytes = side === 'asking' ? maxRequestBytes : maxFrameBytes;
+    this.#buffer = new FrameBuffer(this.#maxReceivedBytes);
     this.#staysOpen = protocol.staysOpen === true;
+    const isBounded = side === 'answering' || this.#staysOpen;
+    this.#maxAheadBytes = isBounded ? 2 * (this.#maxReceivedBytes + MAX_PREFIX_BYTES) : Number.POSITIVE_INFINITY;
     this.#clock = clock;
     this.#options = options;
     // One frame is always taken whole; the next waits until there is room.
-    const bufferBytes = 2 * protocol.maxFrameBytes + HIGH_WATER_BYTES;
+    const bufferBytes = 2 * this.#maxSentBytes + HIGH_WATER_BYTES;
     stream.maxWriteBufferLength = Math.max(stream.maxWriteBufferLength ?? 0, bufferBytes);
     this.#finished = stream.remoteWriteStatus === 'closed' && stream.status === 'open';
     this.#ended = this.#finished && stream.readableEnded;
@@ -79,8 +100,8 @@ class LengthPrefixedStream implements FrameStream {
   }
 
   async send(frame: Uint8Array): Promise<void> {
-    if (frame.byteLength > this.#maxFrameBytes) {
-      throw new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#maxFrameBytes}`);
+    if (frame.byteLength > this.#maxSentBytes) {
+      throw new RangeError(`frame of ${frame.byteLength} bytes is over ${this.#maxSentBytes}`);
     }
     const sent = this.#sending.then(() => this.#sendOne(frame));
     this.#sending = sent.catch(() => undefined); // each caller sees the failure of its own frame
@@ -107,47 +128,62 @@ class LengthPrefixedStream implements FrameStream {
   }
 
   async *#readFrames(): AsyncGenerator<Uint8Array> {
-    const options = { maxDataLength: this.#maxFrameBytes };
+    const options = { maxDataLength: this.#maxReceivedBytes };
     try {
-      for await (const frame of pipe(this.#readChunks(), (source) => decode(source, options))) {
-        this.#undecodedBytes -= prefixBytes(frame.byteLength) + frame.byteLength;
-        yield frame.slice(); // a view would keep the whole chunk in memory for as long as the frame
-      }
+      for await (const frame of pipe(this.#readWhole(), (source) => decode(source, options))) yield frame.subarray();
     } catch (error) {
       this.abort(error as Error);
       throw error;
     }
   }
 
-  async *#readChunks(): AsyncGenerator<Uint8Array | Uint8ArrayList> {
+  /** Frame by frame, with their lengths. */
+  async *#readWhole(): AsyncGenerator<Uint8Array> {
+    const { inactivityMs, frameMs } = this.#options;
+    let beganAtMs: number | undefined;
     try {
       for (;;) {
-        const chunk = this.#chunks.shift();
-        if (chunk !== undefined) {
-          this.#bufferedBytes -= chunk.byteLength;
-          this.#undecodedBytes += chunk.byteLength;
-          if (this.#bufferedBytes <= LOW_WATER_BYTES) this.#resume();
-          yield chunk;
+        if (this.#error !== undefined) throw this.#error;
+        const frame = this.#buffer.next();
+        // Of what is left, and of a frame that is not whole, the rest may come.
+        if (this.#buffer.bufferedBytes <= LOW_WATER_BYTES || !this.#buffer.hasNext) this.#resume();
+        if (frame !== undefined) {
+          beganAtMs = undefined;
+          yield frame;
           continue;
         }
-        if (this.#error !== undefined) throw this.#error;
-        if (this.#ended) return;
-        const isIdle = this.#staysOpen && this.#undecodedBytes === 0;
-        await this.#progress(isIdle ? undefined : this.#options.inactivityMs, (wake) => {
-          this.#wakeReader = wake;
-          return () => {
-            this.#wakeReader = undefined;
-          };
-        });
+        if (this.#buffer.hasNext || this.#error !== undefined) continue; // by what `resume` handed over
+        const isIdle = this.#buffer.bufferedBytes === 0;
+        if (this.#ended && isIdle) return;
+        if (this.#ended) throw new Error('the stream ended within a frame');
+        if (isIdle) {
+          await this.#news(this.#staysOpen ? undefined : inactivityMs);
+          continue;
+        }
+        beganAtMs ??= this.#clock.monotonicMs();
+        const leftMs = beganAtMs + frameMs - this.#clock.monotonicMs();
+        const fault = `a frame was not whole within ${frameMs} ms`;
+        if (leftMs <= 0) throw new Error(fault);
+        await (leftMs < inactivityMs ? this.#news(leftMs, fault) : this.#news(inactivityMs));
       }
     } finally {
       this.#stopReading();
     }
   }
 
+  async #news(limitMs: number | undefined, fault?: string): Promise<void> {
+    const listen = (wake: () => void): (() => void) => {
+      this.#wakeReader = wake;
+      return () => {
+        this.#wakeReader = undefined;
+      };
+    };
+    await this.#progress(limitMs, listen, fault);
+  }
+
   async #sendOne(frame: Uint8Array): Promise<void> {
     await this.#writable();
-    this.#stream.send(encode.single(frame, { maxDataLength: this.#maxFrameBytes }));
+    this.#stream.send(encode.single(frame, { maxDataLength: this.#maxSentBytes }));
     await this.#writable();
   }
 
@@ -170,7 +206,11 @@ class LengthPrefixedStream implements FrameStream {
    * Waits for one event, or aborts the stream when it does not come in time; the caller looks what happened.
    * @param limitMs undefined: however long it takes
    */
-  async #progress(limitMs: number | undefined, listen: (wake: () => void) => () => void): Promise<void> {
+  async #progress(
+    limitMs: number | undefined,
+    listen: (wake: () => void) => () => void,
+    fault = `no progress for ${limitMs} ms`,
+  ): Promise<void> {
     let unlisten: (() => void) | undefined;
     let cancel: (() => void) | undefined;
     try {
@@ -178,7 +218,7 @@ class LengthPrefixedStream implements FrameStream {
         unlisten = listen(() => resolve());
         if (limitMs === undefined) return;
         cancel = this.#clock.after(limitMs, () => {
-          this.abort(new Error(`no progress for ${limitMs} ms`));
+          this.abort(new Error(fault));
           resolve();
         });
       });
@@ -189,10 +229,8 @@ class LengthPrefixedStream implements FrameStream {
   }
 
   readonly #onMessage = (event: { readonly data: Uint8Array | Uint8ArrayList }): void => {
-    this.#chunks.push(event.data);
-    this.#bufferedBytes += event.data.byteLength;
-    if (this.#staysOpen && this.#bufferedBytes > 2 * (this.#maxFrameBytes + MAX_PREFIX_BYTES)) {
-      // Nobody may be reading for minutes, and what comes in pieces of a byte takes many times as much memory.
+    this.#buffer.push(event.data);
+    if (this.#buffer.bufferedBytes > this.#maxAheadBytes) {
       this.abort(new Error('more than was asked for'));
       return;
     }
@@ -223,8 +261,9 @@ class LengthPrefixedStream implements FrameStream {
 
   #pauseWhenFull(): void {
     // Not from within resume(): it would go on to reopen yamux's window of a stream that is paused.
-    if (this.#resuming || this.#bufferedBytes < HIGH_WATER_BYTES || this.#stream.readStatus !== 'readable') return;
-    this.#stream.pause();
+    if (this.#resuming || this.#stream.readStatus !== 'readable') return;
+    // A frame is always taken whole.
+    if (this.#buffer.bufferedBytes >= HIGH_WATER_BYTES && this.#buffer.hasNext) this.#stream.pause();
   }
 
   #resume(): void {
@@ -244,16 +283,14 @@ class LengthPrefixedStream implements FrameStream {
   #fail(error: Error): void {
     if (this.#error !== undefined) return;
     this.#error = error;
-    this.#chunks = [];
-    this.#bufferedBytes = 0;
+    this.#buffer.clear();
     this.#wakeReader?.();
   }
 
   /** The consumer wants no more: what still comes is discarded by the stream. */
   #stopReading(): void {
     this.#stream.removeEventListener('message', this.#onMessage);
-    this.#chunks = [];
-    this.#bufferedBytes = 0;
+    this.#buffer.clear();
     this.#ended = true;
     this.#resume();
     void this.#stream.closeRead().catch(() => undefined);
@@ -265,11 +302,4 @@ class LengthPrefixedStream implements FrameStream {
     this.#stream.removeEventListener('end', this.#onEnd);
     this.#stream.removeEventListener('close', this.#onClose);
   }
-}
-
-/** What a length takes before its frame: seven bits a byte, the fewest. The decoder counts a longer form as this too. */
-function prefixBytes(length: number): number {
-  let bytes = 1;
-  for (let rest = length >> 7; rest > 0; rest >>= 7) bytes += 1;
-  return bytes;
 }

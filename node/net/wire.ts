@@ -47,8 +47,9 @@ export const VOTES_REQUEST_FRAME_BYTES = 64;
 export const VOTES_FRAME_BYTES = MAX_VOTES_PER_CHUNK * (VOTE_BYTES + 4) + 1024;
 export const EVIDENCE_REQUEST_FRAME_BYTES = 64;
 export const EVIDENCE_FRAME_BYTES = MAX_EVIDENCE_PER_CHUNK * (EVIDENCE_BYTES + 4) + 1024;
-/** The request and the reply of one stream. */
+export const MEMPOOL_REQUEST_FRAME_BYTES = POOL_DIGEST_BYTES + 64;
 export const MEMPOOL_FRAME_BYTES = MAX_POOL_IDS * SHORT_TX_ID_BYTES + 1024;
+export const TXS_REQUEST_FRAME_BYTES = MAX_TXS_PER_REQUEST * SHORT_TX_ID_BYTES + 64;
 export const TXS_FRAME_BYTES = MAX_TXS_PER_CHUNK * (MAX_TX_BYTES + 4) + 1024;
 
 /** Where a node stands; ids are 32 bytes, work is big-endian without leading zeros. */
@@ -342,7 +343,7 @@ const mempoolRequest = wire<MempoolRequestMessage, generated.MempoolRequest, obj
   generated.MempoolRequest,
   {},
   (m) => m.digest.byteLength === POOL_DIGEST_BYTES && m.skip >= 0 && m.skip <= MAX_POOL_SKIP,
-  MEMPOOL_FRAME_BYTES,
+  MEMPOOL_REQUEST_FRAME_BYTES,
   (m) => ({ digest: unshared(m.digest), skip: m.skip }),
   (m) => m,
 );
@@ -364,7 +365,7 @@ const txsRequest = wire<TxsRequestMessage, generated.TxsRequest, object>(
   generated.TxsRequest,
   {},
   (m) => isShortIds(m.ids, MAX_TXS_PER_REQUEST) && m.ids.byteLength > 0,
-  TXS_FRAME_BYTES,
+  TXS_REQUEST_FRAME_BYTES,
   (m) => ({ ids: unshared(m.ids) }),
   (m) => m,
 );

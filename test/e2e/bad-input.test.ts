@@ -341,8 +341,8 @@ describe('streams', () => {
     for (const bytes of [
       Uint8Array.from([0]), // an empty frame
       Uint8Array.from([100, 1, 2, 3]), // cut short
-      prefixed(protocol.maxFrameBytes + 1), // over-long, announced
-      encode.single(new Uint8Array(protocol.maxFrameBytes + 1)).slice(), // over-long, sent
+      prefixed(protocol.maxRequestBytes + 1), // over-long, announced
+      encode.single(new Uint8Array(protocol.maxRequestBytes + 1)).slice(), // over-long, sent
       new Uint8Array(20).fill(255), // a length without end
       noise,
     ]) {

@@ -9,8 +9,20 @@ import { eventually } from '../eventually.ts';
 import type { TestNode } from './net-support.ts';
 import { addressOf, bytesOf, createNode, startBareHost, textOf } from './net-support.ts';
 
-const ECHO: StreamProtocol = { name: '/grapevine/test-echo/1', maxFrameBytes: 1_100_000, maxInboundStreams: 2 };
-const OTHER: StreamProtocol = { name: '/grapevine/test-other/1', maxFrameBytes: 64 * 1024, maxInboundStreams: 8 };
+const ECHO: StreamProtocol = {
+  name: '/grapevine/test-echo/1',
+  maxRequestBytes: 1_100_000,
+  maxFrameBytes: 1_100_000,
+  maxInboundStreams: 2,
+};
+const OTHER: StreamProtocol = {
+  name: '/grapevine/test-other/1',
+  maxRequestBytes: 64 * 1024,
+  maxFrameBytes: 64 * 1024,
+  maxInboundStreams: 8,
+};
+/** As most protocols are: a little is asked, and much is answered. */
+const ASK: StreamProtocol = { ...OTHER, name: '/grapevine/test-ask/1', maxRequestBytes: 1_000 };
 const KEPT: StreamProtocol = { ...OTHER, name: '/grapevine/test-kept/1', staysOpen: true };
 const clock = createSystemClock();
 const forever = new AbortController().signal;
@@ -31,7 +43,7 @@ async function collect(stream: FrameStream): Promise<Uint8Array[]> {
 }
 
 beforeEach(async () => {
-  const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 5_000, closeMs: 1_000 } };
+  const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 5_000, frameMs: 5_000, closeMs: 1_000 } };
   const nodes = [createNode({ seed: 11, options }), createNode({ seed: 12, options })] as const;
   [a, b] = nodes;
   b.network.handle(ECHO, echo); // before the start …
@@ -80,12 +92,12 @@ describe('frames', () => {
         throw error;
       });
     };
-    const stream = await a.network.open(b.network.self, { ...OTHER, maxFrameBytes: 200_000 }, forever);
+    const stream = await a.network.open(b.network.self, { ...OTHER, maxRequestBytes: 200_000 }, forever);
     await expect(stream.send(new Uint8Array(200_001))).rejects.toThrow(RangeError);
     const received = collect(stream);
     received.catch(() => undefined);
-    await stream.send(new Uint8Array(OTHER.maxFrameBytes + 1));
-    await expect(received).rejects.toThrow(/reset/);
+    await stream.send(new Uint8Array(OTHER.maxRequestBytes + 1));
+    await expect(received).rejects.toThrow();
     await eventually('B failed', () => failure);
     expect(String(failure)).toMatch(/length too long/);
     await expect(stream.send(bytesOf('more'))).rejects.toThrow(/reset/);
@@ -94,23 +106,20 @@ describe('frames', () => {
   it('wait at the sender while the receiver does not read, and all arrive in the end', async () => {
     const gate = Promise.withResolvers<void>();
     const sums: number[] = [];
-    const done = Promise.withResolvers<void>();
-    onOther = async (stream) => {
-      await gate.promise;
-      for await (const frame of stream.frames) sums.push(frame[0]! * 256 + frame[1]!);
-      done.resolve();
-    };
     const total = 400; // 25 MB
-    const stream = await a.network.open(b.network.self, OTHER, forever);
     let sent = 0;
-    const sending = (async () => {
+    onOther = async (stream) => {
       for (let i = 0; i < total; i += 1) {
         const frame = new Uint8Array(OTHER.maxFrameBytes);
         frame.set([i >> 8, i & 255]);
         await stream.send(frame);
         sent += 1;
       }
-      await stream.close();
+    };
+    const stream = await a.network.open(b.network.self, OTHER, forever);
+    const reading = (async () => {
+      await gate.promise;
+      for await (const frame of stream.frames) sums.push(frame[0]! * 256 + frame[1]!);
     })();
     // What the connection can carry meanwhile goes through it: round trips on another stream.
     const echoing = await a.network.open(b.network.self, ECHO, forever);
@@ -119,10 +128,10 @@ describe('frames', () => {
       await echoing.send(bytesOf(`ping ${i}`));
       expect(textOf((await replies.next()).value as Uint8Array)).toBe(`ping ${i}`);
     }
+    expect(sent).toBeGreaterThan(0);
     expect(sent * OTHER.maxFrameBytes).toBeLessThan(4 * 1024 * 1024);
     gate.resolve();
-    await sending;
-    await done.promise;
+    await reading;
     expect(sums).toEqual(Array.from({ length: total }, (_, i) => i));
   });
 });
@@ -229,7 +238,7 @@ describe('opening', () => {
 describe('a peer that goes quiet', () => {
   it('fails the read that waits for it', async () => {
     await a.network.stop();
-    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, closeMs: 200 } };
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, frameMs: 5_000, closeMs: 200 } };
     const impatient = createNode({ seed: 13, options });
     await impatient.start();
     onOther = async () => new Promise(() => undefined);
@@ -242,7 +251,7 @@ describe('a peer that goes quiet', () => {
   it('fails no read of a stream that stays open, on either side, however often a frame comes in between', async () => {
     await a.network.stop();
     const inactivityMs = 100;
-    const options = { ...DEVNET_NETWORK, stream: { inactivityMs, closeMs: 200 } };
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs, frameMs: 5_000, closeMs: 200 } };
     const impatient = [createNode({ seed: 14, options }), createNode({ seed: 15, options })] as const;
     const [from, to] = impatient;
     to.network.handle(KEPT, echo);
@@ -270,7 +279,7 @@ describe('a peer that goes quiet', () => {
 
   it('in the middle of a frame fails the read of a stream that stays open too', async () => {
     await a.network.stop();
-    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, closeMs: 200 } };
+    const options = { ...DEVNET_NETWORK, stream: { inactivityMs: 200, frameMs: 5_000, closeMs: 200 } };
     const impatient = createNode({ seed: 16, options });
     const outcome = Promise.withResolvers<unknown>();
     impatient.network.handle(KEPT, async (stream) => {
@@ -289,6 +298,65 @@ describe('a peer that goes quiet', () => {
     await reset;
     await bare.stop();
     await impatient.network.stop();
+  });
+});
+
+describe('a request', () => {
+  let bare: Awaited<ReturnType<typeof startBareHost>>;
+  let server: ReturnType<typeof createNode>;
+  /** Of the handler's reading. */
+  let outcome: Promise<unknown>;
+
+  async function openAsk(frameMs = 5_000) {
+    await a.network.stop();
+    server = createNode({
+      seed: 18,
+      options: { ...DEVNET_NETWORK, stream: { inactivityMs: 5_000, frameMs, closeMs: 200 } },
+    });
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    outcome = promise;
+    server.network.handle(ASK, async (stream) => {
+      await collect(stream).then(
+        (frames) => resolve(frames.map(({ byteLength }) => byteLength)),
+        (error: unknown) => {
+          resolve(error);
+          throw error;
+        },
+      );
+    });
+    await server.start();
+    bare = await startBareHost(19);
+    return (await bare.dial(multiaddr(addressOf(server)))).newStream([ASK.name]);
+  }
+
+  afterEach(async () => {
+    await bare.stop();
+    await server.network.stop();
+  });
+
+  it('in pieces of a byte is a request', async () => {
+    const stream = await openAsk();
+    for (const byte of encode.single(new Uint8Array(ASK.maxRequestBytes)).subarray()) stream.send(Uint8Array.of(byte));
+    await stream.close();
+    expect(await outcome).toEqual([ASK.maxRequestBytes]);
+  });
+
+  it('that is announced longer than requests may be resets the stream, though an answer may be as long', async () => {
+    const stream = await openAsk();
+    const reset = new Promise((resolve) => stream.addEventListener('close', resolve));
+    stream.send(encode.single(new Uint8Array(ASK.maxRequestBytes + 1)).subarray(0, 2));
+    expect(String(await outcome)).toMatch(/length too long/);
+    await reset;
+  });
+
+  it('that trickles in is not waited for, though each byte comes in time', async () => {
+    const stream = await openAsk(500);
+    stream.send(Uint8Array.of(100));
+    for (let sent = 0; sent < 50 && stream.status === 'open'; sent += 1) {
+      stream.send(Uint8Array.of(0));
+      await clock.sleep(50, forever);
+    }
+    expect(String(await outcome)).toMatch(/not whole within 500 ms/);
   });
 });
 

@@ -416,12 +416,12 @@ test('garbage, over-long and unending requests on each stream protocol cost the 
   await world.untilFinal(3, 60_000);
   let peers = 0;
   for (const protocol of [STATUS, HEADERS, BODIES, VOTES]) {
-    const requests = [Uint8Array.of(0xff, 0xff, 0xff), new Uint8Array(protocol.maxFrameBytes + 1)];
+    const requests = [Uint8Array.of(0xff, 0xff, 0xff), new Uint8Array(protocol.maxRequestBytes + 1)];
     for (const request of requests) {
       peers += 1;
       const peer = await startHostilePeer(world, { name: `evil${peers}`, links: ['a'] });
       await world.until('connected', () => peer.peers().length === 1, 5_000);
-      const open = peer.open('a', { ...protocol, maxFrameBytes: 10_000_000 }, new AbortController().signal);
+      const open = peer.open('a', { ...protocol, maxRequestBytes: 10_000_000 }, new AbortController().signal);
       const stream = await world.clock.runUntilSettled(open, 5_000);
       stream.send(request).catch(() => undefined);
       const ended = (async () => {

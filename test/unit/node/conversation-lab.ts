@@ -7,6 +7,7 @@ import { VirtualClock } from '../../../sim/virtual-clock.ts';
 
 export const TALK: StreamProtocol = {
   name: '/grapevine/talk/1',
+  maxRequestBytes: 1_000,
   maxFrameBytes: 1_000,
   maxInboundStreams: 2,
   staysOpen: true,

@@ -5,7 +5,7 @@ import { bytesOf, type ConversationLab, LATENCY_MS, openLab, textOf } from './co
 
 const forever = new AbortController().signal;
 const PACE: Pace = { burst: 3, intervalMs: 200, maxWaitMs: 500 };
-const PROTOCOL = { name: '/grapevine/ask/1', maxFrameBytes: 1_000, maxInboundStreams: 10 };
+const PROTOCOL = { name: '/grapevine/ask/1', maxRequestBytes: 1_000, maxFrameBytes: 1_000, maxInboundStreams: 10 };
 
 async function listen(pace?: Pace): Promise<ConversationLab> {
   return openLab(['peer', 'other'], (port, clock) => {
