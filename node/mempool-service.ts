@@ -18,7 +18,7 @@ export interface MempoolServiceDeps {
   readonly clock: Clock;
   readonly events: EventBus;
   readonly limits: MempoolLimits;
-  /** Hears of a write that failed; the pool goes on without it. */
+  /** Hears of a write that failed, the first since one did not: the pool goes on without it. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -39,6 +39,8 @@ export class MempoolService {
   readonly #disposers: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #version = 0;
+  /** The last write failed. */
+  #isRefused = false;
 
   constructor(deps: MempoolServiceDeps, stored: readonly Tx[]) {
     this.#deps = deps;
@@ -180,6 +182,7 @@ export class MempoolService {
     const added = [...this.#writing.values()];
     try {
       await this.#deps.store.saveMempool(added, removed);
+      this.#isRefused = false;
       return true;
     } catch (error) {
       this.#onRefused(added, removed, error);
@@ -196,7 +199,9 @@ export class MempoolService {
   #onRefused(added: readonly Tx[], removed: readonly TxId[], error: unknown): void {
     for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
     for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
-    this.#deps.onFailure(error);
+    // Each change tries again, and a full disk is no place for as many lines.
+    if (!this.#isRefused) this.#deps.onFailure(error);
+    this.#isRefused = true;
   }
 
   #scheduleExpiry(): void {
