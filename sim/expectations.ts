@@ -258,9 +258,10 @@ const MEET_MS = 30_000;
 const REPORTS_MS = 2_000;
 
 /**
- * From when all are on one branch again, how many blocks it took until something was agreed that was not before; and each
- * node that runs at the end must have agreed something new. Of what nodes report at first the lowest counts: one that
- * catches up by a run of blocks tells of the last only.
+ * From when all honest nodes are on one branch again, how many blocks it took until those asked about agreed something
+ * new; and each of them that runs at the end must have. New is what is higher than anything that anyone honest had
+ * agreed before: a side that stalled also catches up on what the other had. Of what nodes report at first the lowest
+ * counts: one that catches up by a run of blocks tells of the last only.
  */
 function checkResumes(
   { after, heights, time, nodes: selector }: NonNullable<Expectations['resumesWithin']>,
@@ -271,15 +272,16 @@ function checkResumes(
   const limitMs = afterMs + parseDuration(time ?? scenario.duration);
   const names = new Set(selector === undefined ? nodes.honest.map(({ name }) => name) : nodes.select(selector));
   const tipsOf = ({ tip }: HeightSample): Header[] =>
-    [...tip].flatMap(([name, header]) => (names.has(name) ? header : []));
+    [...tip].flatMap(([name, header]) => (log.isHonest(name) ? header : []));
   const healed = log.samples.find((sample) => sample.atMs >= afterMs && areOneBranch(tipsOf(sample)));
-  const reports = log.agreed.filter(({ node }) => names.has(node));
-  const before = Math.max(0, ...reports.filter(({ atMs }) => atMs < afterMs).map(({ height }) => height));
-  const fresh = reports.filter(({ atMs, height }) => atMs >= afterMs && atMs <= limitMs && height > before);
+  const before = Math.max(0, ...log.agreed.filter(({ atMs }) => atMs < afterMs).map(({ height }) => height));
+  const fresh = log.agreed.filter(
+    ({ node, atMs, height }) => names.has(node) && atMs >= afterMs && atMs <= limitMs && height > before,
+  );
   const [earliest] = fresh;
   if (healed === undefined || healed.atMs > afterMs + MEET_MS) return one(false, 'the chains did not meet');
   const met = Math.max(...tipsOf(healed).map(({ height }) => Number(height)));
-  if (earliest === undefined) return one(false, 'nothing was agreed');
+  if (earliest === undefined) return one(false, `nothing was agreed above ${before}`);
   const silent = running.filter(({ name }) => names.has(name) && !fresh.some(({ node }) => node === name));
   if (silent.length > 0) return one(false, `${silent.map(({ name }) => name).join(', ')} agreed nothing new`);
   const [first = earliest] = fresh

@@ -142,3 +142,29 @@ test('a node whose disk is full cannot mine: the run has failed, and says why', 
     detail: expect.stringMatching(/^could not mine: timeline\[1\]: m found 0 of 2 blocks: .*full/),
   });
 });
+
+/** Ten voters, seven of them cut off from three for a while; `then` happens to them besides. */
+async function resumes(then: string, nodes?: number): Promise<ExpectationResult> {
+  const scenario = parseScenario(`name: partition-70-30
+duration: 45s
+nodes: [{group: most, count: 7}, {group: few, count: 3}]
+timeline:
+  - {at: 10s, partition: [most, few]}
+  - {at: 30s, heal: all}
+${then}
+expect: {resumesWithin: {after: 30s, heights: 2, nodes: few}}
+`);
+  const { expectations } = await runScenario(scenario, { seed: '7', ...(nodes !== undefined && { nodes }) });
+  return expectations.find(({ name }) => name === 'resumesWithin')!;
+}
+
+test('to catch up on what others had agreed before is not to resume', async () => {
+  expect(await resumes('  - {at: 29s, leave: ["most:4"]}')).toMatchObject({
+    passed: false,
+    detail: expect.stringMatching(/^nothing was agreed above \d+$/),
+  });
+});
+
+test('where nobody had a quorum, those that stalled go on from where all met, not from where they were', async () => {
+  expect(await resumes('', 3)).toMatchObject({ passed: true });
+});
