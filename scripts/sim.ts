@@ -6,6 +6,7 @@ import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { makeDirectory } from '../node/make-directory.ts';
 import { MINE_RESULT } from '../sim/expectations.ts';
 import { plotReport } from '../sim/plot-report.ts';
+import { quorumShifts } from '../sim/quorum-shift.ts';
 import { runScenario, type ScenarioReport } from '../sim/run-scenario.ts';
 import { parseScenario } from '../sim/scenario.ts';
 import { formatScenario, type Scenario } from '../sim/scenario-schema.ts';
@@ -62,6 +63,7 @@ Exit status: 0 all expectations held, 1 one did not, 2 bad usage or a bad scenar
 async function simulate(scenario: Scenario, options: SimOptions): Promise<boolean> {
   const seeds = seedsOf(options);
   const { nodes } = options;
+  for (const line of nodes === undefined ? [] : quorumShifts(scenario, nodes)) printNote(`--nodes ${nodes}: ${line}`);
   const { backend } = await loadSignatureBackend('auto');
   const run = (what: Scenario, seed: string): Promise<ScenarioReport> =>
     runScenario(what, { seed, backend, ...(nodes !== undefined && { nodes }) });

@@ -93,6 +93,13 @@ expect: {reorgDepth: {atMost: 0}}
   expect(stdout).toContain('fewest events that still fail: 4 of 4');
 }, 60_000);
 
+test('a number of nodes that takes a side its quorum is pointed out, on standard error', async () => {
+  const text = 'name: sides\nduration: 1s\nnodes: [{group: a, count: 7}, {group: b, count: 3}]\nexpect: {}\n';
+  const shifted = await sim(text, '--nodes', '6', '--json');
+  expect(shifted.stderr).toMatch(/^--nodes 6: a: 4 of 6 voters are too few for a quorum .* 7 of 10 are a quorum$/m);
+  expect(JSON.parse(shifted.stdout)).toMatchObject({ nodes: 6, passed: true });
+});
+
 test('a bad file is bad usage: status 2, with the place', async () => {
   const { status, stderr } = await sim(SMALL.replace('at: 9s', 'at: 9'), '--json');
   expect(status).toBe(2);
