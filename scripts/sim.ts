@@ -40,7 +40,7 @@ export function addSimCommand(program: Command): void {
       "this many nodes in all, shared out as the scenario's groups are",
       readInteger(1, MAX_NODES),
     )
-    .option('--json', 'print the report as one JSON document, and nothing else')
+    .option('--json', 'print the report as one JSON document, and nothing else; with --seeds, which of them failed too')
     .option('--out <dir>', 'where the report is written, as JSON and as SVG', 'sim-reports')
     .option('--no-shrink', 'do not look for the fewest faults that make a failing run fail')
     .addHelpText(
@@ -69,11 +69,12 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
     runScenario(what, { seed, backend, ...(nodes !== undefined && { nodes }) });
 
   let worst: ScenarioReport | undefined;
-  let failures = 0;
+  const failedSeeds: number[] = [];
   for (const seed of seeds) {
     const report = await run(scenario, seed);
-    if (!report.passed) failures += 1;
-    if (seeds.length > 1 && options.json !== true) {
+    if (!report.passed) failedSeeds.push(Number(seed));
+    // The document has one report, the worst: of the other seeds that failed it has but the number.
+    if (seeds.length > 1 && (options.json !== true || !report.passed)) {
       printNote(`seed ${seed}: ${report.passed ? 'passed' : `failed: ${failedNames(report).join(', ')}`}`);
     }
     if (worst === undefined || isWorse(report, worst)) worst = report;
@@ -81,13 +82,14 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
   if (worst === undefined) throw new UsageError('--seeds names no seed');
 
   const files = await writeReport(worst, scenario, options.out);
-  if (options.json === true) printJson(worst);
-  else printReport(worst, files);
+  if (options.json === true) {
+    printJson(options.seeds === undefined ? worst : { ...worst, runs: seeds.length, failedSeeds });
+  } else printReport(worst, files);
   if (seeds.length > 1 && options.json !== true) {
-    printLine(`${seeds.length} seeds, ${failures} failed; shown is the worst, seed ${worst.seed}`);
+    printLine(`${seeds.length} seeds, ${failedSeeds.length} failed; shown is the worst, seed ${worst.seed}`);
   }
   if (!worst.passed) await shrinkAndShow(scenario, worst, { run, nodes }, options);
-  return failures === 0;
+  return worst.passed;
 }
 
 function seedsOf({ seed, seeds }: SimOptions): readonly string[] {

@@ -93,12 +93,26 @@ expect: {reorgDepth: {atMost: 0}}
   expect(stdout).toContain('fewest events that still fail: 4 of 4');
 }, 60_000);
 
+test('--seeds --json: one report, and which seeds failed', async () => {
+  // Blocks come at random: with some seeds there are enough in that time.
+  const text = `name: chance\nduration: 14s\nnodes: [{group: v, count: 1}]\nexpect: {finalHeightAtLeast: 6}\n`;
+  const { status, stdout, stderr } = await sim(text, '--seeds', '1..4', '--json', '--no-shrink');
+  expect(status).toBe(1);
+  const { seed, passed, runs, failedSeeds } = JSON.parse(stdout);
+  expect({ passed, runs }).toEqual({ passed: false, runs: 4 });
+  expect(failedSeeds.length).toBeGreaterThan(1);
+  expect(failedSeeds.length).toBeLessThan(4);
+  expect(failedSeeds).toContain(Number(seed));
+  const told = stderr.matchAll(/^seed (\d+): (.*)$/gm).map(([, number, what]) => [Number(number), what]);
+  expect([...told]).toEqual(failedSeeds.map((each: number) => [each, 'failed: finalHeightAtLeast']));
+}, 60_000);
+
 test('a number of nodes that takes a side its quorum is pointed out, on standard error', async () => {
   const text = 'name: sides\nduration: 1s\nnodes: [{group: a, count: 7}, {group: b, count: 3}]\nexpect: {}\n';
   const shifted = await sim(text, '--nodes', '6', '--json');
   expect(shifted.stderr).toMatch(/^--nodes 6: a: 4 of 6 voters are too few for a quorum .* 7 of 10 are a quorum$/m);
   expect(JSON.parse(shifted.stdout)).toMatchObject({ nodes: 6, passed: true });
-});
+}, 60_000);
 
 test('a bad file is bad usage: status 2, with the place', async () => {
   const { status, stderr } = await sim(SMALL.replace('at: 9s', 'at: 9'), '--json');
@@ -112,4 +126,4 @@ test('a bad file is bad usage: status 2, with the place', async () => {
       stderr: expect.stringContaining('a whole number from 1 to 10000'),
     });
   }
-});
+}, 60_000);
