@@ -92,14 +92,24 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
   return worst.passed;
 }
 
-function seedsOf({ seed, seeds }: SimOptions): readonly string[] {
-  if (seeds === undefined) return [seed ?? '1'];
+/**
+ * The seeds to run with, one after the other.
+ * @throws UsageError where both options are given, or one of them is no such thing
+ */
+export function seedsOf({ seed, seeds }: Pick<SimOptions, 'seed' | 'seeds'>): readonly string[] {
+  if (seeds === undefined) return [oneSeed(seed ?? '1')];
   if (seed !== undefined) throw new UsageError('--seed and --seeds exclude each other');
   const match = /^(\d{1,9})\.\.(\d{1,9})$/.exec(seeds);
   if (match === null) throw new UsageError(`--seeds wants a range such as 1..200, not ${seeds}`);
   const [from, to] = [Number(match[1]), Number(match[2])];
   if (to < from || to - from >= MAX_SEEDS) throw new UsageError(`--seeds: ${seeds} is no range of 1 to ${MAX_SEEDS}`);
   return Array.from({ length: to - from + 1 }, (_, at) => String(from + at));
+}
+
+/** A number or a word. Anything else would be a seed too, but not what was meant. */
+function oneSeed(text: string): string {
+  if (/^\w+$/.test(text)) return text;
+  throw new UsageError(`--seed wants one seed such as 7, not '${text}'; for several: --seeds 1..3`);
 }
 
 /** More expectations failed; then later agreement; then less coverage. */
@@ -116,7 +126,7 @@ function failedNames({ expectations }: ScenarioReport): readonly string[] {
 
 async function writeReport(report: ScenarioReport, scenario: Scenario, dir: string): Promise<readonly string[]> {
   await makeDirectory(dir);
-  const base = join(dir, `${report.scenario}-seed-${report.seed.replace(/[^\w-]/g, '_')}`);
+  const base = join(dir, `${report.scenario}-seed-${report.seed}`);
   await writeFile(`${base}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
   await writeFile(`${base}.svg`, plotReport(report, scenario));
   return [`${base}.json`, `${base}.svg`];
@@ -178,7 +188,7 @@ async function shrinkAndShow(
   const shrunk = await shrinkTimeline(scenario, {
     fails: async (smaller) => {
       runs += 1;
-      const names = failedNames(await run(smaller, failed.seed));
+      const names = failedNames(await run(smaller, String(failed.seed)));
       // Without a restart a node may be down that is to mine: such a course shows nothing of the one that failed.
       if (names.includes(MINE_RESULT) && !wanted.has(MINE_RESULT)) return false;
       return names.some((name) => wanted.has(name));

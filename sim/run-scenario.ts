@@ -28,7 +28,8 @@ export interface RunOptions {
 
 export interface ScenarioReport {
   readonly scenario: string;
-  readonly seed: string;
+  /** A number where it is one, and written as JSON would. */
+  readonly seed: number | string;
   readonly nodes: number;
   readonly virtualMs: number;
   readonly traceHash: string;
@@ -68,6 +69,8 @@ const SAMPLE_MS = 500;
 const SENDERS = 9;
 const SETTLE_MS = 60_000;
 const DEFAULT_BLOCK_TIME = '2s';
+/** Digits that a JSON number keeps. */
+const WHOLE = /^(0|[1-9]\d{0,14})$/;
 
 /**
  * What comes of the draws, as a node that cannot mine what it is asked for, fails the run and stands in the report.
@@ -378,7 +381,7 @@ class ScenarioRun {
     const tipHeight = Math.max(0, ...running.map(({ height }) => height));
     return {
       scenario: this.#scenario.name,
-      seed: this.#seed,
+      seed: WHOLE.test(this.#seed) ? Number(this.#seed) : this.#seed,
       nodes: this.#nodes.all.length,
       virtualMs: Math.round(clock.monotonicMs()),
       traceHash: trace.hash(),

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { seedsOf } from '../../../scripts/sim.ts';
 import { type CliRun, runCli } from '../../run-cli.ts';
 
 const SMALL = `name: small
@@ -34,14 +35,14 @@ test('--json prints the report and nothing else; the same seed the same; files a
   const { status, stdout } = await sim(healed, '--seed', '7', '--json');
   expect(status).toBe(0);
   const report = JSON.parse(stdout);
-  expect(report).toMatchObject({ scenario: 'small', seed: '7', passed: true, nodes: 3 });
+  expect(report).toMatchObject({ scenario: 'small', seed: 7, passed: true, nodes: 3 });
   const keys = 'seed traceHash passed expectations copiesPerDelivery hops coverage agreementMs reorgs finalHeight';
   expect(Object.keys(report)).toEqual(expect.arrayContaining(keys.split(' ')));
   expect(JSON.parse(await readFile(join(folder, 'out', 'small-seed-7.json'), 'utf8'))).toEqual(report);
   expect(await readFile(join(folder, 'out', 'small-seed-7.svg'), 'utf8')).toMatch(/^<svg /);
   expect((await sim(healed, '--seed', '7', '--json')).stdout).toBe(stdout);
   const more = JSON.parse((await sim(healed, '--nodes', '9', '--json', '--no-shrink')).stdout);
-  expect(more).toMatchObject({ nodes: 9, seed: '1' });
+  expect(more).toMatchObject({ nodes: 9, seed: 1 });
 }, 60_000);
 
 test('a run that fails: status 1, its seed, and the fewest events that still fail', async () => {
@@ -102,7 +103,7 @@ test('--seeds --json: one report, and which seeds failed', async () => {
   expect({ passed, runs }).toEqual({ passed: false, runs: 4 });
   expect(failedSeeds.length).toBeGreaterThan(1);
   expect(failedSeeds.length).toBeLessThan(4);
-  expect(failedSeeds).toContain(Number(seed));
+  expect(failedSeeds).toContain(seed);
   const told = stderr.matchAll(/^seed (\d+): (.*)$/gm).map(([, number, what]) => [Number(number), what]);
   expect([...told]).toEqual(failedSeeds.map((each: number) => [each, 'failed: finalHeightAtLeast']));
 }, 60_000);
@@ -127,3 +128,12 @@ test('a bad file is bad usage: status 2, with the place', async () => {
     });
   }
 }, 60_000);
+
+test('--seed wants one seed: of a range, or of nothing, that is said', () => {
+  for (const seed of ['1..3', '1-3', '1,3', '']) {
+    expect(() => seedsOf({ seed })).toThrow(`--seed wants one seed such as 7, not '${seed}'; for several: --seeds 1..3`);
+  }
+  expect(seedsOf({})).toEqual(['1']);
+  expect(seedsOf({ seed: 'word' })).toEqual(['word']);
+  expect(seedsOf({ seeds: '2..4' })).toEqual(['2', '3', '4']);
+});
