@@ -1,12 +1,13 @@
 /** Whether what a scenario says fits the nodes that it has, in the number it runs with. */
 
+import { checkGenesis } from './scenario-genesis.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import { DURATION, type FaultEvent, faultOf, parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
 
 /**
  * Checks what depends on how many nodes there are: `--nodes` may leave out one that an event names.
  * @throws ScenarioError with the path: a selector means nobody or more than there are, an event asks of a node what it
- * cannot do then, or an expectation is about liars only
+ * cannot do then, an expectation is about liars only or about what nobody does, or no chain has such parameters
  */
 export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
   const { timeline, expect, load, history, electorate, links } = scenario;
@@ -21,6 +22,8 @@ export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
   for (const [path, value] of places) {
     for (const [place, selector] of selectorsOf(value, path)) nodes.select(selector, place);
   }
+  checkGenesis(scenario, nodes);
+  checkActors(scenario, nodes);
   for (const [at, { nodes: selector }] of (expect.agreementStalls ?? []).entries()) {
     const honest = new Set(nodes.honest.map(({ name }) => name));
     if (nodes.select(selector).some((name) => honest.has(name))) continue;
@@ -36,6 +39,18 @@ export function checkPlan(scenario: Scenario, nodes: ScenarioNodes): void {
   // As the run does: by time, and at one time as the file has them.
   const inOrder = [...(timeline ?? []).entries()].sort(([, a], [, b]) => parseDuration(a.at) - parseDuration(b.at));
   for (const [at, event] of inOrder) checkInTurn(event, `timeline[${at}]`, nodes, isRunning);
+}
+
+/** All are on the chain that they begin with, where nobody adds to it: that could not fail. */
+function checkActors({ expect, history }: Scenario, nodes: ScenarioNodes): void {
+  const isMined = history !== undefined || nodes.all.some(({ spec }) => spec.mine !== 'off');
+  const isAgreed = isMined && nodes.voters > 0;
+  const who = isMined ? 'votes' : 'mines';
+  for (const name of ['sameTip', 'sameFinal', 'agreementStalls'] as const) {
+    const wanted = expect[name];
+    if (wanted === undefined || wanted === false || (name === 'sameTip' ? isMined : isAgreed)) continue;
+    throw new ScenarioError(`expect.${name}`, `always holds where nobody ${who}`);
+  }
 }
 
 /** Who is on two sides is on none: nothing would be cut that goes by it. */
@@ -60,7 +75,12 @@ function checkInTurn(event: FaultEvent, path: string, nodes: ScenarioNodes, isRu
       break;
     case 'restart':
     case 'join':
-      for (const name of nodes.select(event[fault]!)) isRunning.add(name);
+      for (const name of nodes.select(event[fault]!)) {
+        if (fault === 'join' && isRunning.has(name)) {
+          throw new ScenarioError(`${path}.join`, `${name} is running at ${event.at}: who joins is late, or has left`);
+        }
+        isRunning.add(name);
+      }
       break;
     case 'crashAtWrite': {
       const { node } = event.crashAtWrite!;

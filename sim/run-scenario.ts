@@ -1,6 +1,4 @@
 /** Runs a scenario with a seed: builds its world, does what the timeline says, and reports. */
-import type { ChainParams } from '../chain/params.ts';
-import { bitsForHashes } from '../chain/target.ts';
 import type { TxId } from '../chain/types.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
 import type { GrapevineNode } from '../node/compose.ts';
@@ -10,9 +8,10 @@ import { checkExpectations, type ExpectationResult } from './expectations.ts';
 import { buildHistory, saveHistory } from './history.ts';
 import { MineQueue } from './mine-queue.ts';
 import { type HeightSample, RunLog } from './run-log.ts';
+import { paramsOf } from './scenario-genesis.ts';
 import { connectAll, cutBetween, listenToNetwork, networkTotals, observeSpread } from './scenario-network.ts';
 import { ScenarioNodes } from './scenario-nodes.ts';
-import { type FaultEvent, faultOf, parseDuration, type Scenario } from './scenario-schema.ts';
+import { type FaultEvent, faultOf, LOAD_FROM, parseDuration, type Scenario } from './scenario-schema.ts';
 import { ScenarioStores } from './scenario-stores.ts';
 import { createSeededRng } from './seeded-rng.ts';
 import type { SimDisk } from './sim-disk.ts';
@@ -336,7 +335,7 @@ class ScenarioRun {
         next();
       });
     };
-    clock.after(Math.max(0, parseDuration(load.from ?? '5s') - clock.monotonicMs()), next);
+    clock.after(Math.max(0, parseDuration(load.from ?? LOAD_FROM) - clock.monotonicMs()), next);
   }
 
   /** Each account sends at one node while that runs, so that its nonces come in order. */
@@ -424,18 +423,6 @@ class ScenarioRun {
 /** Blocks of a history come as they should, and the last of them has just been found. */
 function historyAgeMs({ history, params }: Scenario): number {
   return (history?.blocks ?? 0) * parseDuration(params?.blockTime ?? DEFAULT_BLOCK_TIME);
-}
-
-function paramsOf({ params }: Scenario): Partial<ChainParams> {
-  const { blockTime, halfLife, maxSolveTime, maxFuture, checkpointInterval, hashesPerBlock } = params ?? {};
-  return {
-    ...(blockTime !== undefined && { blockTimeMs: parseDuration(blockTime) }),
-    ...(halfLife !== undefined && { halfLifeMs: parseDuration(halfLife) }),
-    ...(maxSolveTime !== undefined && { maxSolveTimeMs: parseDuration(maxSolveTime) }),
-    ...(maxFuture !== undefined && { maxFutureMs: parseDuration(maxFuture) }),
-    ...(checkpointInterval !== undefined && { checkpointInterval }),
-    ...(hashesPerBlock !== undefined && { initialBits: bitsForHashes(BigInt(hashesPerBlock)) }),
-  };
 }
 
 function summarise({ atMs, tip, final }: HeightSample): ScenarioReport['heights'][number] {

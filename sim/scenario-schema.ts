@@ -17,6 +17,8 @@ export class ScenarioError extends Error {
   }
 }
 
+/** When a load begins that does not say. */
+export const LOAD_FROM = '5s';
 export const DURATION = '^\\d+(\\.\\d+)?(ms|s|m|h)$';
 const Duration = Type.String({ pattern: DURATION, description: 'e.g. 250ms, 2s, 1.5m, 1h' });
 const Offset = Type.String({ pattern: DURATION.replace('^', '^-?') });

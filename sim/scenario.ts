@@ -7,6 +7,8 @@ import {
   DURATION,
   FAULTS,
   type FaultEvent,
+  type LinkFields,
+  LOAD_FROM,
   parseDuration,
   type Scenario,
   ScenarioError,
@@ -66,6 +68,9 @@ export function checkScenario(value: unknown): Scenario {
   const durationMs = parseDuration(value.duration);
   if (durationMs < 1) throw new ScenarioError('duration', 'must be 1ms at least');
   for (const [at, event] of (value.timeline ?? []).entries()) checkEvent(event, `timeline[${at}]`, durationMs);
+  checkLoad(value.load, value.duration);
+  checkLatency(value.links, 'links');
+  for (const [at, link] of (value.links?.between ?? []).entries()) checkLatency(link, `links.between[${at}]`);
   checkPlan(value, new ScenarioNodes(value));
   for (const key of ['agreementStalls', 'growsBetween', 'agreesBetween'] as const) {
     for (const [at, { between }] of (value.expect[key] ?? []).entries()) {
@@ -85,6 +90,21 @@ export function checkScenario(value: unknown): Scenario {
     checkBounds(share, `expect.electorateShare[${at}]`);
   }
   return value;
+}
+
+function checkLoad(load: Scenario['load'], duration: string): void {
+  if (load === undefined) return;
+  const { from = LOAD_FROM, until } = load;
+  const endMs = parseDuration(until ?? duration);
+  if (endMs > parseDuration(duration)) throw new ScenarioError('load.until', 'is after the end');
+  if (parseDuration(from) < endMs) return;
+  if (until === undefined) throw new ScenarioError('load.from', `${from} is not before the end`);
+  throw new ScenarioError('load.until', `is not after ${from}, when it begins`);
+}
+
+function checkLatency(link: LinkFields | undefined, path: string): void {
+  const [least, most] = (link?.latency ?? []).map(parseDuration);
+  if (least! > most!) throw new ScenarioError(`${path}.latency`, 'the first is more than the second');
 }
 
 function checkBounds(bounds: { readonly atLeast?: number; readonly atMost?: number } | undefined, path: string): void {

@@ -112,6 +112,71 @@ test.each([
     'expect.reorgDepth',
     /needs atLeast, atMost or both/,
   ],
+  [
+    'a load that ends before it begins',
+    `${BASE}load: {txPerSecond: 1, from: 9s, until: 3s}`,
+    'load.until',
+    /is not after 9s, when it begins/,
+  ],
+  ['a load beyond the end', `${BASE}load: {txPerSecond: 1, from: 1s, until: 99s}`, 'load.until', /is after the end/],
+  ['a load after the end', `${BASE}load: {txPerSecond: 1, from: 10s}`, 'load.from', /10s is not before the end/],
+  [
+    'a load that begins too late unless it says otherwise',
+    `${BASE.replace('10s', '5s')}load: {txPerSecond: 1}`,
+    'load.from',
+    /5s is not before the end/,
+  ],
+  ['latencies from more to less', `${BASE}links: {latency: [50ms, 10ms]}`, 'links.latency', /first is more than/],
+  [
+    'the same of some links',
+    `${BASE}links: {between: [{groups: [a, b], latency: [1s, 999ms]}]}`,
+    'links.between[0].latency',
+    /first is more than/,
+  ],
+  ['who joins and is there', `${BASE}timeline: [{at: 2s, join: [b, a1]}]`, 'timeline[0].join', /b is running at 2s/],
+  [
+    'who joins twice',
+    `${BASE.replace('group: b', 'group: b, late: true')}timeline: [{at: 4s, join: b}, {at: 2s, join: b}]`,
+    'timeline[0].join',
+    /b is running at 4s/,
+  ],
+  [
+    'one tip where nobody mines',
+    BASE.replaceAll('group: ', 'role: observer, group: ').replace('{}', '{sameTip: true}'),
+    'expect.sameTip',
+    /always holds where nobody mines/,
+  ],
+  [
+    'one final chain where nobody votes',
+    BASE.replaceAll('group: ', 'role: miner, group: ').replace('{}', '{sameTip: true, sameFinal: true}'),
+    'expect.sameFinal',
+    /always holds where nobody votes/,
+  ],
+  [
+    'no time between blocks',
+    `${BASE}params: {blockTime: 0s}`,
+    'params.blockTime',
+    /number from 50 to .*, in milliseconds/,
+  ],
+  ['half a millisecond', `${BASE}params: {halfLife: 2000.5ms}`, 'params.halfLife', /must be a whole number from 2000/],
+  [
+    'time before which no block counts',
+    `${BASE}params: {maxSolveTime: 5s, maxFuture: 5s}`,
+    'params.maxFuture',
+    /must be a whole number from 1 to 4999/,
+  ],
+  [
+    'more voters than a genesis has',
+    BASE.replace('count: 2', 'count: 1000'),
+    'nodes',
+    /voters: must have at most 1000/,
+  ],
+  [
+    'more voters than a link has room for',
+    `${BASE.replace('count: 2', 'count: 100')}electorate: {miners: {window: 1000, founders: a}}`,
+    'electorate.miners.window',
+    /must be at most 974 with 100 voters/,
+  ],
   ['YAML that is none', 'name: [', '', /at line 1/],
   [
     'an alias of nothing',
@@ -299,6 +364,26 @@ test('a node that dies at a write while it is to mine ends that, and the run goe
   - {at: 2s, mine: {node: b, blocks: 9}}`);
   const { crashesAtWrites, passed } = await runScenario(scenario, { seed: '1' });
   expect({ crashesAtWrites, passed }).toEqual({ crashesAtWrites: 1, passed: true });
+});
+
+test.each([
+  ['who left may join again', `${BASE}timeline: [{at: 1s, leave: b}, {at: 2s, join: b}]`],
+  [
+    'without votes there may be one tip',
+    BASE.replaceAll('group: ', 'role: miner, group: ').replace('{}', '{sameTip: true}'),
+  ],
+  [
+    'a history is to be had where nobody mines',
+    `${BASE.replaceAll('group: ', 'mine: off, group: ').replace('{}', '{sameFinal: true}')}history: {blocks: 5, at: b}`,
+  ],
+])('%s', (_what, text) => {
+  expect(() => parseScenario(text)).not.toThrow();
+});
+
+test('too many voters by --nodes are refused as those of the file', async () => {
+  await expect(runScenario(parseScenario(BASE), { seed: '1', nodes: 1_001 })).rejects.toThrow(
+    'scenario: nodes: voters: must have at most 1000 items',
+  );
 });
 
 test('a topology that no such net has is refused', async () => {
