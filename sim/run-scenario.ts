@@ -23,6 +23,8 @@ export interface RunOptions {
   /** Nodes in all, instead of what the scenario says. */
   readonly nodes?: number;
   readonly backend?: SignatureBackend;
+  /** Called now and then with how far the run is: virtual time. What it does has no part in the run. */
+  readonly onProgress?: (virtualMs: number) => void;
 }
 
 export interface ScenarioReport {
@@ -96,11 +98,13 @@ class ScenarioRun {
   /** Lives that ended at a write, as the timeline wants it. */
   readonly #diedAtWrites = new WeakSet<GrapevineNode>();
   readonly #mining: MineQueue;
+  readonly #onProgress: RunOptions['onProgress'];
   #faults = 0;
   #crashes = 0;
 
-  constructor(scenario: Scenario, { seed, nodes, backend }: RunOptions) {
+  constructor(scenario: Scenario, { seed, nodes, backend, onProgress }: RunOptions) {
     this.#scenario = scenario;
+    this.#onProgress = onProgress;
     this.#seed = seed;
     this.#nodes = new ScenarioNodes(scenario, nodes);
     checkPlan(scenario, this.#nodes);
@@ -191,6 +195,7 @@ class ScenarioRun {
 
   #sample(): void {
     this.#log.sample(this.#world.running);
+    this.#onProgress?.(this.#world.clock.monotonicMs());
     this.#world.clock.after(SAMPLE_MS, () => this.#sample());
   }
 

@@ -31,7 +31,9 @@ nodes: [{group: v, count: 3}]
 timeline: [{at: 5s, crash: v1}, {at: 8s, restart: v1}]
 expect: {sameFinal: true, reorgDepth: {atMost: 99, atLeast: 99}}
 `);
-  const report = await runScenario(scenario, { seed: '7' });
+  const progress: number[] = [];
+  const report = await runScenario(scenario, { seed: '7', onProgress: (virtualMs) => progress.push(virtualMs) });
+  expect(progress).toEqual(Array.from({ length: 41 }, (_, at) => 500 * at));
   expect(report).toMatchObject({ scenario: 'small', seed: 7, nodes: 3, virtualMs: 20_000, passed: false, faults: 2 });
   expect(report.traceHash).toMatch(/^[0-9a-f]{64}$/);
   expect(report.expectations.filter(({ passed }) => !passed).map(({ name }) => name)).toEqual(['reorgDepth']);
