@@ -10,6 +10,7 @@ import { type Bench, interleave, makeRow, percentile, type Row, threadMs } from 
 const HEADER = new Uint8Array(113).map((_, i) => sha256(Uint8Array.of(1))[i % 32]!);
 const HOPELESS = new Uint8Array(32);
 const BUDGET = 0.25;
+const MINING_THREAD = new URL('../node/mining/pow-worker.ts', import.meta.url);
 
 /** Millions of hashes per second of processor time, for at least `ms` of it. */
 function searchRate(search: PowSearch, ms: number): number {
@@ -48,7 +49,8 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   ) as Record<(typeof POW_KERNELS)[number], () => number>;
   const rates = await interleave(rounds, { ...kernels, node: () => searchRate(nodeCrypto, ms) });
   const plain = rates.js.map((rate, i) => Math.max(rate, rates.node[i]!));
-  const { cancelMs, shares } = await measureThread(short ? 20 : 60, rounds, short ? 1000 : 2000);
+  const cancelMs = await measureCancels(short ? 20 : 60);
+  const shares = await measureShares(MINING_THREAD, rounds, short ? 1000 : 2000);
   return [
     makeRow('pow js (noble, midstate)', 'MH/s', rates.js, plain),
     makeRow('pow node:crypto, midstate', 'MH/s', rates.node, plain),
@@ -72,56 +74,68 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   ];
 }
 
-/** Runs the mining thread itself: first without bounds, to cancel it at its busiest, then on a budget. */
-async function measureThread(
-  cancels: number,
-  rounds: number,
-  spanMs: number,
-): Promise<{ readonly cancelMs: number[]; readonly shares: number[] }> {
-  const url = new URL('../node/mining/pow-worker.ts', import.meta.url);
+/** The mining thread without bounds, cancelled at its busiest: milliseconds until it has let go of a search. */
+async function measureCancels(cancels: number): Promise<number[]> {
   const easy = bytesOf(bitsToTarget(bitsForHashes(2n))!);
   let jobs = 0;
-  const post = (worker: Worker, target: Uint8Array): void => {
+  const thread = await startThread(MINING_THREAD, 1);
+  const post = (target: Uint8Array): void => {
     jobs += 1;
-    worker.postMessage({ kind: 'search', id: jobs, header: HEADER, target, start: 0n } satisfies SolverJob);
+    thread.postMessage({ kind: 'search', id: jobs, header: HEADER, target, start: 0n } satisfies SolverJob);
   };
-  const found = (worker: Worker): Promise<void> =>
-    new Promise((resolve) => {
-      const onReply = (reply: SolverReply): void => {
-        if (reply.kind !== 'found' || reply.id !== jobs) return;
-        worker.off('message', onReply);
-        resolve();
-      };
-      worker.on('message', onReply);
-    });
-
-  const busy = new Worker(url, { workerData: { budget: 1 } });
+  const found = (): Promise<void> => reply(thread, (said) => said.kind === 'found' && said.id === jobs);
   const cancelMs: number[] = [];
-  post(busy, easy);
-  await found(busy); // it has started
   for (let i = 0; i < cancels; i++) {
-    post(busy, HOPELESS);
+    post(HOPELESS);
     await sleep(40 + (i % 20));
     const begin = performance.now();
-    post(busy, easy); // found at once: its answer shows that the thread has let go of the old search
-    await found(busy);
+    post(easy); // found at once: its answer shows that the thread has let go of the old search
+    await found();
     cancelMs.push(performance.now() - begin);
   }
-  await busy.terminate();
+  await thread.terminate();
+  return cancelMs;
+}
 
-  const budgeted = new Worker(url, { workerData: { budget: BUDGET } });
-  post(budgeted, HOPELESS);
+/**
+ * Shares of a core that a thread on a budget takes.
+ *
+ * @param url the thread's module; it says when it is ready
+ */
+export async function measureShares(url: URL, rounds: number, spanMs: number): Promise<number[]> {
+  const thread = await startThread(url, BUDGET);
+  thread.postMessage({ kind: 'search', id: 1, header: HEADER, target: HOPELESS, start: 0n } satisfies SolverJob);
   await sleep(500);
   const shares: number[] = [];
   for (let i = 0; i < rounds; i++) {
-    const before = await budgeted.cpuUsage();
+    const before = await thread.cpuUsage();
     const begin = performance.now();
     await sleep(spanMs);
-    const { user, system } = await budgeted.cpuUsage(before);
+    const { user, system } = await thread.cpuUsage(before);
     shares.push((user + system) / 1000 / (performance.now() - begin));
   }
-  await budgeted.terminate();
-  return { cancelMs, shares };
+  await thread.terminate();
+  return shares;
+}
+
+/** Waits for its first word: how long a thread takes to start depends on the machine, and until then it has no figures. */
+async function startThread(url: URL, budget: number): Promise<Worker> {
+  const thread = new Worker(url, { workerData: { budget } });
+  await reply(thread, ({ kind }) => kind === 'ready');
+  return thread;
+}
+
+/** Rejects where the thread fails or ends before it says that. */
+function reply(thread: Worker, isWanted: (said: SolverReply) => boolean): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onExit = (): void => reject(new Error('the mining thread has ended'));
+    const onMessage = (said: SolverReply): void => {
+      if (!isWanted(said)) return;
+      thread.off('message', onMessage).off('error', reject).off('exit', onExit);
+      resolve();
+    };
+    thread.on('message', onMessage).on('error', reject).on('exit', onExit);
+  });
 }
 
 function sleep(ms: number): Promise<void> {
