@@ -70,7 +70,7 @@ export function addDevnetCommand(program: Command): void {
 Examples:
   $ grapevine devnet                                    five nodes, until Ctrl-C; again: the same chain goes on
   $ grapevine devnet --fresh --nodes 3 --block-time 1   a new chain of three nodes
-  $ grapevine devnet --duration 60 --load 20 --json     a measured minute; exit status 1 if the nodes disagree
+  $ grapevine devnet --duration 60 --load 20 --json     a measured minute; exit status 1 if the nodes do not agree
   $ grapevine devnet --load 20 --kill-every 30          watch it heal`,
     )
     .action(async (flags: DevnetFlags) => {
@@ -123,7 +123,8 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
     if (interrupted.signal.aborted) return EXIT.done; // nobody waits for a report after Ctrl-C
     const report = await devnet.settleAndReport(interrupted.signal);
     if (flags.json === true) console.log(JSON.stringify(report));
-    return report.sameTip && report.errors === 0 ? EXIT.done : EXIT.refused;
+    for (const failure of report.failures) screen.say(`failed: ${failure}`);
+    return report.failures.length === 0 ? EXIT.done : EXIT.refused;
   } catch (error) {
     if (interrupted.signal.aborted) return EXIT.done; // what broke is what we stopped
     throw error;

@@ -11,6 +11,16 @@ import type { NodeStartedMessage } from '../node.ts';
 import { createKeepAliveRequest } from './keep-alive-request.ts';
 import type { NetworkDir } from './network-dir.ts';
 import { NodeProcess } from './node-process.ts';
+import {
+  type AgreementState,
+  AgreementWatch,
+  comparedHeight,
+  differenceOf,
+  failuresOf,
+  type NodeView,
+  type Outcome,
+  tipLag,
+} from './outcome.ts';
 import { findFreePort } from './ports.ts';
 import { residentBytes } from './resident-memory.ts';
 import type { Screen } from './screen.ts';
@@ -35,37 +45,40 @@ export interface DevnetOptions {
   readonly signal: AbortSignal;
 }
 
-export interface DevnetReport {
+export interface DevnetReport extends Outcome {
   readonly nodes: number;
   readonly readyMs: number;
   readonly submitted: number;
   readonly mined: number;
-  /** While the load ran, by the blocks that hold it. */
+  readonly agreed: number;
+  /** While the load ran, by the blocks that hold it, and by those of them that were agreed. */
   readonly minedPerS: number;
+  readonly agreedPerS: number;
   readonly rejected: number;
   readonly heldBack: number;
-  readonly height: number;
-  readonly agreedHeight: number;
-  readonly finalHeight: number;
-  readonly sameTip: boolean;
   readonly propagationMs: Percentiles;
   /** Of each gossip message that a node received, and of each transaction, whichever batches it came in. */
   readonly copiesPerMessage: number;
   readonly copiesPerTx: number;
+  /** By nodes that had no room for them. */
+  readonly blocksDropped: number;
   readonly errors: number;
   readonly kills: number;
   readonly rssMb: { readonly max: number };
+  /** Why the run has failed; empty: it has not. */
+  readonly failures: readonly string[];
 }
 
 /** Ready must come within this; a machine that is slower than that has another problem. */
 const READY_DEADLINE_MS = 60_000;
-/** After the load ends: until what is pending is mined and final everywhere. */
+/** After the load ends: until what is pending is mined and agreed everywhere. Longer than agreement may stand still. */
 const SETTLE_MS = 30_000;
 const POLL_MS = 25;
 /** Nodes that each node dials at start. All of them up to this many; beyond, a ring and random others. */
 const BOOTSTRAP_PEERS = 8;
 /** p2p ports begin this far above the API's. */
 const P2P_PORT_OFFSET = 100;
+const BLOCKS_DROPPED = /^grapevine_queue_dropped_total\{kind="block"\} (\S+)/m;
 
 interface Member {
   readonly process: NodeProcess;
@@ -77,6 +90,7 @@ interface Member {
   pastCopies: number;
   pastTxs: number;
   pastTxCopies: number;
+  pastBlocksDropped: number;
   stopEvents: AbortController;
 }
 
@@ -85,6 +99,8 @@ export class Devnet {
   readonly #members: Member[] = [];
   readonly #traffic: Traffic;
   readonly #request = createKeepAliveRequest();
+  readonly #agreementWatch: AgreementWatch;
+  #agreement: AgreementState = 'reached';
   #unexpectedExits = 0;
   #failures = 0;
   #kills = 0;
@@ -95,6 +111,7 @@ export class Devnet {
   private constructor(options: DevnetOptions) {
     this.#options = options;
     const { genesis } = options.dir;
+    this.#agreementWatch = new AgreementWatch(genesis.params.checkpointInterval);
     this.#traffic = new Traffic({
       nodes: () =>
         this.#members.map(({ process, client }) => ({ name: process.name, client, isRunning: process.isRunning })),
@@ -196,6 +213,7 @@ export class Devnet {
         pastCopies: 0,
         pastTxs: 0,
         pastTxCopies: 0,
+        pastBlocksDropped: 0,
         stopEvents: new AbortController(),
       });
     }
@@ -254,13 +272,15 @@ export class Devnet {
   }
 
   /** Asks every node for its status. */
-  async refresh(): Promise<readonly { readonly name: string; readonly status: NodeStatus | undefined }[]> {
+  async refresh(): Promise<readonly NodeView[]> {
     await Promise.all(
       this.#members.map(async (member) => {
         member.status = member.process.isRunning ? await member.client.status().catch(() => undefined) : undefined;
       }),
     );
-    return this.#members.map(({ process, status }) => ({ name: process.name, status }));
+    const views = this.#members.map(({ process, status }) => ({ name: process.name, status }));
+    this.#agreement = this.#agreementWatch.add(views, this.#options.clock.monotonicMs());
+    return views;
   }
 
   /** Of each node that runs, what `GET /metrics` says; '' of one that does not answer: it may be dying. */
@@ -283,7 +303,7 @@ export class Devnet {
     const member = this.#members[Math.floor(rng.unit() * this.#members.length)]!;
     if (!member.process.isRunning) return;
     member.status = await member.client.status().catch(() => member.status);
-    this.#bankCounts(member);
+    await this.#bankCounts(member);
     member.stopEvents.abort();
     await member.process.end('SIGKILL');
     this.#kills += 1;
@@ -301,11 +321,12 @@ export class Devnet {
   }
 
   /**
-   * Waits until the load is mined and every node has the same final block, then counts.
-   * @throws the signal's reason when it aborts
+   * Waits until the load is mined and agreed and the nodes agree, then counts. A while at most: what has not settled by
+   * then is counted as it stands, at once when the signal aborts.
    */
   async settleAndReport(signal: AbortSignal): Promise<DevnetReport> {
     const { clock, dir } = this.#options;
+    const { client } = this.#members[0]!;
     const deadline = clock.monotonicMs() + SETTLE_MS;
     let outcome = await this.#measure();
     await this.#until(
@@ -313,19 +334,24 @@ export class Devnet {
       () => '',
       async () => {
         if (signal.aborted) return true;
-        await this.#traffic.recount(this.#members[0]!.client);
-        const { submitted, mined } = this.#traffic.counts;
+        await this.#traffic.recount(client);
         outcome = await this.#measure();
         // A node that is gone will not settle: it is reported as it stands.
         if (this.#members.some(({ process }) => !process.isRunning)) return true;
-        return mined >= submitted && outcome.sameTip && outcome.height - outcome.finalHeight <= 2;
+        const { submitted, mined } = this.#traffic.counts;
+        if (mined < submitted || !outcome.sameTip) return false;
+        if (outcome.agreement !== 'reached') return outcome.agreement === 'off';
+        await this.#traffic.recountAgreed(client);
+        return this.#traffic.counts.agreed >= submitted;
       },
     ).catch(() => undefined); // what has not settled by then is reported as it stands
     signal.throwIfAborted();
     await this.refresh();
-    for (const member of this.#members) this.#bankCounts(member);
+    await Promise.all(this.#members.map((member) => this.#bankCounts(member)));
     await this.sampleMemory();
     const total = (of: (member: Member) => number): number => this.#members.reduce((sum, each) => sum + of(each), 0);
+    const errors = this.#unexpectedExits + this.#failures + total(({ pastErrors }) => pastErrors);
+    const { difference, ...agreement } = outcome;
     const ratio = (copies: number, things: number): number =>
       things === 0 ? 0 : Math.round((copies / things) * 100) / 100;
     return {
@@ -333,7 +359,8 @@ export class Devnet {
       readyMs: this.#readyMs,
       ...this.#traffic.counts,
       minedPerS: this.#traffic.minedPerS,
-      ...outcome,
+      agreedPerS: this.#traffic.agreedPerS,
+      ...agreement,
       propagationMs: this.#traffic.propagationMs,
       copiesPerMessage: ratio(
         total(({ pastCopies }) => pastCopies),
@@ -343,10 +370,11 @@ export class Devnet {
         total(({ pastTxCopies }) => pastTxCopies),
         total(({ pastTxs }) => pastTxs),
       ),
-      errors:
-        this.#unexpectedExits + this.#failures + this.#members.reduce((sum, { pastErrors }) => sum + pastErrors, 0),
+      blocksDropped: total(({ pastBlocksDropped }) => pastBlocksDropped),
+      errors,
       kills: this.#kills,
       rssMb: { max: this.#rssMaxMb },
+      failures: failuresOf(agreement, difference, errors),
     };
   }
 
@@ -356,43 +384,49 @@ export class Devnet {
     await Promise.all(this.#members.map(({ process }) => process.end('SIGTERM')));
   }
 
-  /** Heights of the lowest node, and whether all name the same block at the lowest final height. */
-  async #measure(): Promise<Pick<DevnetReport, 'height' | 'agreedHeight' | 'finalHeight' | 'sameTip'>> {
-    const statuses = (await this.refresh()).map(({ status }) => status);
-    const lowest = (pick: (status: NodeStatus) => string): number =>
-      Math.min(...statuses.map((status) => (status === undefined ? 0 : Number(pick(status)))));
-    const finalHeight = lowest((status) => status.final.height);
+  async #measure(): Promise<Outcome & { readonly difference: string | undefined }> {
+    const { dir } = this.#options;
+    const nodes = await this.refresh();
+    const lag = tipLag(dir.shape.blockTimeMs);
+    const height = comparedHeight(nodes, lag);
     const ids = await Promise.all(
       this.#members.map(({ client }) =>
-        client.block(finalHeight).then(
-          ({ id }) => id,
+        client.blocks({ from: String(height), limit: 1 }).then(
+          ({ blocks }) => blocks.find((block) => block.height === String(height))?.id,
           () => undefined, // a node that does not answer has not the same block
         ),
       ),
     );
+    const difference = differenceOf(nodes, height, ids, lag);
+    const lowest = (pick: (status: NodeStatus) => string): number =>
+      Math.min(...nodes.map(({ status }) => (status === undefined ? 0 : Number(pick(status)))));
     return {
-      height: Math.max(...statuses.map((status) => Number(status?.tip.height ?? 0))),
+      height: Math.max(...nodes.map(({ status }) => Number(status?.tip.height ?? 0))),
       agreedHeight: lowest((status) => status.agreed.height),
-      finalHeight,
-      sameTip: ids[0] !== undefined && ids.every((id) => id === ids[0]),
+      finalHeight: lowest((status) => status.final.height),
+      sameTip: difference === undefined,
+      agreement: this.#agreement,
+      difference,
     };
   }
 
   /** Adds a node's counters to those of its earlier incarnations: they begin anew with each process. */
-  #bankCounts(member: Member): void {
+  async #bankCounts(member: Member): Promise<void> {
     if (member.status === undefined) return;
     member.pastErrors += member.status.internalErrors;
     member.pastMessages += member.status.gossip.messages;
     member.pastCopies += member.status.gossip.copies;
     member.pastTxs += member.status.gossip.txs;
     member.pastTxCopies += member.status.gossip.txCopies;
+    const metrics = await member.client.metrics().catch(() => ''); // it may be dying
+    member.pastBlocksDropped += Number(BLOCKS_DROPPED.exec(metrics)?.[1] ?? 0);
   }
 
   #follow(member: Member, signal: AbortSignal): void {
     const { screen } = this.#options;
     const run = async (): Promise<void> => {
       const { sample } = this.#traffic;
-      for await (const event of member.client.events(['tx', 'block', 'reorg'], { signal, sample })) {
+      for await (const event of member.client.events(['tx', 'block', 'reorg', 'agreed'], { signal, sample })) {
         if (event.type !== 'hello') this.#traffic.onEvent(member.process.name, event);
       }
     };

@@ -11,7 +11,8 @@ import type { SigningBackend } from '../../crypto/signature.ts';
 import { isSampled, MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { type ChainEvent, type GrapevineClient, GrapevineError } from '../client.ts';
-import { MinedRate } from './mined-rate.ts';
+import { AgreedBlocks } from './agreed-blocks.ts';
+import { BlockRate } from './block-rate.ts';
 
 export interface TrafficNode {
   readonly name: string;
@@ -22,6 +23,8 @@ export interface TrafficNode {
 export interface TrafficCounts {
   readonly submitted: number;
   readonly mined: number;
+  /** In agreed blocks. */
+  readonly agreed: number;
   readonly rejected: number;
   /** Due while their node had asked not to be sent more, and so not made. */
   readonly heldBack: number;
@@ -86,7 +89,10 @@ export class Traffic {
   readonly #latenciesMs: number[] = [];
   readonly #ids = new Set<string>();
   readonly #mined = new Set<string>();
-  readonly #minedRate = new MinedRate();
+  readonly #minedRate = new BlockRate();
+  readonly #blocks = new AgreedBlocks();
+  readonly #agreed = new Set<string>();
+  readonly #agreedRate = new BlockRate();
   readonly #counted = new Set<string>();
   /** By name, until when a node has asked not to be sent more. */
   readonly #pausedUntilMs = new Map<string, number>();
@@ -124,7 +130,13 @@ export class Traffic {
   }
 
   get counts(): TrafficCounts {
-    return { submitted: this.#ids.size, mined: this.#mined.size, rejected: this.#rejected, heldBack: this.#heldBack };
+    return {
+      submitted: this.#ids.size,
+      mined: this.#mined.size,
+      agreed: this.#agreed.size,
+      rejected: this.#rejected,
+      heldBack: this.#heldBack,
+    };
   }
 
   /**
@@ -138,6 +150,11 @@ export class Traffic {
   /** Transactions of the load that were mined in a second, while it ran. */
   get minedPerS(): number {
     return round(this.#minedRate.perS);
+  }
+
+  /** And that were in agreed blocks. */
+  get agreedPerS(): number {
+    return round(this.#agreedRate.perS);
   }
 
   /** Submission at one node → in every node's mempool or chain, in milliseconds. */
@@ -189,11 +206,12 @@ export class Traffic {
     return this.#sample;
   }
 
-  /** What a node said: it has the transaction, or has mined it. */
+  /** What a node said: it has the transaction, or has mined it, or a block is agreed. */
   onEvent(node: string, event: ChainEvent): void {
     if (event.type === 'tx' && event.state === 'pending') this.#seen(node, event.id);
     if (event.type === 'block') {
       this.#countBlock(event.id, event.txCount);
+      this.#blocks.addBlock(event.id, event.parent, event.transactions);
       const before = this.#mined.size;
       for (const id of event.transactions) {
         this.#seen(node, id);
@@ -201,6 +219,7 @@ export class Traffic {
       }
       if (this.#mined.size > before) this.#minedRate.add(event.id, this.#clock.monotonicMs(), this.#mined.size);
     }
+    if (event.type === 'agreed') this.#noteAgreed(event.id);
     if (event.type === 'reorg') {
       // Another node's block event, or this one's for the new branch, counts them again.
       for (const id of event.abandonedTransactions) this.#mined.delete(id);
@@ -209,10 +228,21 @@ export class Traffic {
 
   /** Asks a node for the state of what no event has shown as mined: events can be missed, answers cannot. */
   async recount(client: GrapevineClient): Promise<void> {
+    await this.#askFor(client, this.#mined);
+  }
+
+  /** The same for agreement. For when next to all is agreed: it is a request for each that is not known to be. */
+  async recountAgreed(client: GrapevineClient): Promise<void> {
+    await this.#askFor(client, this.#agreed);
+  }
+
+  async #askFor(client: GrapevineClient, known: ReadonlySet<string>): Promise<void> {
     for (const id of this.#ids) {
-      if (this.#mined.has(id)) continue;
+      if (known.has(id)) continue;
       const found = await client.transaction(id).catch(() => undefined); // unknown there: not mined
-      if (found !== undefined && found.state !== 'pending' && found.state !== 'dropped') this.#mined.add(id);
+      if (found === undefined || found.state === 'pending' || found.state === 'dropped') continue;
+      this.#mined.add(id);
+      if (found.state !== 'mined') this.#agreed.add(id);
     }
   }
 
@@ -307,6 +337,12 @@ export class Traffic {
     this.#counted.add(id);
     this.#txsInBlocks += txCount;
     if (this.#counted.size > MAX_COUNTED) this.#counted.delete(this.#counted.values().next().value!);
+  }
+
+  #noteAgreed(id: string): void {
+    const before = this.#agreed.size;
+    for (const tx of this.#blocks.addAgreed(id)) if (this.#ids.has(tx)) this.#agreed.add(tx);
+    if (this.#agreed.size > before) this.#agreedRate.add(id, this.#clock.monotonicMs(), this.#agreed.size);
   }
 
   #seen(node: string, id: string): void {

@@ -74,6 +74,7 @@ describe('a devnet', () => {
     expect(output).toHaveLength(1);
     const report = JSON.parse(output[0]!);
     expect(report).toMatchObject({ nodes: 5, readyMs: Number(readyMs), rejected: 0, sameTip: true, errors: 0 });
+    expect(report).toMatchObject({ agreement: 'reached', agreed: report.submitted, blocksDropped: 0, failures: [] });
     expect(report.submitted).toBeGreaterThanOrEqual(120); // 20/s for 8 s, less what a busy machine delays
     expect(report.mined).toBeGreaterThanOrEqual(0.9 * report.submitted);
     expect(report.height).toBeGreaterThan(0);
@@ -176,12 +177,28 @@ describe('a devnet', () => {
     }
   });
 
+  it('whose nodes do not vote says so, and is asked for no agreement', async () => {
+    const running = devnet('--fresh', '--nodes', '2', '--node-arg=--vote=false', '--duration', '3', '--json');
+    expect(await running.ends(90_000)).toMatchObject({ status: 0 });
+    expect(JSON.parse(running.stdout)).toMatchObject({
+      sameTip: true,
+      agreedHeight: 0,
+      agreement: 'off',
+      failures: [],
+    });
+  });
+
   it('whose node cannot come back after a kill ends in order, with a report that counts it and status 1', async () => {
     const running = devnet('--fresh', '--nodes', '2', '--kill-every', '2', '--duration', '60', '--json');
     await running.says(/^ready in /m, 60_000);
     await rm(join(dir, 'genesis.json'));
     expect(await running.ends(60_000)).toMatchObject({ status: 1 });
-    expect(JSON.parse(running.stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ errors: 1, kills: 1 });
+    expect(JSON.parse(running.stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({
+      errors: 1,
+      kills: 1,
+      sameTip: false,
+    });
+    expect(running.stderr).toMatch(/^failed: the nodes disagree: node[12] does not answer\nfailed: 1 error; see /m);
     expect(running.stderr).toMatch(/^ending: node[12] ended with exit status 2/m);
     await expectNothingLeft();
   });

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { MinedRate } from '../../../scripts/devnet/mined-rate.ts';
+import { BlockRate } from '../../../scripts/devnet/block-rate.ts';
 
 it('neither the time before the first block nor a last block after the end of the load changes the rate', () => {
-  const rate = new MinedRate();
+  const rate = new BlockRate();
   expect(rate.perS).toBe(0);
   rate.add('a', 7_000, 900); // whatever had gathered
   rate.add('b', 8_000, 1_400);
@@ -14,7 +14,7 @@ it('neither the time before the first block nor a last block after the end of th
 });
 
 it('a block that several nodes tell of is one, with all that any of them shows', () => {
-  const rate = new MinedRate();
+  const rate = new BlockRate();
   rate.add('a', 7_000, 700);
   rate.add('a', 7_050, 900); // answered meanwhile
   rate.add('b', 8_000, 1_300);

@@ -1,4 +1,4 @@
-/** How fast a chain takes in a steady load. O(1) memory. */
+/** How fast a chain takes in a steady load, by its blocks or its agreed blocks. O(1) memory. */
 
 interface Mined {
   readonly block: string;
@@ -11,7 +11,7 @@ interface Mined {
  * Transactions a second between two blocks: the first that holds some of the load, of which it is not known how long it
  * gathered, and the last but one, for the load may have ended before the last.
  */
-export class MinedRate {
+export class BlockRate {
   #first: Mined | undefined;
   #lastButOne: Mined | undefined;
   #last: Mined | undefined;
@@ -20,7 +20,7 @@ export class MinedRate {
    * A node tells of a block with some of the load; the next may know more of it, as submissions are answered meanwhile.
    * @param block its id
    * @param atMs monotonic milliseconds
-   * @param txs transactions of the load that are mined now
+   * @param txs transactions of the load that are mined, or agreed, now
    */
   add(block: string, atMs: number, txs: number): void {
     const known = [this.#last, this.#lastButOne, this.#first].find((each) => each?.block === block);
