@@ -15,6 +15,7 @@ import { Spread } from '../sim/spread.ts';
 import { regularTopology } from '../sim/topology.ts';
 import { Trace } from '../sim/trace.ts';
 import { VirtualClock } from '../sim/virtual-clock.ts';
+import { liveHops } from '../test/e2e/sim-vs-live-support.ts';
 import { type Bench, type BenchContext, makeRow, type Row } from './measure.ts';
 
 interface Mesh {
@@ -44,6 +45,8 @@ const CONNECTIONS = 12;
 const WARM_UP_MS = 60_000;
 const HEARTBEAT_MS = 700;
 const LOSS = 0.1;
+/** Endpoints in this process, on loopback: sixty messages each of two kinds. */
+const LIVE = { nodes: 30, degree: CONNECTIONS, messages: 60, seed: 'mesh' } as const;
 
 interface MeshFigures {
   readonly meshDegree: number;
@@ -117,7 +120,10 @@ async function measureMesh(
   };
 }
 
-/** What the presets must keep: copies where one message in ten is lost, and hops; a thousand nodes are an open net. */
+/**
+ * What the presets must keep: copies where one message in ten is lost, and hops; a thousand nodes are an open net. Hops of
+ * thirty nodes are counted on libp2p too.
+ */
 async function run({ short }: BenchContext): Promise<Row[]> {
   const seeds = Array.from({ length: short ? 3 : 7 }, (_, seed) => `${seed}`);
   const figuresOf = async (gossip: GossipOptions, nodes: number, loss: number): Promise<MeshFigures[]> => {
@@ -128,7 +134,9 @@ async function run({ short }: BenchContext): Promise<Row[]> {
   };
   const rows: Row[] = [];
   const [devnet, open] = [DEVNET_NETWORK.gossip, PUBLIC_NETWORK.gossip];
-  const name = (what: string, { D }: GossipOptions, nodes: number): string => `mesh of ${D}, ${nodes} nodes: ${what}`;
+  const name = (what: string, { D }: GossipOptions, nodes: number, how = 'simulated'): string =>
+    `mesh of ${D}, ${nodes} nodes, ${how}: ${what}`;
+  const hopsBar = ({ D }: GossipOptions, nodes: number): number => Math.ceil(Math.log(nodes) / Math.log(D - 1)) + 1;
   const add = (row: string, unit: string, values: readonly number[], is: '≤' | '≥', bar: number): void => {
     rows.push(makeRow(row, unit, values, undefined, [{ of: 'value', is, bar }]));
   };
@@ -138,8 +146,10 @@ async function run({ short }: BenchContext): Promise<Row[]> {
   add(name('reached, one in ten lost', devnet, 30), 'share', reached, '≥', 1);
   for (const [gossip, nodes] of [[devnet, 30] as const, ...(short ? [] : [[open, 1_000] as const])]) {
     const hops = (await figuresOf(gossip, nodes, 0)).map((each) => each.p99Hops);
-    add(name('hops p99', gossip, nodes), 'hops', hops, '≤', Math.ceil(Math.log(nodes) / Math.log(gossip.D - 1)) + 1);
+    add(name('hops p99', gossip, nodes), 'hops', hops, '≤', hopsBar(gossip, nodes));
   }
+  const hops = await liveHops({ ...LIVE, draws: short ? 1 : 3 }, devnet);
+  add(name('hops p99', devnet, LIVE.nodes, 'live'), 'hops', hops, '≤', hopsBar(devnet, LIVE.nodes));
   return rows;
 }
 
