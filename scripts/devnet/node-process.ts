@@ -1,7 +1,8 @@
 /** One node of the devnet as a child process. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { EXIT, RefusedError, UsageError } from '../exit.ts';
 import type { NodeStartedMessage } from '../node.ts';
 
 export interface NodeLaunch {
@@ -64,10 +65,14 @@ export class NodeProcess {
     return this.#started !== undefined && this.#child !== undefined;
   }
 
-  /** Starts the process; resolves when its API answers. Rejects with the end of its log when it dies first. */
+  /**
+   * Starts the process; resolves when its API answers. Rejects with what its log says when it dies first: with a
+   * {@link UsageError} where the node's flags were wrong, a {@link RefusedError} where it says why else.
+   */
   start(): Promise<NodeStartedMessage> {
     const { launch } = this;
     const log = openSync(launch.logPath, 'a');
+    const logBegin = fstatSync(log).size;
     const args = [
       ...NODE_FLAGS,
       CLI,
@@ -110,12 +115,21 @@ export class NodeProcess {
           if (!isExpected) this.#child = undefined;
           this.#started = undefined;
           const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
-          reject(new Error(`${this.name} ended with ${how} before it was ready; see ${launch.logPath}`));
+          if (!wasStarted) reject(this.#whyNotStarted(code, how, logBegin));
           if (wasStarted && !isExpected) this.#onUnexpectedExit(this, how);
           exited();
         });
       });
     });
+  }
+
+  #whyNotStarted(code: number | null, how: string, logBegin: number): Error {
+    const { logPath } = this.launch;
+    const complaint = complaintIn(readFileSync(logPath).subarray(logBegin).toString());
+    const why = complaint === undefined ? '' : `: ${complaint}`;
+    const message = `${this.name} ended with ${how} before it was ready${why}; see ${logPath}`;
+    if (code === EXIT.usage) return new UsageError(message);
+    return complaint === undefined ? new Error(message) : new RefusedError('devnet/node-not-started', message);
   }
 
   /** Ends the process with the signal and waits for it. */
@@ -131,4 +145,27 @@ export class NodeProcess {
 /** The devnet says all by flags: what the user's shell has set for a single node must not leak into five. */
 function withoutGrapevine(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('GRAPEVINE_')));
+}
+
+/**
+ * What a node last complained of: in a line of its command, or as an error that it logged.
+ *
+ * @param log its output
+ */
+export function complaintIn(log: string): string | undefined {
+  for (const line of log.split('\n').toReversed()) {
+    const said = /^error: (.*)/.exec(line)?.[1];
+    if (said !== undefined) return said;
+    if (/^\{.*"level":[56]0,/.test(line)) return messageOf(line);
+  }
+  return undefined;
+}
+
+/** Undefined where the process died while it wrote the line. */
+function messageOf(line: string): string | undefined {
+  try {
+    return (JSON.parse(line) as { readonly msg?: string }).msg;
+  } catch {
+    return undefined;
+  }
 }

@@ -146,6 +146,22 @@ describe('a devnet', () => {
     expect(await readdir(dir)).not.toContain('devnet.lock'); // the killed one's was nobody's
   });
 
+  it('refuses a flag that its nodes refuse, with their words', async () => {
+    const args = ['--nodes', '2', '--fresh', '--json', '--node-arg=--bogus'];
+    const { status, stdout, stderr } = await bench.run([
+      'devnet',
+      '--data-dir',
+      await bench.directory(),
+      '--base-port',
+      String(base),
+      ...args,
+    ]);
+    expect(stderr).toMatch(
+      /^error: node[12] ended with exit status 2 before it was ready: unknown option '--bogus'; see /m,
+    );
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+  });
+
   it('interrupted while it starts stops at once, and with --fresh it has begun another chain', async () => {
     const before = await genesisText();
     const running = devnet('--fresh', '--nodes', '3');
