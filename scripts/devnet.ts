@@ -52,7 +52,10 @@ export function addDevnetCommand(program: Command): void {
     )
     .option('--load <tps>', 'send this many transactions per second', readNumber(0, 10_000), 0)
     .option('--duration <s>', 'end by itself after so many seconds', readNumber(1, 31_536_000))
-    .option('--json', 'at the end print one JSON object to standard output; all else goes to standard error')
+    .option(
+      '--json',
+      'at the end, be it by Ctrl-C, print one JSON object to standard output; all else goes to standard error',
+    )
     .option('--fresh', 'begin a new chain; what is in the data directory is removed')
     .option('--data-dir <dir>', 'where the network lives', '.grapevine/devnet')
     .option('--base-port <p>', 'APIs listen on the ports above this one', readInteger(1024, 65_000), 7400)
@@ -120,8 +123,10 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
     });
     screen.say(`ready in ${await devnet.untilReady(starting)} ms`);
     await live(devnet, flags, clock, screen, ending);
-    if (interrupted.signal.aborted) return EXIT.done; // nobody waits for a report after Ctrl-C
+    const isUnwanted = (): boolean => flags.json !== true && interrupted.signal.aborted;
+    if (isUnwanted()) return EXIT.done; // nobody waits for a verdict after Ctrl-C
     const report = await devnet.settleAndReport(interrupted.signal);
+    if (isUnwanted()) return EXIT.done;
     if (flags.json === true) console.log(JSON.stringify(report));
     for (const failure of report.failures) screen.say(`failed: ${failure}`);
     return report.failures.length === 0 ? EXIT.done : EXIT.refused;

@@ -73,6 +73,8 @@ export interface DevnetReport extends Outcome {
 const READY_DEADLINE_MS = 60_000;
 /** After the load ends: until what is pending is mined and agreed everywhere. Longer than agreement may stand still. */
 const SETTLE_MS = 30_000;
+/** The same for somebody who waits for the end. */
+const HURRIED_MS = 2_000;
 const POLL_MS = 25;
 /** Nodes that each node dials at start. All of them up to this many; beyond, a ring and random others. */
 const BOOTSTRAP_PEERS = 8;
@@ -322,30 +324,31 @@ export class Devnet {
 
   /**
    * Waits until the load is mined and agreed and the nodes agree, then counts. A while at most: what has not settled by
-   * then is counted as it stands, at once when the signal aborts.
+   * then is counted as it stands. When the signal aborts, no longer than the nodes' tips may just be moving.
    */
   async settleAndReport(signal: AbortSignal): Promise<DevnetReport> {
     const { clock, dir } = this.#options;
     const { client } = this.#members[0]!;
     const deadline = clock.monotonicMs() + SETTLE_MS;
+    let abortedAtMs: number | undefined;
     let outcome = await this.#measure();
     await this.#until(
       deadline,
       () => '',
       async () => {
-        if (signal.aborted) return true;
-        await this.#traffic.recount(client);
+        await this.#traffic.recount(client, signal);
         outcome = await this.#measure();
+        if (signal.aborted) abortedAtMs ??= clock.monotonicMs();
+        if (abortedAtMs !== undefined) return outcome.sameTip || clock.monotonicMs() - abortedAtMs > HURRIED_MS;
         // A node that is gone will not settle: it is reported as it stands.
         if (this.#members.some(({ process }) => !process.isRunning)) return true;
         const { submitted, mined } = this.#traffic.counts;
         if (mined < submitted || !outcome.sameTip) return false;
         if (outcome.agreement !== 'reached') return outcome.agreement === 'off';
-        await this.#traffic.recountAgreed(client);
+        await this.#traffic.recountAgreed(client, signal);
         return this.#traffic.counts.agreed >= submitted;
       },
     ).catch(() => undefined); // what has not settled by then is reported as it stands
-    signal.throwIfAborted();
     await this.refresh();
     await Promise.all(this.#members.map((member) => this.#bankCounts(member)));
     await this.sampleMemory();

@@ -227,17 +227,18 @@ export class Traffic {
   }
 
   /** Asks a node for the state of what no event has shown as mined: events can be missed, answers cannot. */
-  async recount(client: GrapevineClient): Promise<void> {
-    await this.#askFor(client, this.#mined);
+  async recount(client: GrapevineClient, signal: AbortSignal): Promise<void> {
+    await this.#askFor(client, this.#mined, signal);
   }
 
   /** The same for agreement. For when next to all is agreed: it is a request for each that is not known to be. */
-  async recountAgreed(client: GrapevineClient): Promise<void> {
-    await this.#askFor(client, this.#agreed);
+  async recountAgreed(client: GrapevineClient, signal: AbortSignal): Promise<void> {
+    await this.#askFor(client, this.#agreed, signal);
   }
 
-  async #askFor(client: GrapevineClient, known: ReadonlySet<string>): Promise<void> {
+  async #askFor(client: GrapevineClient, known: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
     for (const id of this.#ids) {
+      if (signal.aborted) return;
       if (known.has(id)) continue;
       const found = await client.transaction(id).catch(() => undefined); // unknown there: not mined
       if (found === undefined || found.state === 'pending' || found.state === 'dropped') continue;

@@ -193,6 +193,17 @@ describe('a devnet', () => {
     }
   });
 
+  it('ended by a signal reports what there is, and a load that goes on does not hold it up', async () => {
+    const running = devnet('--fresh', '--nodes', '2', '--load', '5', '--json');
+    await running.says(/^up \d+ s {2}nodes 2\/2 {2}height [1-9]/m, 60_000);
+    expect(running.stdout).toBe('');
+    expect(await running.end('SIGTERM', 30_000)).toEqual({ status: 0, signal: null });
+    const report = JSON.parse(running.stdout);
+    expect(report).toMatchObject({ nodes: 2, sameTip: true, errors: 0, failures: [] });
+    expect(report.submitted).toBeGreaterThan(0);
+    await expectNothingLeft();
+  });
+
   it('whose nodes do not vote says so, and is asked for no agreement', async () => {
     const running = devnet('--fresh', '--nodes', '2', '--node-arg=--vote=false', '--duration', '3', '--json');
     expect(await running.ends(90_000)).toMatchObject({ status: 0 });

@@ -148,6 +148,6 @@ it('a transaction counts as agreed with its block, or with one above it, or when
   expect(traffic.counts).toMatchObject({ mined: 3, agreed: 2 });
   states.set(c, 'final');
   states.set(d, 'mined');
-  await traffic.recountAgreed(client);
+  await traffic.recountAgreed(client, new AbortController().signal);
   expect(traffic.counts).toMatchObject({ mined: 4, agreed: 3 });
 });
