@@ -1,15 +1,44 @@
-/** The proof-of-work kernels against the plain loops, and the mining thread's manners. */
+/** The proof-of-work kernels against the plain loops, and the manners of mining, on a thread and on the event loop. */
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { ZERO_BLOCK_ID } from '../chain/codec.ts';
 import { bitsForHashes, bitsToTarget } from '../chain/target.ts';
+import type { HeaderBody } from '../chain/types.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { loadPowKernel, POW_KERNELS, type PowSearch } from '../crypto/pow.ts';
+import { createSystemClock, createSystemRng } from '../node/adapters.ts';
+import { PRESETS } from '../node/config.ts';
 import type { SolverJob, SolverReply } from '../node/mining/nonce-grinder.ts';
+import { createPowSolver } from '../node/mining/pow-solver.ts';
+import type { Clock } from '../node/ports.ts';
+import { devAccount } from '../scripts/dev-accounts.ts';
 import { type Bench, interleave, makeRow, percentile, type Row, threadMs } from './measure.ts';
 
 const HEADER = new Uint8Array(113).map((_, i) => sha256(Uint8Array.of(1))[i % 32]!);
 const HOPELESS = new Uint8Array(32);
 const BUDGET = 0.25;
+const DEFAULT_BUDGET = PRESETS.devnet.hashBudget;
+/** A burst is a millisecond or more: one more or less among forty. */
+const SPAN_HERE_MS = 10_000;
+const HOPELESS_BLOCK: HeaderBody = {
+  height: 1n,
+  parent: ZERO_BLOCK_ID,
+  txRoot: new Uint8Array(32),
+  timestampMs: 0n,
+  bits: bitsForHashes(2n ** 200n),
+  miner: devAccount(0).address,
+  nonce: 0n,
+};
+/** Says what time it is when it is woken, on the clock that all threads share. */
+const SENDER = `
+  const { parentPort, workerData: flag } = require('node:worker_threads');
+  for (;;) {
+    Atomics.wait(flag, 0, 0);
+    Atomics.store(flag, 0, 0);
+    parentPort.postMessage(process.hrtime.bigint());
+  }
+`;
 const MINING_THREAD = new URL('../node/mining/pow-worker.ts', import.meta.url);
 
 /** Millions of hashes per second of processor time, for at least `ms` of it. */
@@ -51,6 +80,7 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
   const plain = rates.js.map((rate, i) => Math.max(rate, rates.node[i]!));
   const cancelMs = await measureCancels(short ? 20 : 60);
   const shares = await measureShares(MINING_THREAD, rounds, short ? 1000 : 2000);
+  const here = await measureHere(short ? 20 : 60, rounds, SPAN_HERE_MS);
   return [
     makeRow('pow js (noble, midstate)', 'MH/s', rates.js, plain),
     makeRow('pow node:crypto, midstate', 'MH/s', rates.node, plain),
@@ -58,20 +88,85 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
     makeRow('pow SIMD WebAssembly, against the best plain loop', 'MH/s', rates.simd, plain, [
       { of: 'ratio', is: '≥', bar: 6 },
     ]),
-    makeRow('mining cancel latency p99', 'ms', [percentile(cancelMs, 0.99)], undefined, [
-      { of: 'value', is: '<', bar: 20 },
-    ]),
-    makeRow(
-      'mining processor time, against its budget',
-      'share of a core',
-      shares,
-      shares.map(() => BUDGET),
-      [
-        { of: 'ratio', is: '≥', bar: 0.9 },
-        { of: 'ratio', is: '≤', bar: 1.1 },
-      ],
-    ),
+    cancelRow('mining cancel latency p99', cancelMs),
+    shareRow('mining processor time, against its budget', shares, BUDGET),
+    cancelRow('mining on the event loop, the default: cancel latency p99', here.cancelMs),
+    shareRow('mining on the event loop, the default: processor time, against its budget', here.shares, DEFAULT_BUDGET),
   ];
+}
+
+function cancelRow(name: string, cancelMs: readonly number[]): Row {
+  return makeRow(name, 'ms', [percentile(cancelMs, 0.99)], undefined, [{ of: 'value', is: '<', bar: 20 }]);
+}
+
+function shareRow(name: string, shares: readonly number[], budget: number): Row {
+  const budgets = shares.map(() => budget);
+  return makeRow(name, 'share of a core', shares, budgets, [
+    { of: 'ratio', is: '≥', bar: 0.9 },
+    { of: 'ratio', is: '≤', bar: 1.1 },
+  ]);
+}
+
+/**
+ * The solver with the budget that nodes have by default, on this thread's event loop, which does nothing else. A search
+ * is cancelled by a message that another thread sends when a burst begins, so that it finds the event loop held up:
+ * milliseconds from then until the search is over.
+ */
+export async function measureHere(
+  cancels: number,
+  rounds: number,
+  spanMs: number,
+): Promise<{ readonly cancelMs: number[]; readonly shares: number[] }> {
+  const system = createSystemClock();
+  let onBurst = (): void => {};
+  const clock: Clock = {
+    ...system,
+    after: (delayMs, fn) =>
+      system.after(delayMs, () => {
+        onBurst();
+        fn();
+      }),
+  };
+  const solver = createPowSolver({
+    budget: DEFAULT_BUDGET,
+    clock,
+    rng: createSystemRng(),
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  const flag = new Int32Array(new SharedArrayBuffer(4));
+  const sender = new Worker(SENDER, { eval: true, workerData: flag });
+  await once(sender, 'online');
+  const cancelMs: number[] = [];
+  for (let i = 0; i < cancels; i++) {
+    const cancel = new AbortController();
+    const search = solver.solve(HOPELESS_BLOCK, cancel.signal).catch(() => undefined); // it is cancelled
+    onBurst = () => {
+      onBurst = () => {};
+      Atomics.store(flag, 0, 1);
+      Atomics.notify(flag, 0);
+    };
+    const [sentNs] = (await once(sender, 'message')) as [bigint];
+    cancel.abort();
+    await search;
+    cancelMs.push(Number(process.hrtime.bigint() - sentNs) / 1e6);
+  }
+  await sender.terminate();
+
+  const end = new AbortController();
+  const search = solver.solve(HOPELESS_BLOCK, end.signal).catch(() => undefined);
+  await sleep(500);
+  const shares: number[] = [];
+  for (let i = 0; i < rounds; i++) {
+    const [usedMs, begin] = [threadMs(), performance.now()];
+    await sleep(spanMs);
+    shares.push((threadMs() - usedMs) / (performance.now() - begin));
+  }
+  end.abort();
+  await search;
+  await solver.close();
+  return { cancelMs, shares };
 }
 
 /** The mining thread without bounds, cancelled at its busiest: milliseconds until it has let go of a search. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
-import { measureShares } from '../../../bench/mining.ts';
+import { measureHere, measureShares } from '../../../bench/mining.ts';
 
 /** Busy for longer than the measurement lets a search run in, then ready, then idle. */
 const SLOW_TO_START = `
@@ -24,4 +24,12 @@ test('what a mining thread takes to start is not measured, however long', async 
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+});
+
+test('mining on the event loop is cancelled, and takes some of it and no more than its budget allows', async () => {
+  const { cancelMs, shares } = await measureHere(3, 1, 2_000);
+  expect(cancelMs).toHaveLength(3);
+  expect(Math.min(...cancelMs)).toBeGreaterThan(0);
+  expect(shares[0]).toBeGreaterThan(0);
+  expect(shares[0]).toBeLessThan(0.1); // 0.004, and what the test's own thread does
 });
