@@ -8,7 +8,7 @@ import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
 import type { GrapevineClient } from './client.ts';
 import { RefusedError, UsageError } from './exit.ts';
 import { saveResult } from './new-file.ts';
-import { printJson, printLine } from './output.ts';
+import { counted, printJson, printLine } from './output.ts';
 import { untilAdmitted } from './until-admitted.ts';
 
 interface CertificateOptions extends ApiOptions {
@@ -51,7 +51,9 @@ Examples:
       const { block, state, headers, links } = document;
       if (options.json === true) printJson({ file: options.out, block, state });
       else
-        printLine(`${options.out}: block ${block.height} ${state}, ${headers.length} headers, ${links.length} links`);
+        printLine(
+          `${options.out}: block ${block.height} ${state}, ${counted(headers.length, 'header')}, ${counted(links.length, 'link')}`,
+        );
     });
 }
 

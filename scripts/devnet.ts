@@ -14,6 +14,7 @@ import { Devnet } from './devnet/devnet.ts';
 import { type NetworkDir, openNetworkDir } from './devnet/network-dir.ts';
 import { Screen } from './devnet/screen.ts';
 import { EXIT, SAME_SIGNAL_MS } from './exit.ts';
+import { counted } from './output.ts';
 
 interface DevnetFlags {
   readonly nodes?: number;
@@ -200,7 +201,7 @@ async function killInTurn(devnet: Devnet, everyMs: number, clock: Clock, signal:
 function introduce(dir: NetworkDir, screen: Screen): void {
   const { genesis, shape, isContinued } = dir;
   screen.say(
-    `${isContinued ? 'continuing' : 'new'} network of ${shape.nodes} nodes, a block every ${shape.blockTimeMs / 1000} s, chain ${genesis.chainId.slice(0, 16)}…, in ${dir.path}`,
+    `${isContinued ? 'continuing' : 'new'} network of ${counted(shape.nodes, 'node')}, a block every ${shape.blockTimeMs / 1000} s, chain ${genesis.chainId.slice(0, 16)}…, in ${dir.path}`,
   );
   screen.say(`\nmnemonic: ${DEV_MNEMONIC}`);
   for (const [index, { address, secretKey }] of devAccounts().entries()) {

@@ -28,6 +28,11 @@ export function coins(units: string): string {
   return formatCoins(BigInt(units));
 }
 
+/** A number of things, e.g. `1 vote`, `2 votes`. */
+export function counted(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
+}
+
 /** The first digits of an id, for people. */
 export function short(id: string): string {
   return id.slice(0, 12);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type ApiOptions, addApiOptions, openClient } from './api-options.ts';
 import type { NodeStatus } from './client.ts';
-import { coins, printable, printJson, printTable, short } from './output.ts';
+import { coins, counted, printable, printJson, printTable, short } from './output.ts';
 
 export function addStatusCommand(program: Command): void {
   addApiOptions(program.command('status').description('show a node at a glance'))
@@ -29,7 +29,7 @@ function printStatus(status: NodeStatus): void {
     ['node', `${printable(status.name)}, version ${printable(status.version)}, up ${seconds(status.uptimeMs)}`],
     ['state', status.ready ? 'ready' : `not ready: ${printable(status.missing.join(', '))}`],
     ['peer id', status.peerId],
-    ['network', `${network.name}, a block every ${seconds(network.blockTimeMs)}, ${network.voters} voters`],
+    ['network', `${network.name}, a block every ${seconds(network.blockTimeMs)}, ${counted(network.voters, 'voter')}`],
     ['chain id', network.chainId],
     ['minimum fee', coins(network.minFee)],
     ['tip', at(status.tip) + (status.syncing ? '  (syncing)' : '')],
@@ -37,12 +37,15 @@ function printStatus(status: NodeStatus): void {
     ['agreed', at(status.agreed)],
     ['final', at(status.final)],
     ['peers', String(status.peers)],
-    ['mempool', `${mempool.count} transactions, ${mempool.bytes} bytes${parked}`],
+    ['mempool', `${counted(mempool.count, 'transaction')}, ${counted(mempool.bytes, 'byte')}${parked}`],
     ['mining', `${mining.mode}${finds}`],
     ['voting', voting.movedAway ? 'no: moved away' : voting.elector ? (voting.address ?? 'yes') : 'no'],
     [
       'gossip',
-      `${gossip.messages} messages, ${gossip.copies} copies; ${gossip.txs} transactions, ${gossip.txCopies} copies`,
+      [
+        `${counted(gossip.messages, 'message')}, ${counted(gossip.copies, 'copy', 'copies')}`,
+        `${counted(gossip.txs, 'transaction')}, ${counted(gossip.txCopies, 'copy', 'copies')}`,
+      ].join('; '),
     ],
     ['errors', String(status.internalErrors)],
   ]);

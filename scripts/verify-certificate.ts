@@ -6,7 +6,7 @@ import { formatAddress } from '../crypto/address.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
 import { RefusedError } from './exit.ts';
 import { readGenesis, readJson } from './json-file.ts';
-import { printJson, printLine } from './output.ts';
+import { counted, printJson, printLine } from './output.ts';
 
 export function addVerifyCertificateCommand(program: Command): void {
   program
@@ -60,10 +60,10 @@ function printProof(proof: CertificateProof, { chainId, electorateRule }: Genesi
   for (const { asOf, weight, total, quorum } of tallies) {
     const what =
       electorateRule.kind === 'genesis'
-        ? `${weight} votes of ${total} voters, ${quorum} needed,`
+        ? `${counted(weight, 'vote')} of ${counted(total, 'voter')}, ${quorum} needed,`
         : `votes of weight ${weight} of ${total}, ${quorum} needed, of the miners as of block ${asOf.height},`;
     printLine(`by ${what} for ${source.height} → ${target.height}:`);
   }
   for (const voter of voters) printLine(`  ${formatAddress(voter)}`);
-  printLine(`checked from genesis: ${links} links, ${headers} headers, total work ${totalWork}`);
+  printLine(`checked from genesis: ${counted(links, 'link')}, ${counted(headers, 'header')}, total work ${totalWork}`);
 }

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type ApiOptions, addApiOptions, openClient, readInteger } from './api-options.ts';
 import type { ChainEvent, EventType } from './client.ts';
-import { coins, printJson, printLine, printNote, short } from './output.ts';
+import { coins, counted, printJson, printLine, printNote, short } from './output.ts';
 
 const TYPES: readonly EventType[] = ['tx', 'block', 'reorg', 'agreed', 'final', 'evidence'];
 
@@ -56,11 +56,11 @@ function describe(event: ChainEvent): string {
       return `tx      ${short(event.id)}  ${what}  ${coins(event.amount)} from ${event.from} to ${event.to}`;
     }
     case 'block':
-      return `block   ${event.height}  ${short(event.id)}  ${event.txCount} transactions, by ${event.miner} (${event.source})`;
+      return `block   ${event.height}  ${short(event.id)}  ${counted(event.txCount, 'transaction')}, by ${event.miner} (${event.source})`;
     case 'reorg':
-      return `reorg   ${event.from.height} → ${event.to.height}, from ${event.forkPoint.height} up: ${event.abandonedBlocks.length} blocks and ${event.abandonedTransactions.length} transactions abandoned`;
+      return `reorg   ${event.from.height} → ${event.to.height}, from ${event.forkPoint.height} up: ${counted(event.abandonedBlocks.length, 'block')} and ${counted(event.abandonedTransactions.length, 'transaction')} abandoned`;
     case 'agreed':
-      return `agreed  ${event.height}  ${short(event.id)}  ${event.votes} of ${event.n} votes`;
+      return `agreed  ${event.height}  ${short(event.id)}  ${event.votes} of ${counted(event.n, 'vote')}`;
     case 'final':
       return `final   ${event.height}  ${short(event.id)}`;
     case 'evidence':

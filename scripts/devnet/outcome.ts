@@ -1,5 +1,6 @@
 /** Whether a devnet's nodes agree, from what each says of itself. Pure: time is an argument. */
 import type { NodeStatus } from '../client.ts';
+import { counted } from '../output.ts';
 
 export interface NodeView {
   readonly name: string;
@@ -108,7 +109,7 @@ export function failuresOf(
     ...(agreement === 'stalled'
       ? [`agreement has stalled: height ${height}, agreed ${agreedHeight}, final ${finalHeight}`]
       : []),
-    ...(errors === 0 ? [] : [`${errors} ${errors === 1 ? 'error' : 'errors'}; see the nodes’ logs`]),
+    ...(errors === 0 ? [] : [`${counted(errors, 'error')}; see the nodes’ logs`]),
   ];
 }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { certificateDocument } from '../../../chain/certificate-document.ts';
 import { decodeTx } from '../../../chain/codec.ts';
 import { parseGenesis } from '../../../chain/genesis.ts';
+import type { ChainEntry } from '../../../chain/types.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type ApiServer, createApiServer } from '../../../node/api/server.ts';
@@ -452,6 +453,26 @@ describe('certificates', () => {
     ]);
     expect(run).toMatchObject({ status: 1, stdout: '' });
     expect(run.stderr).toContain('refused: certificate/malformed: headers[0] must be 226 hex digits, not 16000000');
+  });
+
+  it('of one voter, one link and one header are told of in the singular', async () => {
+    const lone = certifiedGenesis('lone', { voters: [VOTERS[0]!.address] });
+    const [root, child] = minedChain(lone, 1) as [ChainEntry, ChainEntry];
+    const [genesisFile, file] = [join(folder, 'lone.json'), join(folder, 'lone-certificate.json')];
+    await writeFile(genesisFile, JSON.stringify(lone.doc));
+    const link = signedLink(lone, root, child, VOTERS.slice(0, 1));
+    const ends = { block: checkpointOf(child), from: checkpointOf(root) };
+    const proof = {
+      chainId: lone.chainId,
+      state: 'agreed',
+      headers: headersOf([root, child]),
+      links: [link],
+      ...ends,
+    } as const;
+    await writeFile(file, JSON.stringify(certificateDocument(proof)));
+    const { stdout } = await grapevine(['verify-certificate', file, '--genesis', genesisFile]);
+    expect(stdout).toContain('by 1 vote of 1 voter, 1 needed, for 0 → 1:\n');
+    expect(stdout).toContain('checked from genesis: 1 link, 1 header, total work');
   });
 
   it('can not turn the text of a terminal around, nor hide some of it', async () => {

@@ -131,7 +131,9 @@ test('a bad file is bad usage: status 2, with the place', async () => {
 
 test('--seed wants one seed: of a range, or of nothing, that is said', () => {
   for (const seed of ['1..3', '1-3', '1,3', '']) {
-    expect(() => seedsOf({ seed })).toThrow(`--seed wants one seed such as 7, not '${seed}'; for several: --seeds 1..3`);
+    expect(() => seedsOf({ seed })).toThrow(
+      `--seed wants one seed such as 7, not '${seed}'; for several: --seeds 1..3`,
+    );
   }
   expect(seedsOf({})).toEqual(['1']);
   expect(seedsOf({ seed: 'word' })).toEqual(['word']);
