@@ -78,7 +78,7 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
       ? []
       : [
           makeRow(
-            `devnet at ${LOAD_TPS} tx/s: bytes sent per transaction and node, of its size`,
+            `devnet at ${LOAD_TPS} tx/s: gossip bytes per transaction and node, above idle, without framing, of its size`,
             'times',
             live.map(({ txBytes }) => txBytes),
             undefined,

@@ -59,7 +59,10 @@ export interface LiveRun {
   readonly idleCores: number;
   /** Processor µs of a node, above idle, for each transaction that it received. */
   readonly txMicros: number;
-  /** Bytes that a node sent for each transaction that it received, over its size. */
+  /**
+   * Bytes of gossip, its control messages included, that a node sent above idle for each transaction that it received, over
+   * its size. Without noise, yamux and TCP framing, and without what travels on other streams.
+   */
   readonly txBytes: number;
   readonly txCopies: number;
   /** Votes that a node counted in a second, idle. */

@@ -64,7 +64,7 @@ function liveTable(runs: readonly LiveRun[]): string[] {
   return [
     `Live: every node votes, ${rate} tx/s in all, a block every ${BLOCK_TIME_MS / 1000} s, ${seconds} s each.`,
     '',
-    '| nodes | processor µs per delivered tx | bytes per delivered tx, of its size | copies per tx | votes counted a node and second | idle, thousandths of a core a node | memory a node, MiB | ready, ms |',
+    '| nodes | processor µs per delivered tx | gossip bytes per delivered tx, of its size | copies per tx | votes counted a node and second | idle, thousandths of a core a node | memory a node, MiB | ready, ms |',
     '|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...runs.map(
       ({ nodes, txMicros, txBytes, txCopies, votesPerS, idleCores, residentMiB, readyMs }) =>
