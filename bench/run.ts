@@ -13,6 +13,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { compactBench } from './compact.ts';
+import { COMPARED } from './compared.ts';
 import { devnetBench } from './devnet.ts';
 import { gossipBench } from './gossip.ts';
 import { ingestBench } from './ingest.ts';
@@ -38,27 +39,8 @@ const BENCHES: readonly Bench[] = [
   devnetBench,
   loadBench,
 ];
-/**
- * The ratios that `--against` compares, and whether more or less is better. Both sides are work of one thread in
- * alternating rounds, or processor time: another load on the machine slows both alike. What needs two cores at once
- * (the pool, ingest, sync), waits for the disk or for its turn, or is the longest of some delays says more of that load.
- * How libraries compare that others wrote, one in C, one in WebAssembly, one in JavaScript, says more of the machine: noble's
- * share of the compiled one's rate was 0.024 on a fast one and 0.015 on one less than half as fast.
- */
-const COMPARED: readonly Compared[] = [
-  { bench: miningBench, row: 'pow scalar WebAssembly, against the best plain loop', better: 'more' },
-  { bench: miningBench, row: 'pow SIMD WebAssembly, against the best plain loop', better: 'more' },
-  { bench: ingestBench, row: 'ingest, processor time, against the pool alone', better: 'less' },
-  { bench: syncBench, row: 'initial sync, processor time, against the pool alone', better: 'less' },
-];
 /** Share of a committed ratio that must be reached. */
 const ENOUGH = 0.7;
-
-interface Compared {
-  readonly bench: Bench;
-  readonly row: string;
-  readonly better: 'more' | 'less';
-}
 
 const values = readBenchOptions(
   process.argv.slice(2),
@@ -114,7 +96,9 @@ function table(all: readonly Row[]): string {
 /** Ratios that would be compared and are not there: nothing would be said of them. */
 function missingIn({ path, rows }: RowsFile, benches: readonly Bench[]): string[] {
   return COMPARED.flatMap(({ bench, row }) =>
-    !benches.includes(bench) || ratioOf(rows, row) !== null ? [] : [`${path} has no ratio of "${row}"`],
+    !benches.some(({ name }) => name === bench) || ratioOf(rows, row) !== null
+      ? []
+      : [`${path} has no ratio of "${row}"`],
   );
 }
 
@@ -131,7 +115,7 @@ async function compare(committed: RowsFile): Promise<void> {
 }
 
 function worseThan(committed: RowsFile, of: Bench, measured: readonly Row[]): string[] {
-  return COMPARED.filter(({ bench }) => bench === of).flatMap(({ row, better }) => {
+  return COMPARED.filter(({ bench }) => bench === of.name).flatMap(({ row, better }) => {
     const before = ratioOf(committed.rows, row);
     const now = ratioOf(measured, row);
     if (before === null || now === null) return [`${row}: no ratio of it was measured`];
