@@ -1,10 +1,11 @@
 import type { Address } from '../crypto/address.ts';
 import { FeeHeap } from './fee-heap.ts';
 import { MAX_TX_BYTES } from './params.ts';
-import { PoolDigest } from './pool-digest.ts';
+import { PoolDigest, type ShortTxId } from './pool-digest.ts';
 import type { TxReason } from './reasons.ts';
 import type { PoolTx } from './sender-queue.ts';
 import { SenderQueue } from './sender-queue.ts';
+import { ShortIds } from './short-ids.ts';
 import type { Account, AccountView, Block, Tx, TxId } from './types.ts';
 import { checkTxStateful } from './validate/tx-stateful.ts';
 import type { Verdict } from './verdict.ts';
@@ -87,6 +88,8 @@ export class Mempool {
    */
   #tails: FeeHeap<PoolTx> | undefined;
   readonly #digest = new PoolDigest();
+  /** Kept from when somebody first asks until the pool is empty. */
+  #shortIds: ShortIds | undefined;
   #bytes = 0;
   #ready = 0;
   #nextSeq = 0;
@@ -263,6 +266,18 @@ export class Mempool {
     return Array.from(this.#byId.values().take(limit), (pooled) => pooled.tx);
   }
 
+  /** Whether one with that short id is in the pool. O(1), but for the first time. */
+  hasShortId(id: ShortTxId): boolean {
+    return this.#shortIdsNow().get(id) !== undefined;
+  }
+
+  /** Those with these short ids, in order of arrival; of several that share one, the oldest. O(k log k) for k ids. */
+  withShortIds(ids: Iterable<ShortTxId>): Tx[] {
+    const index = this.#shortIdsNow();
+    const found = Array.from(new Set(ids)).flatMap((id) => index.get(id) ?? []);
+    return found.sort((a, b) => a.seq - b.seq).map(({ tx }) => tx);
+  }
+
   /** Fingerprint of the ids in the pool, parked ones included. */
   get digest(): Pick<PoolDigest, 'total' | 'fingerprint' | 'buckets'> {
     return this.#digest;
@@ -334,6 +349,7 @@ export class Mempool {
     this.#ready += queue.readyCount - readyBefore;
     this.#byId.set(tx.id, pooled);
     this.#digest.toggle(tx.id);
+    this.#shortIds?.add(pooled);
     this.#bytes += tx.bytes.length;
     if (queue.last === pooled) this.#pushTail(pooled);
     // One more ready is the transaction itself.
@@ -350,6 +366,8 @@ export class Mempool {
     this.#ready += queue.readyCount - readyBefore;
     this.#byId.delete(tx.id);
     this.#digest.toggle(tx.id);
+    if (this.#byId.size === 0) this.#shortIds = undefined;
+    else this.#shortIds?.remove(pooled);
     this.#bytes -= tx.bytes.length;
     if (queue.size === 0) this.#senders.delete(tx.from);
     else if (wasLast) this.#pushTail(queue.last!);
@@ -360,6 +378,14 @@ export class Mempool {
     const readyBefore = queue.readyCount;
     queue.rebase(account.nonce);
     this.#ready += queue.readyCount - readyBefore;
+  }
+
+  #shortIdsNow(): ShortIds {
+    if (this.#shortIds === undefined) {
+      this.#shortIds = new ShortIds();
+      for (const pooled of this.#byId.values()) this.#shortIds.add(pooled);
+    }
+    return this.#shortIds;
   }
 
   #pushTail(pooled: PoolTx): void {

@@ -1,7 +1,6 @@
-/** Decides what of a mempool is offered and what is asked for. Pure. */
+/** Decides what of a mempool is offered, and what is asked for. Pure. */
 import type { Mempool } from '../../chain/mempool.ts';
 import { bucketOf, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
-import type { Tx } from '../../chain/types.ts';
 
 /** Gossip has had its time by then: what is younger is on its way, and would only come twice. */
 const SETTLED_MS = 2_000;
@@ -29,28 +28,17 @@ export function idsToOffer(
   return [...ids];
 }
 
-/** What the pool has by those short ids, oldest first: of two that share one, the older. */
-export function txsToGive(pool: Pick<Mempool, 'txs'>, ids: readonly ShortTxId[]): readonly Tx[] {
-  const open = new Set(ids);
-  const found: Tx[] = [];
-  for (const tx of pool.txs()) {
-    if (open.size === 0) break;
-    if (open.delete(shortTxId(tx.id))) found.push(tx);
-  }
-  return found;
-}
-
 /** Of what a peer offers, what the pool lacks and the node has not had its fill of. */
 export function idsToWant(
   offered: readonly ShortTxId[],
-  pool: Pick<Mempool, 'txs'>,
+  pool: Pick<Mempool, 'hasShortId'>,
   isUnwanted: (id: ShortTxId) => boolean,
   limit: number,
 ): readonly ShortTxId[] {
-  const lacking = new Set(offered);
-  for (const { id } of pool.txs()) {
-    if (lacking.size === 0) break;
-    lacking.delete(shortTxId(id));
+  const wanted = new Set<ShortTxId>();
+  for (const id of offered) {
+    if (wanted.size === limit) break;
+    if (!pool.hasShortId(id) && !isUnwanted(id)) wanted.add(id);
   }
-  return [...lacking].filter((id) => !isUnwanted(id)).slice(0, limit);
+  return [...wanted];
 }

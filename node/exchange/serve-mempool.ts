@@ -12,7 +12,7 @@ import {
 } from '../net/wire.ts';
 import type { PeerKey, StreamProtocol } from '../ports.ts';
 import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
-import { idsToOffer, txsToGive } from './plan-exchange.ts';
+import { idsToOffer } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 
 export interface ServeMempoolDeps extends ServeDeps {
@@ -20,21 +20,22 @@ export interface ServeMempoolDeps extends ServeDeps {
 }
 
 /**
- * Each answer looks through the whole pool: a peer that asks more often than this gets an empty one. Who is honest asks
- * nobody twice in three seconds.
+ * What is offered is looked for in the whole pool: a peer that asks more often than this gets an empty answer. Who is
+ * honest asks nobody twice in three seconds.
  */
 const MIN_INTERVAL_MS = 2_000;
-const PEERS_REMEMBERED = 256;
+/** Several times the connections there can be: the peers that ask must not push each other out. */
+const PEERS_REMEMBERED = 1_024;
 
 /** Registers the handlers. */
 export function serveMempool(deps: ServeMempoolDeps): void {
   const { clock, mempool } = deps;
-  const answeredAt = new Lru<string, number>(PEERS_REMEMBERED);
-  const isTooSoon = (protocol: StreamProtocol, peer: PeerKey): boolean => {
-    const key = `${protocol.name} ${peer}`;
+  const offeredAt = new Lru<PeerKey, number>(PEERS_REMEMBERED);
+  const givenAt = new Lru<PeerKey, number>(PEERS_REMEMBERED);
+  const isTooSoon = (answeredAt: Lru<PeerKey, number>, peer: PeerKey): boolean => {
     const nowMs = clock.monotonicMs();
-    if (nowMs - (answeredAt.get(key) ?? Number.NEGATIVE_INFINITY) < MIN_INTERVAL_MS) return true;
-    answeredAt.set(key, nowMs);
+    if (nowMs - (answeredAt.get(peer) ?? Number.NEGATIVE_INFINITY) < MIN_INTERVAL_MS) return true;
+    answeredAt.set(peer, nowMs);
     return false;
   };
   const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(deps, protocol, answer);
@@ -43,7 +44,7 @@ export function serveMempool(deps: ServeMempoolDeps): void {
     const asked = decodeMempoolRequest(request);
     if (asked === undefined) return 'malformed';
     const differing = differingBuckets(mempool.pool.digest.buckets(), asked.digest);
-    const offered = isTooSoon(MEMPOOL, stream.peer)
+    const offered = isTooSoon(offeredAt, stream.peer)
       ? []
       : idsToOffer(mempool.pool, differing, clock.nowMs(), { skip: asked.skip, limit: MAX_POOL_IDS });
     await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(offered) }));
@@ -54,7 +55,7 @@ export function serveMempool(deps: ServeMempoolDeps): void {
     const asked = decodeTxsRequest(request);
     const ids = asked && decodeShortTxIds(asked.ids);
     if (ids === undefined) return 'malformed';
-    const found = isTooSoon(TXS, stream.peer) ? [] : txsToGive(mempool.pool, ids);
+    const found = isTooSoon(givenAt, stream.peer) ? [] : mempool.pool.withShortIds(ids);
     for (let at = 0; at < found.length; at += MAX_TXS_PER_CHUNK) {
       await stream.send(encodeTxsChunk({ txs: found.slice(at, at + MAX_TXS_PER_CHUNK).map(({ bytes }) => bytes) }));
     }

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { Mempool } from '../../chain/mempool.ts';
+import { type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import { Accounts, connectBlock, PendingState } from '../../chain/state.ts';
 import type { Block, BlockDelta, ChainEntry, Tx, TxId } from '../../chain/types.ts';
 import { fc } from '../fast-check.ts';
-import { blockOf, childOf, genesisEntry, senderAt, txOf } from '../tree-fixtures.ts';
+import { blockOf, childOf, genesisEntry, senderAt, type TxOptions, txOf } from '../tree-fixtures.ts';
 
 const SENDERS = 4;
 const LIMITS = { maxBytes: 12 * 176, maxPerSender: 6, maxGap: 3n, maxParked: 5, expiryMs: 50, replaceFeePercent: 10 };
@@ -65,7 +66,11 @@ class Model {
   #top: ChainEntry = genesisEntry();
   #nowMs = 0;
 
-  constructor() {
+  readonly #idOf: (id: TxId) => TxId;
+
+  /** @param idOf what stands in the place of an id */
+  constructor(idOf = (id: TxId) => id) {
+    this.#idOf = idOf;
     this.accounts = new Accounts(
       Array.from({ length: SENDERS }, (_, i) => [senderAt(i), { balance: 1500n, nonce: 0n }] as const),
     );
@@ -130,7 +135,7 @@ class Model {
     const pending = this.pool.pendingNonce(senderAt(step.sender), this.accounts.get(senderAt(step.sender)));
     const nonce = pending + BigInt(step.offset);
     if (nonce < 0n) return;
-    const tx = txOf({
+    const tx = this.#tx({
       sender: step.sender,
       nonce,
       amount: BigInt(step.amount),
@@ -150,12 +155,17 @@ class Model {
     }
   }
 
+  #tx(options: TxOptions): Tx {
+    const tx = txOf(options);
+    return { ...tx, id: this.#idOf(tx.id) };
+  }
+
   #mine(count: number, foreign: number): void {
     const txs: Tx[] = [];
     // One that the pool has never seen goes first: it may overtake or overspend what waits.
     if (foreign < SENDERS) {
       const nonce = this.accounts.get(senderAt(foreign)).nonce;
-      const tx = txOf({ sender: foreign, nonce, amount: 300n + BigInt(this.chain.length), fee: 7n });
+      const tx = this.#tx({ sender: foreign, nonce, amount: 300n + BigInt(this.chain.length), fee: 7n });
       if (!this.pool.has(tx.id)) txs.push(tx);
     }
     const state = new PendingState(this.accounts);
@@ -213,5 +223,29 @@ describe('Mempool, over random histories', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  test('by short ids, shared ones too, it gives what a look through all of it finds, oldest first', () => {
+    const SHARED = 2;
+    const sharing = (id: TxId): TxId =>
+      (`${Number.parseInt(id.slice(0, 2), 16) % SHARED}`.repeat(16) + id.slice(16)) as TxId;
+    const ids = Array.from({ length: SHARED + 1 }, (_, digit) => `${digit}`.repeat(16) as ShortTxId);
+    let shared = 0;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 80 }), fc.nat(20), (steps, from) => {
+        const model = new Model(sharing);
+        for (const [at, one] of steps.entries()) {
+          model.run(one);
+          if (at < from) continue; // asked for the first time where there is something in it
+          const open = new Set(ids);
+          const found = [...model.pool.txs()].filter(({ id }) => open.delete(shortTxId(id)));
+          expect(model.pool.withShortIds(ids.toReversed()).map(({ id }) => id)).toEqual(found.map(({ id }) => id));
+          expect(ids.filter((id) => !model.pool.hasShortId(id))).toEqual([...open]);
+          if (found.length < model.pool.size) shared += 1;
+        }
+      }),
+      { numRuns: 300 },
+    );
+    expect(shared).toBeGreaterThan(200);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Mempool } from '../../../chain/mempool.ts';
 import { encodeShortTxIds, POOL_DIGEST_BYTES, shortTxId } from '../../../chain/pool-digest.ts';
-import type { Tx, TxId } from '../../../chain/types.ts';
+import type { TxId } from '../../../chain/types.ts';
 import { EventBus } from '../../../node/events.ts';
 import { MempoolExchange, type MempoolExchangeDeps } from '../../../node/exchange/mempool-exchange.ts';
 import { MEMPOOL } from '../../../node/exchange/protocols.ts';
@@ -38,7 +38,7 @@ function setUp() {
   const pool = {
     digest: { buckets: () => new Uint8Array(POOL_DIGEST_BYTES) },
     has: (id: TxId) => held.has(id),
-    txs: (): Iterable<Tx> => [],
+    hasShortId: () => false,
   } as unknown as Mempool;
   const onFailure = (error: unknown): void => {
     throw error;

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
 import { type ShortTxId, shortTxId } from '../../../chain/pool-digest.ts';
 import type { Tx, TxId } from '../../../chain/types.ts';
-import { idsToOffer, txsToGive } from '../../../node/exchange/plan-exchange.ts';
+import { idsToOffer, idsToWant } from '../../../node/exchange/plan-exchange.ts';
 
 const ALL = new Set(Array.from({ length: 256 }, (_, bucket) => bucket));
 
 /** In order of arrival. */
-function poolOf(...ids: readonly string[]): { olderThan(): Generator<Tx, void>; txs(): Generator<Tx, void> } {
+function poolOf(...ids: readonly string[]): { olderThan(): Generator<Tx, void> } {
   const txs = ids.map((id) => ({ id: id as TxId }) as Tx);
   const each = function* (): Generator<Tx, void> {
     yield* txs;
   };
-  return { olderThan: each, txs: each };
+  return { olderThan: each };
 }
 
 const [older, younger, other] = [
@@ -20,11 +20,28 @@ const [older, younger, other] = [
   'bb'.repeat(32),
 ];
 
-test('two transactions made to share a short id are offered, and given, as one', () => {
+test('two transactions made to share a short id are offered as one', () => {
   const pool = poolOf(older, other, younger);
   const offered = idsToOffer(pool, ALL, 0, { skip: 0, limit: 9 });
   expect(offered).toEqual([shortTxId(older as TxId), shortTxId(other as TxId)]);
-  expect(txsToGive(pool, offered).map(({ id }) => id)).toEqual([older, other]);
+});
+
+test('what is lacking is wanted in the order of the offer, each once, up to the limit', () => {
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((digit) => digit.repeat(16) as ShortTxId) as [
+    ShortTxId,
+    ShortTxId,
+    ShortTxId,
+    ShortTxId,
+  ];
+  const asked: ShortTxId[] = [];
+  const isUnwanted = (id: ShortTxId): boolean => {
+    asked.push(id);
+    return id === c;
+  };
+  const pool = { hasShortId: (id: ShortTxId) => id === b };
+  expect(idsToWant([d, b, c, d, a], pool, isUnwanted, 9)).toEqual([d, a]);
+  expect(asked).not.toContain(b);
+  expect(idsToWant([d, b, c, a], pool, isUnwanted, 1)).toEqual([d]);
 });
 
 test('what the asking side has seen is passed over, oldest first, and buckets that are equal are left out', () => {
