@@ -19,6 +19,7 @@ import {
   problemFromError,
   sendProblem,
 } from './problem.ts';
+import { inTurn } from './request-turns.ts';
 import { addAccountRoutes } from './routes-accounts.ts';
 import { addAgreementRoutes } from './routes-agreement.ts';
 import { addBlockRoutes } from './routes-blocks.ts';
@@ -131,6 +132,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   const requestTimeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
   const sendTimeoutMs = options.sendTimeoutMs ?? DEFAULT_SEND_TIMEOUT_MS;
+  const takeTurn = inTurn();
   const bare = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES,
@@ -145,8 +147,8 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     },
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     // What the router refuses before there is a route: bad escapes, over-long parameters.
-    frameworkErrors: (error, _request, reply) => {
-      sendProblem(reply, problemFromError(error));
+    frameworkErrors: (error, request, reply) => {
+      takeTurn(request, reply, () => sendProblem(reply, problemFromError(error)));
     },
     clientErrorHandler: answerBrokenRequests(clock),
   });
@@ -166,6 +168,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     },
   });
   // After the plugin's own hook, which is what makes a refused upgrade close its socket.
+  app.addHook('onRequest', takeTurn);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
     checkOrigin(request, access);
@@ -176,19 +179,12 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
-    // Whoever does not read keeps the answer in our memory, and a certificate's place. One that waits for others of its
-    // connection to be sent has no socket yet, and its time begins when it has.
-    const { raw } = reply;
-    let cancel = (): void => {};
-    const arm = (socket: Socket): void => {
-      cancel = clock.after(sendTimeoutMs, () => {
-        logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
-        socket.destroy();
-      });
-    };
-    if (raw.socket === null) raw.once('socket', arm);
-    else arm(raw.socket);
-    onceClosed(reply, () => cancel());
+    // Whoever does not read keeps the answer in our memory, and a certificate's place.
+    const cancel = clock.after(sendTimeoutMs, () => {
+      logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
+      request.raw.socket.destroy();
+    });
+    onceClosed(reply, cancel);
   });
 
   addTransactionRoutes(app, { backend, access });

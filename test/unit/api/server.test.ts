@@ -10,7 +10,7 @@ import type { Clock } from '../../../node/ports.ts';
 import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
-import { BLOCK_ID, FakeBackend } from './fake-backend.ts';
+import { ADDRESS, BLOCK_ID, FakeBackend } from './fake-backend.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };
@@ -190,6 +190,110 @@ describe('bad input over a socket', () => {
   });
 });
 
+describe('requests sent before the answer to the last', () => {
+  const GET = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`;
+
+  /** A connection that sends all of them at once. */
+  function pipeline(port: number, paths: readonly string[]) {
+    const socket = connect(port, '127.0.0.1', () => socket.write(paths.map(GET).join('')));
+    let text = '';
+    socket.setEncoding('utf8').on('error', () => {}); // 'close' follows
+    socket.on('data', (data: string) => {
+      text += data;
+    });
+    const closed = new Promise<void>((resolve) => socket.on('close', () => resolve()));
+    return { socket, closed, statuses: () => [...text.matchAll(/HTTP\/1.1 (\d+)/g)].map(([, status]) => status) };
+  }
+
+  it('are answered one after the other, in order, each when the last has been sent', async () => {
+    const { backend, port, url } = await start();
+    const releases: (() => void)[] = [];
+    const account = backend.account.bind(backend);
+    backend.account = async (...args) => {
+      await new Promise<void>((resolve) => releases.push(resolve));
+      return account(...args);
+    };
+    const one = `/v1/accounts/${ADDRESS}`;
+    const { statuses, socket } = pipeline(port, [one, '/nothing', one, '/%zz', one, '/healthz']);
+    for (const [begun, sent] of [[], ['200', '404'], ['200', '404', '200', '400']].entries()) {
+      await eventually('the next one is asked for', () => releases.length === begun + 1, 20_000);
+      // Another connection is answered meanwhile, and nothing more of this one.
+      expect((await fetch(`${url}/healthz`)).status).toBe(200);
+      expect(releases).toHaveLength(begun + 1);
+      await eventually('the ones before are answered', () => statuses().length === sent.length, 20_000);
+      expect(statuses()).toEqual(sent);
+      releases[begun]!();
+    }
+    await eventually('all are answered', () => statuses().length === 6, 20_000);
+    expect(statuses()).toEqual(['200', '404', '200', '400', '200', '200']);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+  });
+
+  it('leave the event loop a turn between them', async () => {
+    const { backend, port } = await start();
+    const seen: string[] = [];
+    const { account } = backend;
+    backend.account = async (...args) => {
+      seen.push('request');
+      setImmediate(() => seen.push('turn'));
+      return account.apply(backend, args);
+    };
+    const { statuses, socket } = pipeline(
+      port,
+      Array.from({ length: 10 }, () => `/v1/accounts/${ADDRESS}`),
+    );
+    await eventually('all are answered', () => statuses().length === 10 && seen.at(-1) === 'turn', 20_000);
+    expect(seen).toEqual(Array.from({ length: 10 }, () => ['request', 'turn']).flat());
+    socket.destroy();
+  });
+
+  it.each(['/v1/blocks/5', '/%zz'])('cost the connection when there are more than 16 (%s)', async (path) => {
+    const { backend, port, url } = await start();
+    const isReady = Promise.withResolvers<void>();
+    const { account } = backend;
+    backend.account = async (...args) => {
+      await isReady.promise;
+      return account.apply(backend, args);
+    };
+    const most = pipeline(port, [`/v1/accounts/${ADDRESS}`, ...Array.from({ length: 15 }, () => path)]);
+    const more = pipeline(port, [`/v1/accounts/${ADDRESS}`, ...Array.from({ length: 1000 }, () => path)]);
+    await more.closed;
+    isReady.resolve();
+    await eventually('sixteen are answered', () => most.statuses().length === 16, 20_000);
+    expect(most.socket.destroyed).toBe(false);
+    expect(more.statuses()).toEqual([]);
+    // Of those of the connection that was cut none was begun but the first.
+    const blocks = backend.calls.filter(([name]) => name === 'block').length;
+    expect(blocks).toBe(path === '/v1/blocks/5' ? 15 : 0);
+    // One that has been answered counts no more.
+    most.socket.write(GET('/healthz').repeat(16));
+    await eventually('sixteen more are answered', () => most.statuses().length === 32, 20_000);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    most.socket.destroy();
+  });
+
+  it('are not begun where the client is gone', async () => {
+    const { backend, port, url } = await start();
+    const isReady = Promise.withResolvers<void>();
+    const { account } = backend;
+    let isAsked = false;
+    backend.account = async (...args) => {
+      isAsked = true;
+      await isReady.promise;
+      return account.apply(backend, args);
+    };
+    const { socket, closed } = pipeline(port, [`/v1/accounts/${ADDRESS}`, '/v1/blocks/5']);
+    await eventually('the first is asked for', () => isAsked, 20_000);
+    socket.destroy();
+    await closed;
+    for (let turn = 0; turn < 5; turn++) expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    isReady.resolve();
+    for (let turn = 0; turn < 5; turn++) expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect(backend.calls.map(([name]) => name)).toEqual(['account']);
+  });
+});
+
 describe('answers that are not taken', () => {
   /** As large as certificates may be: more than the kernel's buffers hold. */
   async function startWithLargeCertificates(clock?: Clock) {
@@ -200,11 +304,11 @@ describe('answers that are not taken', () => {
     return { backend, ...rest };
   }
 
-  /** Asks, and reads the beginning of the answer only. */
-  async function askSilently(port: number): Promise<Socket> {
+  /** Asks, and reads the beginning of the first answer only. */
+  async function askSilently(port: number, times = 1): Promise<Socket> {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {}); // 'close' follows
-    socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(times));
     const head = await new Promise<Buffer>((resolve) => socket.once('data', resolve));
     socket.pause();
     expect(head.toString('latin1', 0, 12)).toBe('HTTP/1.1 200');
@@ -247,39 +351,20 @@ describe('answers that are not taken', () => {
     }
   });
 
-  it('gives an answer that waits for another of its connection 30 s of its own', async () => {
+  it('gives each of two answers of a connection 30 s of its own', async () => {
     const clock = new ManualClock();
     const { port, backend } = await startWithLargeCertificates(clock);
-    const { certificate } = backend;
-    const whole = JSON.stringify(await certificate(5n, undefined)).length;
-    // The second is ready before the first: an answer that is being sent keeps the next request from being read.
-    let release = (): void => {};
-    const isHeld = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let asked = 0;
-    backend.certificate = async (...args) => {
-      asked += 1;
-      if (asked === 1) await isHeld;
-      return certificate(...args);
-    };
-    const socket = connect(port, '127.0.0.1');
-    socket.on('error', () => {}); // 'close' follows
-    socket.write('GET /v1/agreement/certificate/5 HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(2));
-    await eventually('both are asked for', () => asked === 2, 20_000);
-    // The answer to another that came later is there, so the second one is ready.
-    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+    const whole = JSON.stringify(await backend.certificate(5n, undefined)).length;
+    const socket = await askSilently(port, 2);
     clock.advance(29_999);
-    let taken = 0;
     const isInSecond = new Promise<void>((resolve) => {
-      socket.on('data', (data) => {
-        taken += data.length;
-        if (taken < 1.01 * whole) return;
+      socket.on('data', () => {
+        if (socket.bytesRead < 1.01 * whole) return;
         socket.pause();
         resolve();
       });
     });
-    release();
+    socket.resume();
     await isInSecond;
     clock.advance(29_999);
     expect(clock.pending).toBe(1);
