@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document: made from the routes' schemas, with each titled schema as a named component. */
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import { MAX_UNANSWERED_REQUESTS } from './request-turns.ts';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -9,7 +10,10 @@ export const OPENAPI_OPTIONS = {
     info: {
       title: 'Grapevine node',
       version: '1',
-      description: 'Submit transactions, read the chain, follow events. Errors are RFC 9457 problem documents.',
+      description:
+        'Submit transactions, read the chain, follow events. Errors are RFC 9457 problem documents. Requests of one ' +
+        `connection are answered one at a time; with more than ${MAX_UNANSWERED_REQUESTS} unanswered ones it is closed. ` +
+        'Large answers are few at once: above that it is 429, and Retry-After says when to ask again.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     // The node that serves the document, wherever it is.

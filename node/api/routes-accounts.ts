@@ -1,8 +1,9 @@
-import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
+import { type ApiApp, PROBLEMS, requireAddress, requireUInt64 } from './api-app.ts';
 import type { HistoryCursor } from './backend.ts';
+import type { PageRouteDeps } from './dear-answers.ts';
 import { AccountHistory, AccountInfo, AddressParams, DEFAULT_PAGE, HistoryQuery, NoQuery } from './schemas.ts';
 
-export function addAccountRoutes(app: ApiApp, { backend }: RouteDeps): void {
+export function addAccountRoutes(app: ApiApp, { backend, pages }: PageRouteDeps): void {
   app.get(
     '/v1/accounts/:address',
     {
@@ -30,10 +31,11 @@ export function addAccountRoutes(app: ApiApp, { backend }: RouteDeps): void {
         response: { 200: AccountHistory, ...PROBLEMS },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { limit = DEFAULT_PAGE, before } = request.query;
       const cursor = before === undefined ? undefined : parseCursor(before);
-      return backend.history(requireAddress(request.params.address), limit, cursor);
+      const address = requireAddress(request.params.address);
+      return pages.make(reply, () => backend.history(address, limit, cursor));
     },
   );
 }

@@ -1,7 +1,8 @@
 import { addressToBytes } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
-import { type ApiApp, onceClosed, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
-import { Problem, retryAfter } from './problem.ts';
+import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
+import { DearAnswers } from './dear-answers.ts';
+import { Problem } from './problem.ts';
 import {
   CertificateInfo,
   CertificateParams,
@@ -11,14 +12,11 @@ import {
   MAX_PAGE,
 } from './schemas.ts';
 
-/**
- * Certificates collected, or on their way to who asked, at once: each may be some 20 MB of JSON, which stay in memory
- * until the reader has them, and as many votes and headers to look up.
- */
+/** Each may be some 20 MB of JSON, which stay in memory until the reader has them, and as many votes and headers to look up. */
 const MAX_CERTIFICATES_AT_ONCE = 2;
 
 export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
-  let underWay = 0;
+  const certificates = new DearAnswers('certificates', MAX_CERTIFICATES_AT_ONCE);
 
   app.get(
     '/v1/agreement/evidence',
@@ -53,21 +51,7 @@ export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
     async (request, reply) => {
       const { state } = request.query;
       const height = requireUInt64(request.params.height, 'height');
-      if (underWay >= MAX_CERTIFICATES_AT_ONCE) {
-        throw new Problem(
-          429,
-          'overloaded',
-          'other certificates are being collected or sent; try again',
-          retryAfter(1),
-        );
-      }
-      underWay += 1;
-      // Not before it is collected: that goes on where the reader is gone.
-      const certificate = await backend.certificate(height, state).finally(() =>
-        onceClosed(reply, () => {
-          underWay -= 1;
-        }),
-      );
+      const certificate = await certificates.make(reply, () => backend.certificate(height, state));
       if (certificate !== undefined) return certificate as CertificateInfo;
       throw new Problem(404, 'not-found', `no votes here prove the block at that height ${state ?? 'agreed'}`);
     },

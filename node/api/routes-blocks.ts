@@ -1,9 +1,15 @@
 import { parseBlockId } from '../../chain/codec.ts';
-import { type ApiApp, PROBLEMS, type RouteDeps, requireUInt64 } from './api-app.ts';
+import { type ApiApp, PROBLEMS, requireUInt64 } from './api-app.ts';
+import { DearAnswers, type PageRouteDeps } from './dear-answers.ts';
 import { Problem } from './problem.ts';
 import { BlockInfo, BlockList, BlockParams, BlocksQuery, DEFAULT_PAGE, NoQuery, TipInfo } from './schemas.ts';
 
-export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
+/** With a thousand voters each is nearly a megabyte. Not among the pages: it tells how the node is. */
+const MAX_TIPS_AT_ONCE = 16;
+
+export function addBlockRoutes(app: ApiApp, { backend, pages }: PageRouteDeps): void {
+  const tips = new DearAnswers('answers to this', MAX_TIPS_AT_ONCE);
+
   app.get(
     '/v1/blocks',
     {
@@ -15,9 +21,10 @@ export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
         response: { 200: BlockList, ...PROBLEMS },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const { from, limit = DEFAULT_PAGE } = request.query;
-      return backend.blocks(from === undefined ? undefined : requireUInt64(from, 'from'), limit);
+      const top = from === undefined ? undefined : requireUInt64(from, 'from');
+      return pages.make(reply, () => backend.blocks(top, limit));
     },
   );
 
@@ -33,10 +40,11 @@ export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
         response: { 200: BlockInfo, ...PROBLEMS },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const ref = request.params.idOrHeight;
       const id = parseBlockId(ref.toLowerCase());
-      const block = await backend.block(id === undefined ? { height: requireUInt64(ref, 'height') } : { id });
+      const wanted = id === undefined ? { height: requireUInt64(ref, 'height') } : { id };
+      const block = await pages.make(reply, () => backend.block(wanted));
       if (block === undefined) throw new Problem(404, 'not-found', 'no such block here');
       return block;
     },
@@ -53,6 +61,6 @@ export function addBlockRoutes(app: ApiApp, { backend }: RouteDeps): void {
         response: { 200: TipInfo, ...PROBLEMS },
       },
     },
-    async () => backend.tip(),
+    async (_request, reply) => tips.make(reply, () => backend.tip()),
   );
 }

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { checkAdmin } from './access.ts';
-import { ADMIN_SECURITY, type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
+import { ADMIN_SECURITY, type ApiApp, PROBLEMS } from './api-app.ts';
+import type { PageRouteDeps } from './dear-answers.ts';
 import { Problem } from './problem.ts';
 import {
   ConnectRequest,
@@ -17,7 +18,7 @@ import {
   PeerParams,
 } from './schemas.ts';
 
-export function addNodeRoutes(app: ApiApp, { backend, access }: RouteDeps): void {
+export function addNodeRoutes(app: ApiApp, { backend, access, pages }: PageRouteDeps): void {
   app.get(
     '/v1/status',
     {
@@ -43,7 +44,7 @@ export function addNodeRoutes(app: ApiApp, { backend, access }: RouteDeps): void
         response: { 200: MempoolInfo, ...PROBLEMS },
       },
     },
-    async (request) => backend.mempool(request.query.limit ?? MAX_PAGE),
+    async (request, reply) => pages.make(reply, () => backend.mempool(request.query.limit ?? MAX_PAGE)),
   );
 
   app.get(

@@ -9,6 +9,7 @@ import { type AccessRules, checkOrigin } from './access.ts';
 import { limitPerAddress } from './address-limit.ts';
 import { type ApiApp, onceClosed } from './api-app.ts';
 import type { ApiBackend } from './backend.ts';
+import { DearAnswers } from './dear-answers.ts';
 import { addEventRoutes, DEFAULT_EVENT_LIMITS, EventHub, type EventLimits } from './events-socket.ts';
 import { OPENAPI_OPTIONS } from './openapi.ts';
 import {
@@ -73,6 +74,8 @@ const DEFAULT_REQUEST_TIMEOUT_MS = 15_000;
 /** As long as our client waits for an answer. A certificate of 20 MB then needs 6 Mbit/s. */
 const DEFAULT_SEND_TIMEOUT_MS = 30_000;
 const MAX_HEADER_BYTES = 16 * 1024;
+/** A full block is some 3 MB of JSON and a fifth of a second of work. */
+const MAX_PAGES_AT_ONCE = 16;
 /** How long a socket that broke the rules may take to read the answer. */
 const LINGER_MS = 1000;
 /** Longest path parameter: an address, an id or a peer id, with room for a mistake that gets a helpful answer. */
@@ -179,7 +182,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
-    // Whoever does not read keeps the answer in our memory, and a certificate's place.
+    // Whoever does not read keeps the answer in our memory, and the place of a dear one.
     const cancel = clock.after(sendTimeoutMs, () => {
       logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
       request.raw.socket.destroy();
@@ -187,11 +190,12 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     onceClosed(reply, cancel);
   });
 
+  const pages = new DearAnswers('blocks and lists', MAX_PAGES_AT_ONCE);
   addTransactionRoutes(app, { backend, access });
-  addAccountRoutes(app, { backend, access });
-  addBlockRoutes(app, { backend, access });
+  addAccountRoutes(app, { backend, access, pages });
+  addBlockRoutes(app, { backend, access, pages });
   addAgreementRoutes(app, { backend, access });
-  addNodeRoutes(app, { backend, access });
+  addNodeRoutes(app, { backend, access, pages });
   addHealthRoutes(app, { backend, access, metrics: deps.metrics });
   addEventRoutes(app, hub);
   app.get('/openapi.json', { schema: { hide: true } }, async () => bare.swagger());
