@@ -267,15 +267,44 @@ export function decodeBlockFront(bytes: Uint8Array): Decoded<BlockFront> {
   return { ok: true, value: { header: header.value, coinbase: reader.u64(), txCount: reader.u32() } };
 }
 
-/** Decodes one transaction of an encoded block, by its place: of those in front of it only the lengths are looked at. */
-export function decodeTxOfBlock(bytes: Uint8Array, index: number): Decoded<Tx> {
-  let offset = BLOCK_FIXED_BYTES;
-  for (let at = 0; ; at += 1) {
-    const length = txLengthAt(bytes, offset);
+const TOO_MANY_TXS = 'more transactions claimed than bytes for them';
+const BYTES_AFTER_TXS = 'trailing bytes after the transactions';
+
+/** A block whose transactions are there one at a time, by their places. */
+export interface BlockReader {
+  readonly front: BlockFront;
+  /** Of its encoding. */
+  readonly sizeBytes: number;
+  /** Undefined where there is none at that place. Each call may decode it anew. */
+  readonly txAt: (index: number) => Tx | undefined;
+}
+
+export function readBlock(block: Block): BlockReader {
+  return { front: blockFrontOf(block), sizeBytes: blockBytes(block), txAt: (index) => block.txs[index] };
+}
+
+/**
+ * Checks all that `decodeBlock` checks, but decodes a transaction only when it is asked for: who wants a few of a large
+ * block, or all of them in slices. Keeps `bytes`. Linear in the bytes given, whatever count they claim.
+ */
+export function readEncodedBlock(bytes: Uint8Array): Decoded<BlockReader> {
+  const front = decodeBlockFront(bytes);
+  if (!front.ok) return front;
+  const { txCount } = front.value;
+  if (txCount > (bytes.length - BLOCK_FIXED_BYTES) / MIN_TX_BYTES) return malformed(TOO_MANY_TXS);
+  const starts = new Uint32Array(txCount + 1);
+  let next = BLOCK_FIXED_BYTES;
+  for (let index = 0; index < txCount; index += 1) {
+    starts[index] = next;
+    const length = txLengthAt(bytes, next);
     if (!length.ok) return length;
-    if (at === index) return { ok: true, value: txOf(bytes.slice(offset, offset + length.value)) };
-    offset += length.value;
+    next += length.value;
   }
+  starts[txCount] = next;
+  if (next < bytes.length) return malformed(BYTES_AFTER_TXS);
+  const txAt = (index: number): Tx | undefined =>
+    index >= 0 && index < txCount ? txOf(bytes.slice(starts[index], starts[index + 1])) : undefined;
+  return { ok: true, value: { front: front.value, sizeBytes: bytes.length, txAt } };
 }
 
 /**
@@ -296,14 +325,14 @@ export function decodeBlock(bytes: Uint8Array): Decoded<Block> {
  */
 export function decodeTxsToEnd(bytes: Uint8Array, offset: number, count: number): Decoded<readonly Tx[]> {
   const reader = new ByteReader(bytes, offset);
-  if (count > reader.remaining / MIN_TX_BYTES) return malformed('more transactions claimed than bytes for them');
+  if (count > reader.remaining / MIN_TX_BYTES) return malformed(TOO_MANY_TXS);
   const txs: Tx[] = [];
   for (let i = 0; i < count; i += 1) {
     const length = txLengthAt(bytes, reader.offset);
     if (!length.ok) return length;
     txs.push(txOf(new Uint8Array(reader.raw(length.value))));
   }
-  if (reader.remaining > 0) return malformed('trailing bytes after the transactions');
+  if (reader.remaining > 0) return malformed(BYTES_AFTER_TXS);
   return { ok: true, value: txs };
 }
 

@@ -1,12 +1,11 @@
 /** What the API shows and does, over the node's services: reads, and requests passed to their owners. */
-import { blockBytes, blockFrontOf, decodeTx } from '../chain/codec.ts';
+import { type BlockReader, blockFrontOf, decodeTx } from '../chain/codec.ts';
 import { isSupermajority } from '../chain/electorate.ts';
 import type { Block, BlockId, ChainEntry, Checkpoint, TxId, Vote } from '../chain/types.ts';
 import { type Address, formatAddress } from '../crypto/address.ts';
 import { collectCertificate } from './agreement/collect-certificate.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, NodeIdentity, SubmitOutcome } from './api/backend.ts';
 import {
-  blockDto,
   blockRefDto,
   blockStanding,
   blockSummaryDto,
@@ -45,10 +44,14 @@ export interface ApiBackendDeps {
   /** What has come by gossip since the start. */
   readonly gossipCounts: () => Promise<NodeStatus['gossip']>;
   readonly internalErrors: () => Promise<number>;
+  /** Resolves when the event loop has had its turn. */
+  readonly giveWay: () => Promise<void>;
 }
 
 /** Heights without agreement after which it is called stalled: more than a run of unlucky forks. */
 const STALLED_HEIGHTS = 5n;
+/** Transactions decoded and written out in one turn of the event loop: some milliseconds of work. */
+const SLICE_TXS = 128;
 const NOT_KEPT: SubmitOutcome = {
   kind: 'unavailable',
   code: 'not-ready',
@@ -82,6 +85,16 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
   const minedState = (entry: ChainEntry): TransactionState => {
     const { state } = standing(entry);
     return state === 'side' ? 'pending' : state; // between two writes of a reorg
+  };
+
+  /** `make` of each of 0..count-1, some at a time: a full block would hold up the event loop for a fifth of a second. */
+  const inSlices = async <T>(count: number, make: (index: number) => T): Promise<T[]> => {
+    const made: T[] = [];
+    for (let index = 0; index < count; index += 1) {
+      if (index > 0 && index % SLICE_TXS === 0) await deps.giveWay();
+      made.push(make(index));
+    }
+    return made;
   };
 
   return {
@@ -133,7 +146,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
         return { id, state: 'pending', parked, confirmations: 0, transaction: transactionDto(pending) };
       }
       const place = await minedPlace(id);
-      const tx = place && (await chain.txOfBlock(place.entry.header.id, place.index));
+      const tx = place && (await chain.readBlock(place.entry.header.id))?.txAt(place.index);
       if (place !== undefined && tx !== undefined) {
         const { entry, index } = place;
         return {
@@ -162,9 +175,12 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
     async history(address, limit, before): Promise<AccountHistory> {
       const owner = formatAddress(address);
       const entries: HistoryEntry[] = [];
+      let block: { readonly id: BlockId; readonly reader: BlockReader | undefined } | undefined;
       for (const item of await store.history(address, limit + 1, before)) {
         const entry = chain.tree.get(item.block);
-        const tx = await chain.txOfBlock(item.block, item.index);
+        // Those of a block stand together: each block of the page is read once.
+        if (block?.id !== item.block) block = { id: item.block, reader: await chain.readBlock(item.block) };
+        const tx = block.reader?.txAt(item.index);
         if (entry === undefined || tx === undefined) continue; // reorganised away while we read
         entries.push(
           historyEntryDto(tx, owner, {
@@ -182,8 +198,11 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
 
     async block(ref): Promise<BlockInfo | undefined> {
       const entry = 'id' in ref ? chain.tree.get(ref.id) : chain.tree.mainAt(ref.height);
-      const block = entry && (await chain.block(entry.header.id));
-      return entry && block && blockDto(block, blockBytes(block), standing(entry));
+      const block = entry && (await chain.readBlock(entry.header.id));
+      if (entry === undefined || block === undefined) return undefined;
+      const { front, sizeBytes, txAt } = block;
+      const transactions = await inSlices(front.txCount, (index) => transactionDto(txAt(index)!));
+      return { ...blockSummaryDto(front, standing(entry)), sizeBytes, transactions };
     },
 
     async blocks(from, limit) {
@@ -202,12 +221,10 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
 
     async mempool(limit) {
       const { pool } = mempool;
-      return {
-        count: pool.size - pool.parkedSize,
-        bytes: pool.bytes,
-        parked: pool.parkedSize,
-        transactions: pool.list(limit).map(transactionDto),
-      };
+      const listed = pool.list(limit);
+      const { bytes, size, parkedSize: parked } = pool;
+      const transactions = await inSlices(listed.length, (index) => transactionDto(listed[index]!));
+      return { count: size - parked, bytes, parked, transactions };
     },
 
     async tip(): Promise<TipInfo> {
@@ -217,6 +234,13 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
       const tip = chain.tip.header.height;
       const lowest = tip - BigInt(TIP_VOTE_HEIGHTS - 1) > 1n ? tip - BigInt(TIP_VOTE_HEIGHTS - 1) : 1n;
       const votes: TipInfo['votes'] = [];
+      // Most vote at each height.
+      const written = new Map<Address, string>();
+      const writeOut = (voter: Address): string => {
+        const text = written.get(voter) ?? formatAddress(voter);
+        written.set(voter, text);
+        return text;
+      };
       for (let height = tip; height >= lowest; height--) {
         const counted = rules.votesAt(height);
         const proof = counted.length === 0 ? await store.certificate(height) : undefined;
@@ -229,7 +253,7 @@ export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
           links: links.map(({ source, target, voters, tallies }) => ({
             source: blockRefDto(source),
             target: blockRefDto(target),
-            voters: voters.map(formatAddress),
+            voters: voters.map(writeOut),
             agreed: proof !== undefined || (tallies?.every(isQuorum) === true && isKnownAgreed(target)),
             ...(tallies && { tallies: [...tallies] }),
           })),

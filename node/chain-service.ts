@@ -9,11 +9,13 @@ import { BlockTree } from '../chain/block-tree.ts';
 import { checkpointOf } from '../chain/checkpoint.ts';
 import {
   type BlockFront,
+  type BlockReader,
   blockFrontOf,
   type Decoded,
   decodeBlockFront,
-  decodeTxOfBlock,
   encodeBlock,
+  readBlock,
+  readEncodedBlock,
 } from '../chain/codec.ts';
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
@@ -173,16 +175,10 @@ export class ChainService {
     return block === undefined ? this.#decodePart(id, decodeBlockFront) : blockFrontOf(block);
   }
 
-  /** One transaction of the block, without decoding the others. Undefined where there is none at that place. */
-  async txOfBlock(id: BlockId, index: number): Promise<Tx | undefined> {
+  /** The block with its transactions one at a time, decoded as they are asked for. Undefined as for `block`. */
+  async readBlock(id: BlockId): Promise<BlockReader | undefined> {
     const block = this.#inMemory(id);
-    if (block !== undefined) return block.txs[index];
-    return this.#decodePart(id, (bytes): Decoded<Tx | undefined> => {
-      const front = decodeBlockFront(bytes);
-      if (!front.ok) return front;
-      const isThere = index >= 0 && index < front.value.txCount;
-      return isThere ? decodeTxOfBlock(bytes, index) : { ok: true, value: undefined };
-    });
+    return block === undefined ? this.#decodePart(id, readEncodedBlock) : readBlock(block);
   }
 
   #inMemory(id: BlockId): Block | undefined {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Genesis } from '../chain/genesis.ts';
 import type { Address } from '../crypto/address.ts';
 import { loadSignatureBackend } from '../crypto/load-backend.ts';
-import { createSystemClock, createSystemRng } from './adapters.ts';
+import { createSystemClock, createSystemRng, nextTurn } from './adapters.ts';
 import type { VoterKey } from './agreement/agreement-service.ts';
 import { createApiServer } from './api/server.ts';
 import { createApiBackend } from './api-backend.ts';
@@ -129,6 +129,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
       genesisDoc: genesis.doc,
       voter: options.voter?.address,
       signatureBackend: backend.name,
+      giveWay: nextTurn,
       gossipCounts: async () => {
         const counts = Object.values(await gossipCounts(metrics.registry));
         const { values } = await metrics.verdicts.get();

@@ -1,11 +1,10 @@
 /** From the chain's types to the API's. */
-import { type BlockFront, blockFrontOf, encodeEvidence } from '../../chain/codec.ts';
+import { type BlockFront, encodeEvidence } from '../../chain/codec.ts';
 import { type Electorate, quorumOf } from '../../chain/electorate.ts';
-import type { Block, ChainEntry, Checkpoint, Evidence, Tx, Vote } from '../../chain/types.ts';
+import type { ChainEntry, Checkpoint, Evidence, Tx, Vote } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import type {
-  BlockInfo,
   BlockRef,
   BlockSummary,
   ElectorateInfo,
@@ -92,11 +91,6 @@ export function blockSummaryDto(block: BlockFront, standing: BlockStanding): Blo
     state: standing.state,
     confirmations: standing.confirmations,
   };
-}
-
-/** @param sizeBytes of the encoded block */
-export function blockDto(block: Block, sizeBytes: number, standing: BlockStanding): BlockInfo {
-  return { ...blockSummaryDto(blockFrontOf(block), standing), sizeBytes, transactions: block.txs.map(transactionDto) };
 }
 
 /** @param owner whose history it is, bech32m; a transfer to oneself counts as `out` */

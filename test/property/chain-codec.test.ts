@@ -9,13 +9,14 @@ import {
   decodeBlockHeader,
   decodeHeader,
   decodeTx,
-  decodeTxOfBlock,
   decodeVote,
   encodeBlock,
   encodeHeader,
   makeHeader,
   makeTx,
   makeVote,
+  readBlock,
+  readEncodedBlock,
   txIdToBytes,
   txRootOf,
   voteIdToBytes,
@@ -168,9 +169,13 @@ describe('decode(encode(x)) = x', () => {
         const bytes = encodeBlock(x);
         expect(decodeBlock(bytes)).toEqual({ ok: true, value: x });
         expect(decodeBlockFront(bytes)).toEqual({ ok: true, value: blockFrontOf(x) });
-        for (const [index, tx] of x.txs.entries())
-          expect(decodeTxOfBlock(bytes, index)).toEqual({ ok: true, value: tx });
-        expect(decodeTxOfBlock(bytes, x.txs.length).ok).toBe(false);
+        const read = readEncodedBlock(bytes);
+        if (!read.ok) throw new Error(read.detail);
+        for (const { front, sizeBytes, txAt } of [read.value, readBlock(x)]) {
+          expect({ front, sizeBytes }).toEqual({ front: blockFrontOf(x), sizeBytes: bytes.length });
+          for (const [index, tx] of x.txs.entries()) expect(txAt(index)).toEqual(tx);
+          for (const index of [-1, x.txs.length]) expect(txAt(index)).toBeUndefined();
+        }
       }),
     );
   });

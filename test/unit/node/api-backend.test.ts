@@ -5,12 +5,17 @@ import { makeTx } from '../../../chain/codec.ts';
 import { signTx } from '../../../chain/sign.ts';
 import type { BlockId, Tx, TxId } from '../../../chain/types.ts';
 import { formatAddress } from '../../../crypto/address.ts';
+import { createSystemClock } from '../../../node/adapters.ts';
 import * as schemas from '../../../node/api/schemas.ts';
+import { createApiBackend } from '../../../node/api-backend.ts';
 import { StoreError } from '../../../node/store/store.ts';
 import { simulationKey } from '../../../sim/world.ts';
+import { composeFixture, fixtureGenesis, mineOn, networkOfOnePeer } from '../../node-fixture.ts';
 import { branchOn, feed } from '../../sim/chain-builder.ts';
 import { startHostilePeer } from '../../sim/hostile-peer.ts';
 import { boundMethods, expectHealthy } from '../../sim/open-world.ts';
+import { alice, unsigned } from '../chain/chain-fixtures.ts';
+import { openMemoryStore } from '../store/open-store.ts';
 import { backendOf, openBackend } from './open-backend.ts';
 
 const FOREVER = new AbortController().signal;
@@ -456,6 +461,68 @@ test('what asks for parts of old blocks has none decoded whole: it would be a te
   expect(await settle(again.transaction(tx.id))).toMatchObject({ transaction: { id: tx.id, nonce: '0' } });
   expect(await settle(again.submitTransaction(tx.bytes))).toMatchObject({ kind: 'known' });
   expect(whole).toEqual([]);
+});
+
+test('a full block is written out in slices, between which the event loop has its turn', async () => {
+  const net = fixtureGenesis([alice.address]);
+  const store = await openMemoryStore();
+  const verifier = { verify: async (items: readonly unknown[]) => items.map(() => true) };
+  const { node } = await composeFixture({ genesis: net, store, verifier });
+  const signature = new Uint8Array(64).fill(1);
+  const txs = Array.from({ length: 300 }, (_, nonce) =>
+    makeTx(unsigned(alice, { chainId: net.chainId, nonce: BigInt(nonce), amount: 1n, fee: 1n }), signature),
+  );
+  expect(await node.chain.receiveBlock(mineOn(node, alice.address, txs), 'peer')).toMatchObject({ kind: 'accept' });
+  let turns = 0;
+  const backend = createApiBackend({
+    node,
+    network: networkOfOnePeer(new Map()),
+    store,
+    clock: createSystemClock(),
+    name: 'fixture',
+    version: '1.2.3',
+    genesisDoc: net.doc,
+    voter: undefined,
+    signatureBackend: 'noble',
+    gossipCounts: async () => ({ messages: 0, copies: 0, txs: 0, txCopies: 0 }),
+    internalErrors: async () => 0,
+    giveWay: async () => {
+      turns += 1;
+    },
+  });
+  const block = expectFits(schemas.BlockInfo, await backend.block({ height: 1n }));
+  expect(block?.transactions.map(({ id }) => id)).toEqual(txs.map(({ id }) => id));
+  expect(turns).toBe(2); // 128 and 128 and 44
+  await node.stop();
+});
+
+test('a page of history reads each of its blocks once', async () => {
+  const read: BlockId[] = [];
+  const { world, b } = await openBackend({
+    wrapStore: (name, store) => ({
+      ...boundMethods(store),
+      encodedBlock: (id) => {
+        if (name === 'b') read.push(id);
+        return store.encodedBlock(id);
+      },
+    }),
+  });
+  world.node('a').kill();
+  const built = branchOn(world.genesis, world.genesis.entry, 4, {
+    miner: 'old',
+    txs: (at) => (at === 3 ? [] : Array.from({ length: 5 }, () => world.transfer(0))),
+  });
+  await feed(b, built);
+  await b.restart(); // nothing but the tip is in memory
+  const ids = built.slice(0, 3).map(({ block }) => block.header.id);
+  const backend = backendOf(world, 'b');
+  read.length = 0;
+  const page = await backend.history(simulationKey('account 0').address, 100, undefined);
+  expect(page.entries).toHaveLength(15);
+  expect(read).toEqual(ids.toReversed());
+  read.length = 0;
+  await backend.history(simulationKey('account 0').address, 7, undefined);
+  expect(read).toEqual(ids.slice(1).toReversed());
 });
 
 test('a page of blocks ends where the bodies were pruned, and names no next one', async () => {

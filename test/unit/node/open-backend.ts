@@ -59,5 +59,6 @@ export function backendOf(world: World, name: string): ApiBackend {
     signatureBackend: 'noble',
     gossipCounts: async () => ({ messages: 3, copies: 5, txs: 7, txCopies: 9 }),
     internalErrors: () => sim.internalErrors(),
+    giveWay: async () => {},
   });
 }

@@ -72,6 +72,7 @@ async function open(verifier: SignatureVerifier): Promise<Lab> {
       genesisDoc: genesis.doc,
       voter: undefined,
       signatureBackend: 'noble',
+      giveWay: async () => {},
       gossipCounts: async () => ({ messages: 0, copies: 0, txs: 0, txCopies: 0 }),
       internalErrors: async () => 0,
     }),
