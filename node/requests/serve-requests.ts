@@ -1,6 +1,6 @@
 /** The answering side of a protocol with one request a stream. */
 import type { Clock, FrameStream, Network, StreamProtocol } from '../ports.ts';
-import { type Pace, Turns } from './turns.ts';
+import { type Pace, type SharedBurst, Turns } from './turns.ts';
 
 /** Gets a request, and sends what there is to send. */
 export type Answer = (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>;
@@ -15,10 +15,20 @@ export interface ServeDeps {
   readonly signal: AbortSignal;
 }
 
-/** Registers the protocol: `answer` gets the one request of each stream, at the peer's pace where there is one. */
-export function serveRequests(deps: ServeDeps, protocol: StreamProtocol, answer: Answer, pace?: Pace): void {
+/**
+ * Registers the protocol: `answer` gets the one request of each stream, at the peer's pace where there is one.
+ *
+ * @param shared what peers may have beyond their steady paces, over all protocols that are given the same
+ */
+export function serveRequests(
+  deps: ServeDeps,
+  protocol: StreamProtocol,
+  answer: Answer,
+  pace?: Pace,
+  shared?: SharedBurst,
+): void {
   const { network, clock, signal } = deps;
-  const turns = pace && new Turns(clock, pace);
+  const turns = pace && new Turns(clock, pace, shared);
   network.handle(protocol, async (stream) => {
     for await (const request of stream.frames) {
       const waitMs = turns?.take(stream.peer) ?? 0;

@@ -7,7 +7,7 @@ import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
 import type { PeerKey, StreamProtocol } from '../ports.ts';
 import { serveConversation } from '../requests/serve-conversation.ts';
 import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
-import type { Pace } from '../requests/turns.ts';
+import { type Pace, SharedBurst } from '../requests/turns.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -38,9 +38,16 @@ export interface ServeSyncDeps extends ServeDeps {
  */
 const PACE: Pace = { burst: 100, intervalMs: 50, maxWaitMs: 1_000 };
 
+/**
+ * Of all peers and these protocols together. New names would each bring a burst of 100 for a handshake; past these all
+ * peers, old ones too, are answered at their steady pace, which is faster than who is honest asks.
+ */
+const SHARED_BURST = { burst: 200, intervalMs: 10 };
+
 /** Registers all handlers. */
 export function serveSync(deps: ServeSyncDeps): void {
-  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(deps, protocol, answer, PACE);
+  const shared = new SharedBurst(deps.clock, SHARED_BURST);
+  const serve = (protocol: StreamProtocol, answer: Answer): void => serveRequests(deps, protocol, answer, PACE, shared);
 
   serveConversation(deps, STATUS, async (request, stream) => {
     const status = messages.decodeStatus(request);

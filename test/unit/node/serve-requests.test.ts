@@ -1,20 +1,26 @@
 import { expect, test } from 'vitest';
 import { serveRequests } from '../../../node/requests/serve-requests.ts';
-import type { Pace } from '../../../node/requests/turns.ts';
+import { type Pace, SharedBurst } from '../../../node/requests/turns.ts';
 import { bytesOf, type ConversationLab, LATENCY_MS, openLab, textOf } from './conversation-lab.ts';
 
 const forever = new AbortController().signal;
 const PACE: Pace = { burst: 3, intervalMs: 200, maxWaitMs: 500 };
 const PROTOCOL = { name: '/grapevine/ask/1', maxRequestBytes: 1_000, maxFrameBytes: 1_000, maxInboundStreams: 10 };
 
-async function listen(pace?: Pace): Promise<ConversationLab> {
-  return openLab(['peer', 'other'], (port, clock) => {
+async function listen(pace?: Pace, shared?: Pick<Pace, 'burst' | 'intervalMs'>): Promise<ConversationLab> {
+  return openLab(['peer', 'other', 'third'], (port, clock) => {
     if (port.self !== 'me') return;
     const answer = async (request: Uint8Array, stream: { send(frame: Uint8Array): Promise<void> }) => {
       await stream.send(bytesOf(textOf(request).toUpperCase()));
       return 'answered' as const;
     };
-    serveRequests({ network: port, clock, signal: forever }, PROTOCOL, answer, pace);
+    serveRequests(
+      { network: port, clock, signal: forever },
+      PROTOCOL,
+      answer,
+      pace,
+      shared && new SharedBurst(clock, shared),
+    );
   });
 }
 
@@ -42,4 +48,18 @@ test('a peer has so many requests answered at once and the others at its pace; w
 test('without a pace all are answered at once', async () => {
   const lab = await listen();
   expect(await askAll(lab, 'peer', 7)).toEqual(Array(7).fill(0));
+});
+
+test('where bursts are shared, who comes when they are spent is answered at its steady pace, and not later', async () => {
+  const lab = await listen(PACE, { burst: 3, intervalMs: 60_000 });
+  expect(await askAll(lab, 'peer', 4)).toEqual([0, 0, 0, 200]);
+  expect(await askAll(lab, 'other', 5)).toEqual([0, 0, 400, 'refused', 'refused']);
+  expect(await askAll(lab, 'third', 4)).toEqual([0, 200, 400, 'refused']);
+  await lab.clock.run(2_000);
+  for (let round = 0; round < 5; round += 1) {
+    expect(await askAll(lab, 'peer', 1)).toEqual([0]);
+    await lab.clock.run(PACE.intervalMs);
+  }
+  await lab.clock.run(60_000);
+  expect(await askAll(lab, 'third', 3)).toEqual([0, 0, 400]);
 });
