@@ -351,7 +351,7 @@ describe('reading', () => {
     expectProblem(third, 429, 'overloaded');
     expect(third.headers['retry-after']).toBe('1');
     waiting[0]!();
-    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    await vi.waitFor(() => expect(waiting).toHaveLength(2), 20_000);
     waiting[1]!();
     expect((await answers).map(({ statusCode }) => statusCode)).toEqual([200, 404]);
     api.backend.certificate = certificate;
