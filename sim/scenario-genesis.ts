@@ -2,9 +2,10 @@
 import { GenesisError } from '../chain/genesis.ts';
 import type { ChainParams } from '../chain/params.ts';
 import { bitsForHashes } from '../chain/target.ts';
+import { ADDRESS_BYTES, type Address, addressFromBytes } from '../crypto/address.ts';
 import type { ScenarioNodes } from './scenario-nodes.ts';
 import { parseDuration, type Scenario, ScenarioError } from './scenario-schema.ts';
-import { createWorldGenesis } from './world.ts';
+import { worldGenesis } from './world.ts';
 
 /** Where a scenario says what a genesis document has under that name. */
 const PLACES: Readonly<Record<string, string>> = {
@@ -33,13 +34,15 @@ export function paramsOf({ params }: Scenario): Partial<ChainParams> {
 /** @throws ScenarioError where no chain could have these parameters, or so many voters */
 export function checkGenesis(scenario: Scenario, nodes: ScenarioNodes): void {
   const { electorate } = scenario;
-  const voters = nodes.all.filter(({ isVoter }) => isVoter).map(({ name }) => name);
+  const voters = electorate === undefined ? nodes.voters : nodes.founders(electorate).length;
   try {
-    createWorldGenesis(
-      electorate === undefined ? voters : nodes.founders(electorate),
-      paramsOf(scenario),
-      'simulation',
-      electorate && { kind: 'miners', window: electorate.miners.window },
+    worldGenesis(
+      Array.from({ length: voters }, (_, at) => nobody(at)),
+      {
+        params: paramsOf(scenario),
+        electorate:
+          electorate === undefined ? { kind: 'genesis' } : { kind: 'miners', window: electorate.miners.window },
+      },
     );
   } catch (error) {
     if (!(error instanceof GenesisError)) throw error;
@@ -48,4 +51,10 @@ export function checkGenesis(scenario: Scenario, nodes: ScenarioNodes): void {
     const unit = field.endsWith('Ms') ? ', in milliseconds' : '';
     throw new ScenarioError(PLACES[field] ?? field, `${field === 'voters' ? 'voters: ' : ''}${problem}${unit}`);
   }
+}
+
+function nobody(at: number): Address {
+  const bytes = new Uint8Array(ADDRESS_BYTES);
+  new DataView(bytes.buffer).setUint32(0, at);
+  return addressFromBytes(bytes);
 }

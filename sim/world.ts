@@ -8,7 +8,7 @@ import type { ChainParams } from '../chain/params.ts';
 import { signTx } from '../chain/sign.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type { BlockId, Tx } from '../chain/types.ts';
-import { addressOf } from '../crypto/address.ts';
+import { type Address, addressOf } from '../crypto/address.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
@@ -418,6 +418,25 @@ export function createWorldGenesis(
   electorate: ElectorateRule = { kind: 'genesis' },
   chainAgeMs = 0,
 ): Genesis {
+  const addresses = voters.map((voter) => simulationKey(voter).address);
+  return worldGenesis(addresses, { params, name, electorate, chainAgeMs });
+}
+
+interface WorldGenesisOptions {
+  readonly params: Partial<ChainParams>;
+  readonly name?: string;
+  readonly electorate: ElectorateRule;
+  readonly chainAgeMs?: number;
+}
+
+/**
+ * As {@link createWorldGenesis}, with voters whose keys may be nobody's: finding a key takes time.
+ * @throws GenesisError where there is none with these parameters, or so many voters
+ */
+export function worldGenesis(
+  voters: readonly Address[],
+  { params, name = 'simulation', electorate, chainAgeMs = 0 }: WorldGenesisOptions,
+): Genesis {
   const doc = genesisDoc({
     name,
     timestampMs: EPOCH_MS - chainAgeMs,
@@ -425,7 +444,7 @@ export function createWorldGenesis(
       address: simulationKey(`account ${index}`).address,
       balance: ALLOCATION,
     })),
-    voters: voters.map((voter) => simulationKey(voter).address),
+    voters,
     electorate,
     params: {
       blockTimeMs: BLOCK_TIME_MS,
