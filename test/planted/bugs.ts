@@ -76,8 +76,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'forwarding before the verdict',
     file: 'node/pipeline/ingest.ts',
-    from: 'settleOutcome(this.#deps, message, verdict);\n    this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));',
-    to: 'settleOutcome(this.#deps, { ...message, settle() {} }, verdict);\n    this.#enqueue(message.kind, new Item({ bytes: message.data, from: message.from, done }));\n    message.settle("accept");',
+    from: 'done: (verdict) => settleOutcome(this.#deps, message, verdict),\n    });',
+    to: 'done: (verdict) => settleOutcome(this.#deps, { ...message, settle() {} }, verdict),\n    });\n    message.settle("accept");',
     scenario: 'spam',
     seeds: 1,
     caughtBy: 'refused',
