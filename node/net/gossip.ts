@@ -12,7 +12,6 @@ import {
   TOPIC_KINDS,
   type TopicKind,
 } from '../ports.ts';
-import { VirtualSchedule } from '../virtual-schedule.ts';
 import { type ClosedMesh, closedMesh } from './closed-mesh.ts';
 import { registerGossipStats } from './gossip-metrics.ts';
 import { type GossipOptions, gossipSettings } from './gossip-settings.ts';
@@ -26,6 +25,7 @@ import {
   StreamRepair,
   type TopicValidatorResult,
 } from './gossipsub.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 import { topicName } from './topics.ts';
 
 export interface GossipDeps {
@@ -48,15 +48,6 @@ export interface GossipDeps {
   /** The peer sends more than is looked at. No more of it is, and it is to be hung up on. */
   readonly onTooMuch: (peer: PeerKey) => void;
 }
-
-/**
- * RPCs and messages of one peer, copies of known ones too: 5,000 a second, twenty times what a net at the limit of five
- * nodes makes, and what a peer whose event loop stood still sends in one piece.
- */
-const RECEIVE_INTERVAL_MS = 0.2;
-const RECEIVE_BURST_MS = 10_000;
-/** A message that comes to nothing because its sender has too many waiting costs it as much as so many. */
-const UNREAD_UNITS = 10;
 
 interface Unsettled {
   readonly from: PeerKey;
@@ -89,7 +80,7 @@ export class Gossip {
   readonly #unsettled = new Map<string, Unsettled>();
   /** By share. */
   readonly #unsettledOf = new Map<string, number>();
-  readonly #received: VirtualSchedule;
+  readonly #received: ReceiveBudget;
   #outbox: Queued[] = [];
   #outboxBytes = 0;
   #dropped = 0;
@@ -103,7 +94,7 @@ export class Gossip {
 
   constructor(deps: GossipDeps) {
     this.#deps = deps;
-    this.#received = new VirtualSchedule(deps.clock, RECEIVE_INTERVAL_MS);
+    this.#received = new ReceiveBudget(deps.clock);
     this.#topics = new Map(TOPIC_KINDS.map((kind) => [kind, topicName(deps.chainId, kind)]));
     this.#kinds = new Map(TOPIC_KINDS.map((kind) => [topicName(deps.chainId, kind), kind]));
     if (deps.metricsRegistry === undefined) return;
@@ -192,7 +183,7 @@ export class Gossip {
     if (!this.#hasRoomFor(from, kind) || this.#deps.isRefused(from)) {
       this.#refused += 1;
       this.#report(msgId, from, kind === 'tx' ? 'ignore' : 'unread'); // transactions also come by other ways
-      this.#mayReceive(from, UNREAD_UNITS);
+      this.#received.chargeUnread(from);
       return;
     }
     const share = shareOf(from, kind);
@@ -203,7 +194,7 @@ export class Gossip {
       if (settled) return;
       settled = true;
       if (outcome === 'reject') this.#deps.onReject(from, kind);
-      if (outcome === 'unread') this.#mayReceive(from, UNREAD_UNITS);
+      if (outcome === 'unread') this.#received.chargeUnread(from);
       if (this.#release(msgId)) this.#report(msgId, from, outcome);
     };
     try {
@@ -242,14 +233,10 @@ export class Gossip {
     if (outcome === 'unread') forgetSeen(router, id);
   }
 
-  /** @param units RPCs and messages in them */
   #mayReceive(from: PeerKey, units: number): boolean {
-    if (this.#received.aheadMs(from) + units * RECEIVE_INTERVAL_MS <= RECEIVE_BURST_MS) {
-      this.#received.add(from, units);
-      return true;
-    }
-    this.#deps.onTooMuch(from);
-    return false;
+    const isInBudget = this.#received.spend(from, units);
+    if (!isInBudget) this.#deps.onTooMuch(from);
+    return isInBudget;
   }
 
   readonly #onHeartbeat = (): void => {

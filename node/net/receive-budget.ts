@@ -1,0 +1,38 @@
+/**
+ * How much gossip is read of a peer: RPCs and the messages in them, copies of known ones too, whatever they are. What is
+ * new or not is for the pipeline to say (`no-news-budget.ts`); this bounds what it costs to find out.
+ */
+import type { Clock, PeerKey } from '../ports.ts';
+import { VirtualSchedule } from '../virtual-schedule.ts';
+
+/** 5,000 a second: twenty times what a net of five nodes makes at its limit. */
+const INTERVAL_MS = 0.2;
+/** And so much in one piece, as a peer sends whose event loop stood still. */
+const BURST_MS = 10_000;
+/** A message that comes to nothing because its sender has too many waiting costs it as much as so many. */
+const UNREAD_UNITS = 10;
+
+export class ReceiveBudget {
+  readonly #schedule: VirtualSchedule;
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+    this.#schedule = new VirtualSchedule(clock, INTERVAL_MS);
+  }
+
+  /**
+   * Counts what has come.
+   *
+   * @param units RPCs and messages
+   * @returns false where it is more than is read of a peer; it is not counted then
+   */
+  spend(peer: PeerKey, units: number): boolean {
+    if (this.#schedule.aheadMs(peer) + units * INTERVAL_MS > BURST_MS) return false;
+    this.#schedule.add(peer, units);
+    return true;
+  }
+
+  /** There was no room for one of its messages. Its next RPC shows whether that was too much. */
+  chargeUnread(peer: PeerKey): void {
+    this.#schedule.add(peer, UNREAD_UNITS);
+  }
+}
