@@ -133,6 +133,11 @@ export function toCertificate(link: Link): Certificate {
   return { source: link.source, target: link.target, votes };
 }
 
+/** Votes by source and target; order within and among the groups is kept. */
+export function groupByLink(votes: readonly Vote[]): Iterable<readonly Vote[]> {
+  return Map.groupBy(votes, keyOf).values();
+}
+
 function weightIn({ electorate }: Tally, voter: Address): number {
   return electorate.weights.get(voter) ?? 0;
 }

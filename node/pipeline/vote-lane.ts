@@ -1,4 +1,5 @@
 /** Votes: from their bytes to what the agreement says of them. By gossip one by one, from a peer's store in links. */
+import { groupByLink } from '../../chain/link-book.ts';
 import type { ChainParams } from '../../chain/params.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import type { ChainId, Vote, VoteId } from '../../chain/types.ts';
@@ -105,10 +106,4 @@ export class VoteLane {
   #screen(vote: Vote): Verdict<Vote, Reason> {
     return this.#seen.has(vote.id) ? ignore('vote/known') : this.#deps.agreement.agreement.screen(vote);
   }
-}
-
-/** Votes by source and target; order within and among the groups is kept. */
-export function groupByLink(votes: readonly Vote[]): Iterable<readonly Vote[]> {
-  const keyOf = ({ source, target }: Vote): string => `${source.height} ${source.id} ${target.height} ${target.id}`;
-  return Map.groupBy(votes, keyOf).values();
 }

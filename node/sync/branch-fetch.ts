@@ -3,13 +3,13 @@
  * bodies from everybody, then the votes. Headers and votes may be asked of several peers at once, bodies are those of one
  * branch at a time. Who is asked, and what becomes of it, the service decides.
  */
+import { groupByLink } from '../../chain/link-book.ts';
 import type { Reason } from '../../chain/reasons.ts';
 import type { Block, BlockId, ChainEntry, Header, Vote } from '../../chain/types.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import { Lru } from '../lru.ts';
 import type { Metrics } from '../metrics.ts';
-import { groupByLink } from '../pipeline/vote-lane.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { FAULT_POINTS, PeerFault } from '../requests/exchange.ts';
 import { BEHIND_BLOCKS, CatchUpState, type FetchOutcome } from './catch-up-state.ts';
