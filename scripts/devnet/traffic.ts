@@ -25,8 +25,9 @@ export interface TrafficCounts {
   readonly mined: number;
   /** In agreed blocks. */
   readonly agreed: number;
+  /** Refused for what they are, or not answered. */
   readonly rejected: number;
-  /** Due while their node had asked not to be sent more, and so not made. */
+  /** Refused by an overloaded node, which asks not to be sent more for a while, or due meanwhile and so not made. */
   readonly heldBack: number;
 }
 
@@ -289,14 +290,16 @@ export class Traffic {
       const results = await node.client.submitBatch(sent.map(({ tx }) => tx));
       for (const [at, result] of results.entries()) {
         if ('state' in result) this.#ids.add(result.id);
-        else this.#refuse(sent[at]!.account, sent[at]!.tx.id);
+        else this.#onRefusal(sent[at]!.account, sent[at]!.tx.id, result.code);
       }
     } catch (error) {
       if (!(error instanceof GrapevineError)) throw error;
-      if (error.retryAfterS !== undefined) {
+      if (error.retryAfterS === undefined) {
+        this.#rejected += accounts.length;
+      } else {
         this.#pausedUntilMs.set(node.name, this.#clock.monotonicMs() + error.retryAfterS * 1000);
+        this.#heldBack += accounts.length;
       }
-      this.#rejected += accounts.length;
       for (const account of senders) account.nonce = undefined; // ask again: what was refused has not used its nonce
     }
   }
@@ -327,8 +330,9 @@ export class Traffic {
     return signTxBy(body, account.signer);
   }
 
-  #refuse(account: Account, id: string): void {
-    this.#rejected += 1;
+  #onRefusal(account: Account, id: string, code: string): void {
+    if (code === 'overloaded') this.#heldBack += 1;
+    else this.#rejected += 1;
     this.#timings.delete(id);
     account.nonce = undefined;
   }

@@ -79,17 +79,34 @@ it('a request that fails in a way nobody foresaw ends the run with that, and not
   expect(unhandled).toEqual([]);
 });
 
-it('a node that refuses is counted, and the run goes on', async () => {
+it('what a node refuses is counted, and the run goes on', async () => {
   const ending = new AbortController();
   let asked = 0;
   const traffic = trafficOn(async () => {
     asked += 1;
     if (asked === 4) ending.abort();
-    throw new GrapevineError('overloaded', 'the queue is full', { status: 429 });
+    throw new GrapevineError('forbidden', 'not from here', { status: 403 });
   });
   await traffic.run(1_000, ending.signal);
   expect(asked).toBeGreaterThanOrEqual(4);
   expect(traffic.counts.rejected).toBeGreaterThan(0);
+});
+
+it('of a batch that an overloaded node took in part, the rest is held back, and only a bad one is rejected', async () => {
+  const ending = new AbortController();
+  const codes = ['overloaded', 'tx/underfunded', undefined];
+  const client = {
+    account: async () => ({ pendingNonce: '0' }),
+    submitBatch: async (txs: readonly Tx[]) =>
+      txs.map(({ id }) => {
+        const code = codes.shift();
+        if (codes.length === 0) ending.abort();
+        return code === undefined ? { id, state: 'pending' } : { id, code, detail: '' };
+      }),
+  } as unknown as GrapevineClient;
+  const traffic = trafficTo(client, createSystemClock(), 1_000);
+  await traffic.run(1_000, ending.signal);
+  expect(traffic.counts).toMatchObject({ rejected: 1, heldBack: 1 });
 });
 
 it('a node that asks to wait is not sent more until then, and what was due meanwhile is counted', async () => {
@@ -112,7 +129,7 @@ it('a node that asks to wait is not sent more until then, and what was due meanw
   const traffic = trafficOn(busy, clock, 10);
   await traffic.run(10, ending.signal);
   expect(askedAtMs).toEqual([0, 5_000]);
-  expect(traffic.counts).toMatchObject({ rejected: 2, heldBack: 49 }); // one each 100 ms
+  expect(traffic.counts).toMatchObject({ rejected: 0, heldBack: 51 }); // one each 100 ms, both that were refused among them
 });
 
 it('a transaction counts as agreed with its block, or with one above it, or when a node says so; mined is less', async () => {
