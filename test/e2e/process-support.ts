@@ -166,9 +166,14 @@ export class Workbench {
     throw new Error('no block of free ports');
   }
 
+  /** Kills what runs. */
+  async endAll(): Promise<void> {
+    await Promise.all(this.#running.splice(0).map((running) => running.end('SIGKILL')));
+  }
+
   /** Ends and removes all. */
   async clean(): Promise<void> {
-    await Promise.all(this.#running.splice(0).map((running) => running.end('SIGKILL')));
+    await this.endAll();
     for (const directory of this.#directories.splice(0)) {
       // The nodes of a killed devnet stop by themselves.
       for (const pid of await nodePids(directory)) await eventually(`end of node process ${pid}`, () => !isAlive(pid));
