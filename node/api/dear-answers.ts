@@ -14,15 +14,20 @@ export class DearAnswers {
   readonly #max: number;
   readonly #what: string;
   readonly #serial = new Serial();
+  readonly #maxOfAddress: number;
   #underWay = 0;
+  /** Of each address that has one under way. */
+  readonly #ofAddress = new Map<string, number>();
 
   /**
    * @param what they are, in the plural: for who is refused one
-   * @param max those that wait to be made, are being made, or are on their way to who asked
+   * @param max those that wait to be made, are being made, or are on their way to who asked. One address may have all but
+   * a quarter of them, and one at least: it can then not keep the others from theirs by not reading.
    */
   constructor(what: string, max: number) {
     this.#what = what;
     this.#max = max;
+    this.#maxOfAddress = Math.max(1, max - Math.ceil(max / 4));
   }
 
   /**
@@ -32,10 +37,13 @@ export class DearAnswers {
    * @throws Problem 429 where there are as many already
    */
   async make<T>(reply: FastifyReply, make: () => Promise<T>): Promise<T> {
-    if (this.#underWay >= this.#max) {
+    const address = reply.request.ip;
+    const ofAddress = this.#ofAddress.get(address) ?? 0;
+    if (this.#underWay >= this.#max || ofAddress >= this.#maxOfAddress) {
       throw new Problem(429, 'overloaded', `other ${this.#what} are being made or sent; try again`, retryAfter(1));
     }
     this.#underWay += 1;
+    this.#ofAddress.set(address, ofAddress + 1);
     const answer = this.#serial.run(async () => {
       await nextTurn();
       if (reply.raw.destroyed) throw new Problem(408, 'request-timeout', 'the client is gone');
@@ -45,6 +53,9 @@ export class DearAnswers {
     return answer.finally(() =>
       onceClosed(reply, () => {
         this.#underWay -= 1;
+        const left = this.#ofAddress.get(address)! - 1;
+        if (left === 0) this.#ofAddress.delete(address);
+        else this.#ofAddress.set(address, left);
       }),
     );
   }

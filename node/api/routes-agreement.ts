@@ -13,7 +13,7 @@ import {
 } from './schemas.ts';
 
 /** Each may be some 20 MB of JSON, which stay in memory until the reader has them, and as many votes and headers to look up. */
-const MAX_CERTIFICATES_AT_ONCE = 2;
+const MAX_CERTIFICATES_AT_ONCE = 3;
 
 export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
   const certificates = new DearAnswers('certificates', MAX_CERTIFICATES_AT_ONCE);

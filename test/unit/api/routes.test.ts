@@ -337,7 +337,7 @@ describe('reading', () => {
     expectProblem(await get('/v1/agreement/evidence?after=nobody'), 400, 'bad-address');
   });
 
-  it('takes two certificates at a time, one after the other; who asks for a third hears when to ask again', async () => {
+  it('takes two certificates of an address at a time, one after the other; who asks for a third hears when to ask again', async () => {
     const { certificate } = api.backend;
     const waiting: (() => void)[] = [];
     api.backend.certificate = async (height, state) => {
