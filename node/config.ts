@@ -136,7 +136,7 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
     ...BOOLEAN,
     help: 'the bootstrap peers, all with /p2p/<id>, are all there are, each connected with all: few take a thinner mesh',
   },
-  apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds' },
+  apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds; one of localhost’s' },
   apiPort: { ...opt('api-port'), ...integer(0, 65_535), help: 'port of the HTTP API; 0 picks a free one' },
   adminToken: { ...opt('admin-token'), ...TEXT, secret: true, help: 'bearer token of administrative calls' },
   voterKeyFile: { ...opt('voter-key-file'), ...TEXT, help: 'keystore of the key that votes and is paid for blocks' },

@@ -1,4 +1,5 @@
 /** The HTTP API's server: limits, hooks, routes, and its start and stop. */
+import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
 import swagger from '@fastify/swagger';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -104,7 +105,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       built.app.server.maxConnections = maxConnections;
       limitPerAddress(built.app.server, Math.ceil(maxConnections / 2));
       try {
-        await built.app.listen({ host, port });
+        await built.app.listen({ host: await oneAddress(host), port });
       } catch (error) {
         await built.close();
         throw listenError(error, host, port);
@@ -118,6 +119,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await built?.close();
     },
   };
+}
+
+/** For `localhost`, Fastify opens a second server that has none of our limits and handlers, on the other address of it. */
+async function oneAddress(host: string): Promise<string> {
+  return host === 'localhost' ? (await lookup(host, { order: 'ipv4first' })).address : host;
 }
 
 export interface BuiltApi {

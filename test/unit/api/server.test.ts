@@ -1,7 +1,8 @@
+import dns, { type LookupAddress } from 'node:dns';
 import { request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
@@ -16,6 +17,7 @@ import { ADDRESS, BLOCK_ID, FakeBackend } from './fake-backend.ts';
 const WAIT = { timeout: 20_000 };
 
 const FINAL: ChainEvent = { type: 'final', id: BLOCK_ID, height: '5' };
+type Found = (error: null, addresses: readonly LookupAddress[]) => void;
 const started: ApiServer[] = [];
 afterEach(async () => {
   await Promise.all(started.splice(0).map((server) => server.stop()));
@@ -83,6 +85,24 @@ describe('start and stop', () => {
   it('says that an address is not its own', async () => {
     const error = await start({ host: '192.0.2.1' }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ name: 'ApiListenError', code: 'EADDRNOTAVAIL' });
+  });
+
+  it('listens on one address of localhost, as Fastify’s server for the other has none of the limits', async () => {
+    const everyAddress = vi.spyOn(dns, 'lookup').mockImplementation(((
+      host: string,
+      _options: unknown,
+      found: Found,
+    ) => {
+      const addresses = host === 'localhost' ? ['127.0.0.1', '127.0.0.2'] : [host];
+      found(
+        null,
+        addresses.map((address) => ({ address, family: 4 })),
+      );
+    }) as never);
+    onTestFinished(() => everyAddress.mockRestore());
+    const { port, url } = await start({ host: 'localhost' });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    await expect(fetch(`http://127.0.0.2:${port}/healthz`)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } });
   });
 
   it('stops while a client holds a connection open', async () => {
@@ -321,7 +341,7 @@ describe('answers that are not taken', () => {
     return answer.status;
   };
 
-  it('lets a certificate count as one of two until its reader has it or is gone', async () => {
+  it('lets a certificate count as one of two of an address until its reader has it or is gone', async () => {
     const { port, url } = await startWithLargeCertificates();
     const readers = [await askSilently(port), await askSilently(port)];
     expect(await statusOf(url)).toBe(429);
