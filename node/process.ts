@@ -10,7 +10,7 @@ import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock, createSystemRng, nextTurn } from './adapters.ts';
 import type { VoterKey } from './agreement/agreement-service.ts';
 import { createApiServer } from './api/server.ts';
-import { createApiBackend } from './api-backend.ts';
+import { createApiBackend } from './backend/api-backend.ts';
 import { composeNode, type GrapevineNode } from './compose.ts';
 import type { NodeConfig } from './config.ts';
 import { makeDirectory } from './make-directory.ts';

@@ -1,5 +1,5 @@
 /**
- * What the API needs of the node. Plain data in and out, in the API's own types; `node/api-backend.ts` implements it
+ * What the API needs of the node. Plain data in and out, in the API's own types; `node/backend/` implements it
  * over the services. Nothing here throws for what a caller can get wrong: that is an outcome. A rejected promise is an
  * internal error, answered with 500 (or 503, where it is the store's).
  */

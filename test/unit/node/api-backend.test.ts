@@ -7,7 +7,7 @@ import type { BlockId, Tx, TxId } from '../../../chain/types.ts';
 import { formatAddress } from '../../../crypto/address.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import * as schemas from '../../../node/api/schemas.ts';
-import { createApiBackend } from '../../../node/api-backend.ts';
+import { createApiBackend } from '../../../node/backend/api-backend.ts';
 import { StoreError } from '../../../node/store/store.ts';
 import { simulationKey } from '../../../sim/world.ts';
 import { composeFixture, fixtureGenesis, mineOn, networkOfOnePeer } from '../../node-fixture.ts';

@@ -1,6 +1,6 @@
 /** The API's backend over a whole node of the simulation: what a client sees, without HTTP and real time. */
 import type { ApiBackend } from '../../../node/api/backend.ts';
-import { createApiBackend } from '../../../node/api-backend.ts';
+import { createApiBackend } from '../../../node/backend/api-backend.ts';
 import { type SimNode, simulationKey, type World } from '../../../sim/world.ts';
 import { EASY } from '../../sim/chain-builder.ts';
 import { type OpenWorldOptions, openWorld } from '../../sim/open-world.ts';

@@ -5,7 +5,7 @@ import { encodeTxBatch } from '../../../chain/tx-batch.ts';
 import type { Checkpoint, Header, Tx } from '../../../chain/types.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type BuiltApi, buildApi } from '../../../node/api/server.ts';
-import { createApiBackend } from '../../../node/api-backend.ts';
+import { createApiBackend } from '../../../node/backend/api-backend.ts';
 import { INTERVAL_MS, TARGET_MS } from '../../../node/pipeline/admission.ts';
 import type { Clock, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
