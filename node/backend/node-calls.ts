@@ -11,7 +11,7 @@ type NodeCalls = Pick<ApiBackend, 'readiness' | 'status' | 'peers' | 'connectPee
 export function nodeCalls(deps: ApiBackendDeps): NodeCalls {
   const { node, network, clock } = deps;
   const { chain, mempool, agreement, sync, mining, genesis } = node;
-  const startedAtMs = clock.nowMs();
+  const startedAtMs = clock.monotonicMs();
   return {
     readiness() {
       const missing = [...node.missing()];
@@ -36,7 +36,7 @@ export function nodeCalls(deps: ApiBackendDeps): NodeCalls {
           voters: electorate.length,
         },
         nowMs: Math.floor(clock.nowMs()),
-        uptimeMs: Math.floor(clock.nowMs() - startedAtMs),
+        uptimeMs: Math.floor(clock.monotonicMs() - startedAtMs),
         ready: missing.length === 0,
         missing,
         tip: entryRefDto(chain.tip),

@@ -269,6 +269,21 @@ describe('the node', () => {
     expect(await backend.tip()).toMatchObject({ stalled: true, votes: [] });
   });
 
+  test('uptime counts the time that has passed, also where the wall clock is set back', async () => {
+    const { world } = await openBackend();
+    const { clock } = world;
+    let setBackMs = 0;
+    const backend = backendOf(world, 'a', {
+      nowMs: () => clock.nowMs() - setBackMs,
+      monotonicMs: () => clock.monotonicMs(),
+      after: (delayMs, fn) => clock.after(delayMs, fn),
+      sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+    });
+    await world.run(3_000);
+    setBackMs = 3_600_000;
+    expect(await backend.status()).toMatchObject({ uptimeMs: 3_000, nowMs: clock.nowMs() - setBackMs });
+  });
+
   test('status, identity, genesis and readiness', async () => {
     const { world, a, backend, settle, mine } = await openBackend();
     await mine(2);

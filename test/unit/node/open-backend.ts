@@ -1,6 +1,7 @@
 /** The API's backend over a whole node of the simulation: what a client sees, without HTTP and real time. */
 import type { ApiBackend } from '../../../node/api/backend.ts';
 import { createApiBackend } from '../../../node/backend/api-backend.ts';
+import type { Clock } from '../../../node/ports.ts';
 import { type SimNode, simulationKey, type World } from '../../../sim/world.ts';
 import { EASY } from '../../sim/chain-builder.ts';
 import { type OpenWorldOptions, openWorld } from '../../sim/open-world.ts';
@@ -44,14 +45,14 @@ export async function openBackend(options: Pick<OpenWorldOptions, 'wrapStore'> =
   };
 }
 
-/** The backend of a running node. */
-export function backendOf(world: World, name: string): ApiBackend {
+/** The backend of a running node. @param clock where it is not to be the world's */
+export function backendOf(world: World, name: string, clock: Clock = world.clock): ApiBackend {
   const sim = world.node(name);
   return createApiBackend({
     node: sim.node,
     network: sim.network,
     store: sim.store,
-    clock: world.clock,
+    clock,
     name: `the node ${name}`,
     version: '1.2.3',
     genesisDoc: world.genesis.doc,
