@@ -114,6 +114,7 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     },
     msgIdToStrFn: (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex'),
     asyncValidation: true,
+    idontwantMinDataSize: Number.POSITIVE_INFINITY, // see `wantNoCopies`
     emitSelf: false,
     fallbackToFloodsub: false,
     floodPublish: options.floodPublish,

@@ -24,6 +24,7 @@ import {
   type GossipsubMessage,
   StreamRepair,
   type TopicValidatorResult,
+  wantNoCopies,
 } from './gossipsub.ts';
 import { ReceiveBudget } from './receive-budget.ts';
 import { topicName } from './topics.ts';
@@ -182,17 +183,18 @@ export class Gossip {
     const from = propagationSource.toString();
     if (!this.#hasRoomFor(from, kind) || this.#deps.isRefused(from)) {
       this.#refused += 1;
-      this.#report(msgId, from, kind === 'tx' ? 'ignore' : 'unread'); // transactions also come by other ways
       this.#received.chargeUnread(from);
+      this.#report(msgId, from, kind === 'tx' ? 'ignore' : 'unread'); // transactions also come by other ways
+      if (kind === 'tx') wantNoCopies(this.#started(), event.detail);
       return;
     }
     const share = shareOf(from, kind);
     this.#unsettled.set(msgId, { from, share, sinceMs: this.#deps.clock.monotonicMs() });
     this.#unsettledOf.set(share, (this.#unsettledOf.get(share) ?? 0) + 1);
-    let settled = false;
+    let settled: GossipOutcome | undefined;
     const settle: GossipMessage['settle'] = (outcome) => {
-      if (settled) return;
-      settled = true;
+      if (settled !== undefined) return;
+      settled = outcome;
       if (outcome === 'reject') this.#deps.onReject(from, kind);
       if (outcome === 'unread') this.#received.chargeUnread(from);
       if (this.#release(msgId)) this.#report(msgId, from, outcome);
@@ -203,6 +205,7 @@ export class Gossip {
       this.#deps.logger.error({ err: error, kind }, 'gossip handler threw');
       settle('ignore');
     }
+    if (settled !== 'unread') wantNoCopies(this.#started(), event.detail);
   };
 
   /** False when the message was settled before, or waited too long. */

@@ -3,10 +3,16 @@
  *
  * It answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full mesh; it
  * reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between; what it has handed in
- * once it drops for two minutes, looked at or not; and after a stream breaks, while the connection lives, it never opens
- * another.
+ * once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it before that; and
+ * after a stream breaks, while the connection lives, it never opens another.
  */
-import type { GossipSub, GossipSubComponents, GossipsubOpts, TopicValidatorResult } from '@chainsafe/libp2p-gossipsub';
+import type {
+  GossipSub,
+  GossipSubComponents,
+  GossipsubMessage,
+  GossipsubOpts,
+  TopicValidatorResult,
+} from '@chainsafe/libp2p-gossipsub';
 import { gossipsub } from '@chainsafe/libp2p-gossipsub';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import type { Clock, PeerKey } from '../ports.ts';
@@ -52,6 +58,7 @@ export interface GossipRouter extends GossipSub {
   };
   isStarted(): boolean;
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
+  sendIDontWants(id: Uint8Array, topic: string, source: PeerKey): void;
 }
 
 /** What of an RPC is counted. */
@@ -79,7 +86,20 @@ export function createGossipsub(options: CreateGossipsubOptions, components: Gos
   if (!(router.seenCache?.entries instanceof Map) || !(router.fastMsgIdCache?.entries instanceof Map)) {
     throw new Error('this version of gossipsub has other caches of what it has seen');
   }
+  if (typeof router.sendIDontWants !== 'function') throw new Error('this version of gossipsub has no IDONTWANT');
   return router;
+}
+
+/** As gossipsub has it: of shorter messages the copies cost no more than to say so. */
+const MIN_IDONTWANT_BYTES = 512;
+
+/**
+ * Tells the mesh, but for who sent it, to send no copies of the message. Gossipsub would say so before anybody knows
+ * whether there is room for it, and where there is none nobody would send it any more; hence it is told never to.
+ */
+export function wantNoCopies(router: GossipRouter, { msg, msgId, propagationSource }: GossipsubMessage): void {
+  if (msg.data.byteLength < MIN_IDONTWANT_BYTES) return;
+  router.sendIDontWants(Buffer.from(msgId, 'hex'), msg.topic, propagationSource.toString());
 }
 
 /** Another copy of the message counts as new. Its id by `fastMsgIdFn` and by `msgIdFn` are the same with us. */

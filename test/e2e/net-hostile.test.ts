@@ -180,6 +180,25 @@ describe('more than a node reads', () => {
     await eventually('C hears', () => c.heard.includes('news'));
   });
 
+  it('has nobody keep back a block that there was no room for', async () => {
+    const topic = topicName(TEST_CHAIN_ID, 'block');
+    const news = `news ${'x'.repeat(1_000)}`; // long enough that the mesh is told not to send copies
+    const held = Array.from({ length: DEVNET_NETWORK.gossip.maxUnsettledBlocksPerPeer }, (_, at) =>
+      message(`held ${at}`, topic),
+    );
+    send({ messages: [...held, message(news, topic)] });
+    await eventually('B has them', () => b.heard.length === held.length);
+    const d = await startNode({ seed: 4 });
+    try {
+      await connectAndMesh(d, a);
+      await d.network.publish('block', bytesOf(news));
+      await eventually('B hears it from A', () => b.heard.includes(news));
+      expect(b.messages.at(-1)?.from).toBe(a.network.self);
+    } finally {
+      await d.network.stop();
+    }
+  });
+
   it('of transactions leaves room for a block', async () => {
     const held = Array.from({ length: DEVNET_NETWORK.gossip.maxUnsettledPerPeer }, (_, at) => message(`held ${at}`));
     send({ messages: [...held, message('a block', topicName(TEST_CHAIN_ID, 'block'))] });
@@ -201,6 +220,20 @@ describe('IWANT', () => {
     send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: [idOf('held')] }] } });
     await eventually('the other', () => wanted().length === 2);
     expect(wanted()).toEqual(['free', 'held']);
+  });
+});
+
+describe('IDONTWANT', () => {
+  it('is said of a long message that there was room for', async () => {
+    send({ subscriptions: [{ subscribe: true, topic: TX }], control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] } });
+    await eventually('B has it in its mesh', inMesh);
+    const [long, short] = ['x'.repeat(512), 'x'.repeat(511)];
+    await a.network.publish('tx', bytesOf(short));
+    await a.network.publish('tx', bytesOf(long));
+    const unwanted = () =>
+      inbox.flatMap(({ control }) => control?.idontwant.flatMap(({ messageIDs }) => messageIDs) ?? []);
+    await eventually('B says so', () => unwanted().length > 0);
+    expect(unwanted().map((id) => new Uint8Array(id))).toEqual([idOf(long)]);
   });
 });
 
