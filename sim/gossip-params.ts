@@ -29,7 +29,7 @@ export interface GossipParams {
   readonly graftOnSubscribe: boolean;
   /** After this a message without verdict is ignored. */
   readonly messageTtlMs: number;
-  /** Messages of one peer, and of all, that await their verdict. */
+  /** As `GossipOptions` has them. */
   readonly maxUnsettledPerPeer: number;
   readonly maxUnsettled: number;
   readonly maxUnsettledBlocksPerPeer: number;

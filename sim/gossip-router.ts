@@ -93,9 +93,10 @@ export class GossipPeer {
   backoffUntilMs = TOPIC_KINDS.map(() => 0);
   /** What it does not want, and the heartbeat at which it said so. */
   idontwant: Map<GossipItem, number> | undefined;
-  /** Messages that await their verdict: blocks, and all others. */
+  /** Messages that await their verdict. With the votes, evidence. */
   unsettledBlocks = 0;
-  unsettled = 0;
+  unsettledVotes = 0;
+  unsettledTxs = 0;
   ihaves = 0;
   asked = 0;
   idontwants = 0;
@@ -140,6 +141,7 @@ export class GossipRouter<P extends GossipPeer> {
   readonly #mesh: readonly P[][] = TOPIC_KINDS.map(() => []);
   readonly #backoffs = new Map<PeerKey, number[]>();
   readonly #pending = new Map<GossipItem, PendingMessage<P>>();
+  #unsettledTxs = 0;
   /** Newest first; one entry per heartbeat. */
   readonly #history: GossipItem[][];
   #queued: { readonly item: GossipItem; readonly atMs: number }[] = [];
@@ -327,27 +329,39 @@ export class GossipRouter<P extends GossipPeer> {
     const hop = item.hop(from.place) + 1;
     this.#markSeen(item, PENDING, hop, nowMs);
     this.#deps.onNew(item, from, hop);
-    if (item.data.byteLength >= params.idontwantMinBytes) {
+    const isTaken = this.#hasRoomFor(from, item);
+    if (isTaken) this.#take(from, item, nowMs);
+    else if (item.kind === 'tx') item.setState(this.place, GONE);
+    else item.forget(this.place);
+    // Of what was forgotten, copies are wanted.
+    if (item.data.byteLength >= params.idontwantMinBytes && this.#isSeen(item, nowMs)) {
       const only = [item];
       for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
     }
-    if (!this.#hasRoomFor(from, item)) {
-      if (item.kind === 'tx') item.setState(this.place, GONE);
-      else item.forget(this.place);
-      return false;
-    }
-    if (item.kind === 'block') from.unsettledBlocks += 1;
-    else from.unsettled += 1;
+    return isTaken;
+  }
+
+  #take(from: P, item: GossipItem, nowMs: number): void {
+    this.#count(from, item, 1);
     const message = new PendingMessage(this, item, from, nowMs);
     this.#pending.set(item, message);
     this.#deps.onMessage(message);
-    return true;
   }
 
   #hasRoomFor(from: P, item: GossipItem): boolean {
     const { params } = this.#deps;
     if (item.kind === 'block') return from.unsettledBlocks < params.maxUnsettledBlocksPerPeer;
-    return from.unsettled < params.maxUnsettledPerPeer && this.#pending.size < params.maxUnsettled;
+    if (item.kind !== 'tx') return from.unsettledVotes < params.maxUnsettledPerPeer;
+    return from.unsettledTxs < params.maxUnsettledPerPeer && this.#unsettledTxs < params.maxUnsettled;
+  }
+
+  #count(from: P, { kind }: GossipItem, change: 1 | -1): void {
+    if (kind === 'block') from.unsettledBlocks += change;
+    else if (kind !== 'tx') from.unsettledVotes += change;
+    else {
+      from.unsettledTxs += change;
+      this.#unsettledTxs += change;
+    }
   }
 
   #sendItem(peer: P, item: GossipItem): void {
@@ -365,8 +379,7 @@ export class GossipRouter<P extends GossipPeer> {
   #release(pending: PendingMessage<P>): void {
     pending.isPending = false;
     this.#pending.delete(pending.item);
-    if (pending.kind === 'block') pending.sender.unsettledBlocks -= 1;
-    else pending.sender.unsettled -= 1;
+    this.#count(pending.sender, pending.item, -1);
   }
 
   #expirePending(nowMs: number): void {

@@ -33,8 +33,9 @@ export interface GossipOptions {
    * for `messageTtlMs` whether forwarded or not, so that it can answer IWANT.
    */
   readonly messageTtlMs: number;
-  /** Messages of one peer, and of all, that await their verdict, but for blocks; more are not read. */
+  /** Batches of transactions of one peer that await their verdict, and as many votes and evidence; more are not read. */
   readonly maxUnsettledPerPeer: number;
+  /** Batches of all peers that do. */
   readonly maxUnsettled: number;
   /** Blocks of one peer that do: in its share of the lane, and where their transactions are being fetched. */
   readonly maxUnsettledBlocksPerPeer: number;

@@ -52,8 +52,7 @@ export interface GossipDeps {
 
 interface Unsettled {
   readonly from: PeerKey;
-  /** What it takes room of. */
-  readonly share: string;
+  readonly kind: TopicKind;
   readonly sinceMs: number;
 }
 
@@ -68,8 +67,8 @@ interface Queued {
  * Rationale, beyond gossipsub's own: it loses a message that is published before a peer's stream is up, without a
  * word; and what `gossipsub.ts` mends.
  *
- * Bounds: what a peer sends in a second, unsettled messages per peer and in all, queued own messages by count and bytes. Messages wait at most
- * `messageTtlMs`.
+ * Bounds: what a peer sends in a second, unsettled messages of each peer by kind, unsettled transactions in all, queued
+ * own messages by count and bytes. Messages wait at most `messageTtlMs`.
  */
 export class Gossip {
   readonly #deps: GossipDeps;
@@ -81,6 +80,7 @@ export class Gossip {
   readonly #unsettled = new Map<string, Unsettled>();
   /** By share. */
   readonly #unsettledOf = new Map<string, number>();
+  #unsettledTxs = 0;
   readonly #received: ReceiveBudget;
   #outbox: Queued[] = [];
   #outboxBytes = 0;
@@ -150,6 +150,7 @@ export class Gossip {
     this.#router?.removeEventListener('gossipsub:graft', this.#flush);
     this.#unsettled.clear();
     this.#unsettledOf.clear();
+    this.#unsettledTxs = 0;
   }
 
   /** @throws RangeError when the data is longer than the largest block */
@@ -188,9 +189,8 @@ export class Gossip {
       if (kind === 'tx') wantNoCopies(this.#started(), event.detail);
       return;
     }
-    const share = shareOf(from, kind);
-    this.#unsettled.set(msgId, { from, share, sinceMs: this.#deps.clock.monotonicMs() });
-    this.#unsettledOf.set(share, (this.#unsettledOf.get(share) ?? 0) + 1);
+    this.#unsettled.set(msgId, { from, kind, sinceMs: this.#deps.clock.monotonicMs() });
+    this.#count(from, kind, 1);
     let settled: GossipOutcome | undefined;
     const settle: GossipMessage['settle'] = (outcome) => {
       if (settled !== undefined) return;
@@ -213,18 +213,24 @@ export class Gossip {
     const entry = this.#unsettled.get(id);
     if (entry === undefined) return false;
     this.#unsettled.delete(id);
-    const left = (this.#unsettledOf.get(entry.share) ?? 1) - 1;
-    if (left === 0) this.#unsettledOf.delete(entry.share);
-    else this.#unsettledOf.set(entry.share, left);
+    this.#count(entry.from, entry.kind, -1);
     return true;
   }
 
+  #count(from: PeerKey, kind: TopicKind, change: 1 | -1): void {
+    const share = shareOf(from, kind);
+    const ofPeer = (this.#unsettledOf.get(share) ?? 0) + change;
+    if (ofPeer === 0) this.#unsettledOf.delete(share);
+    else this.#unsettledOf.set(share, ofPeer);
+    if (kind === 'tx') this.#unsettledTxs += change;
+  }
+
+  /** What all peers together have waiting of votes, evidence and blocks the lanes bound, which take no more of them. */
   #hasRoomFor(from: PeerKey, kind: TopicKind): boolean {
     const { maxUnsettled, maxUnsettledPerPeer, maxUnsettledBlocksPerPeer } = this.#deps.options;
     const ofPeer = this.#unsettledOf.get(shareOf(from, kind)) ?? 0;
-    // Blocks have room of their own: who sends much else, and then a block, would have it from nobody.
-    if (kind === 'block') return ofPeer < maxUnsettledBlocksPerPeer;
-    return ofPeer < maxUnsettledPerPeer && this.#unsettled.size < maxUnsettled;
+    if (ofPeer >= (kind === 'block' ? maxUnsettledBlocksPerPeer : maxUnsettledPerPeer)) return false;
+    return kind !== 'tx' || this.#unsettledTxs < maxUnsettled;
   }
 
   #report(id: string, from: PeerKey, outcome: GossipOutcome): void {
@@ -332,9 +338,12 @@ export class Gossip {
   }
 }
 
-/** Blocks apart from the rest. */
+/**
+ * Of a peer's transactions, its votes and evidence, and its blocks. Each kind has room of its own: a node that is slow, or
+ * that some peers keep busy, has all it may of transactions waiting, and would read no vote from anybody.
+ */
 function shareOf(from: PeerKey, kind: TopicKind): string {
-  return kind === 'block' ? `block ${from}` : from;
+  return `${kind === 'evidence' ? 'vote' : kind} ${from}`;
 }
 
 /** A view of a small part of an RPC would keep all of the RPC in memory for as long as the mempool keeps it. */

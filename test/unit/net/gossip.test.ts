@@ -7,19 +7,30 @@ import type { GossipOptions } from '../../../node/net/gossip-settings.ts';
 import type { CreateGossipsubOptions, GossipSubComponents } from '../../../node/net/gossipsub.ts';
 import { PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
 import { meshDegrees } from '../../../node/net/mesh-degrees.ts';
+import { topicName } from '../../../node/net/topics.ts';
+import type { Clock, GossipMessage, TopicKind } from '../../../node/ports.ts';
 import { silentLogger } from '../../loggers.ts';
+import { ManualClock } from '../../manual-clock.ts';
 
 /** The default of a second is too little beside other work. */
 const WAIT = { timeout: 20_000 };
 
-/** Gossipsub as far as sending what waited goes: it has a subscriber when the test says so, and fails at some data. */
+const CHAIN_ID = chainIdFromBytes(new Uint8Array(32));
+
+/**
+ * Gossipsub as far as sending what waited goes, and handing in what comes: it has a subscriber when the test says so, and
+ * fails at some data.
+ */
 class FakeRouter extends EventTarget {
   hasSubscriber = false;
   readonly failing = new Set<string>();
   readonly sent: string[] = [];
   readonly streamsOutbound = new Map([['peer', {}]]);
   readonly opts: Record<string, number> = {};
+  readonly seenCache = { entries: new Map<string, unknown>() };
   appScore: (peer: string) => number = () => 0;
+  mayReceive: CreateGossipsubOptions['mayReceive'] = () => true;
+  reportMessageValidationResult = () => undefined;
   isStarted = () => true;
   subscribe = () => undefined;
   getSubscribers = () => (this.hasSubscriber ? ['peer'] : []);
@@ -35,34 +46,45 @@ class FakeRouter extends EventTarget {
   flush(): void {
     this.dispatchEvent(new Event('gossipsub:graft'));
   }
+  /** A message in an RPC of its own, if it may come. Each is another. */
+  receive(from: string, kind: TopicKind): void {
+    if (!this.mayReceive(from, 2)) return;
+    const msgId = String(this.#received++);
+    const msg = { topic: topicName(CHAIN_ID, kind), data: bytesOf(msgId) };
+    this.dispatchEvent(new CustomEvent('gossipsub:message', { detail: { propagationSource: from, msgId, msg } }));
+  }
+  #received = 0;
 }
 
 let router: FakeRouter;
 vi.mock('../../../node/net/gossipsub.ts', async (original) => ({
   ...(await original<typeof import('../../../node/net/gossipsub.ts')>()),
-  createGossipsub: ({ settings }: CreateGossipsubOptions) => {
+  createGossipsub: ({ settings, mayReceive }: CreateGossipsubOptions) => {
     router.appScore = settings.scoreParams!.appSpecificScore!;
+    router.mayReceive = mayReceive;
     return router;
   },
 }));
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-function setUp(options: Partial<GossipOptions> = {}) {
+function setUp(options: Partial<GossipOptions> = {}, clock: Clock = createSystemClock()) {
   const registry = new Registry();
+  const handedIn: GossipMessage[] = [];
+  const tooMuch: string[] = [];
   const gossip = new Gossip({
-    chainId: chainIdFromBytes(new Uint8Array(32)),
+    chainId: CHAIN_ID,
     options: { ...PUBLIC_NETWORK.gossip, ...options },
-    clock: createSystemClock(),
+    clock,
     logger: silentLogger,
     metricsRegistry: registry,
     penaltyPoints: () => 0,
     isRefused: () => false,
-    onMessage: () => undefined,
+    onMessage: (message) => handedIn.push(message),
     onReject: () => undefined,
     onStreamLost: () => undefined,
     onGraylisted: () => undefined,
-    onTooMuch: () => undefined,
+    onTooMuch: (peer) => tooMuch.push(peer),
   });
   const connectionManager = { getConnections: () => [] };
   gossip.service({ peerId: 'c', connectionManager } as unknown as GossipSubComponents);
@@ -72,7 +94,7 @@ function setUp(options: Partial<GossipOptions> = {}) {
     queued: await metric('grapevine_gossip_queued'),
     dropped: await metric('grapevine_gossip_dropped_total'),
   });
-  return { gossip, counts };
+  return { gossip, counts, handedIn, tooMuch };
 }
 
 describe('own messages that wait for a peer', () => {
@@ -105,6 +127,38 @@ describe('own messages that wait for a peer', () => {
     router.hasSubscriber = true;
     router.flush();
     await vi.waitFor(() => expect(router.sent).toEqual(['c', 'd', 'e']), WAIT);
+  });
+});
+
+describe('what comes and has no verdict yet', () => {
+  const LIMITS = { maxUnsettledPerPeer: 2, maxUnsettled: 3, maxUnsettledBlocksPerPeer: 1 };
+
+  beforeEach(() => {
+    router = new FakeRouter();
+  });
+
+  it('of transactions takes no room of votes, evidence and blocks: neither its sender’s nor others’', () => {
+    const { handedIn } = setUp(LIMITS);
+    for (const from of ['a', 'a', 'a', 'b', 'b']) router.receive(from, 'tx');
+    expect(handedIn.map(({ from }) => from)).toEqual(['a', 'a', 'b']);
+    for (const from of ['a', 'b'])
+      for (const kind of ['vote', 'evidence', 'vote', 'block'] as const) router.receive(from, kind);
+    const kinds = ['vote', 'evidence', 'block'];
+    expect(handedIn.slice(3).map(({ from, kind }) => [from, kind])).toEqual([
+      ...kinds.map((kind) => ['a', kind]),
+      ...kinds.map((kind) => ['b', kind]),
+    ]);
+    handedIn[0]!.settle('ignore');
+    router.receive('b', 'tx');
+    router.receive('a', 'tx');
+    expect(handedIn.slice(9).map(({ from, kind }) => [from, kind])).toEqual([['b', 'tx']]);
+  });
+
+  it('has its sender hung up on where it sends again and again what has to be forgotten', () => {
+    const clock = new ManualClock();
+    const { tooMuch } = setUp({}, clock);
+    for (let at = 0; at < 6_000; at++) router.receive('a', 'vote');
+    expect(tooMuch.length).toBeGreaterThan(0);
   });
 });
 
