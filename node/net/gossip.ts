@@ -184,7 +184,6 @@ export class Gossip {
     const from = propagationSource.toString();
     if (!this.#hasRoomFor(from, kind) || this.#deps.isRefused(from)) {
       this.#refused += 1;
-      this.#received.chargeUnread(from);
       this.#report(msgId, from, kind === 'tx' ? 'ignore' : 'unread'); // transactions also come by other ways
       if (kind === 'tx') wantNoCopies(this.#started(), event.detail);
       return;
@@ -196,7 +195,6 @@ export class Gossip {
       if (settled !== undefined) return;
       settled = outcome;
       if (outcome === 'reject') this.#deps.onReject(from, kind);
-      if (outcome === 'unread') this.#received.chargeUnread(from);
       if (this.#release(msgId)) this.#report(msgId, from, outcome);
     };
     try {
@@ -239,7 +237,9 @@ export class Gossip {
     // The enum's values are these strings; the enum itself would have to be imported as a value for each.
     const known = outcome === 'unread' ? 'ignore' : outcome;
     router.reportMessageValidationResult(id, from, known as TopicValidatorResult);
-    if (outcome === 'unread') forgetSeen(router, id);
+    if (outcome !== 'unread') return;
+    forgetSeen(router, id);
+    this.#received.chargeForgotten(from);
   }
 
   #mayReceive(from: PeerKey, units: number): boolean {

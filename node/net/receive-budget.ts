@@ -9,8 +9,8 @@ import { VirtualSchedule } from '../virtual-schedule.ts';
 const INTERVAL_MS = 0.2;
 /** And so much in one piece, as a peer sends whose event loop stood still. */
 const BURST_MS = 10_000;
-/** A message that comes to nothing because its sender has too many waiting costs it as much as so many. */
-const UNREAD_UNITS = 10;
+/** A message that is forgotten, and so may come again and again, costs its sender as much as so many. */
+const FORGOTTEN_UNITS = 10;
 
 export class ReceiveBudget {
   readonly #schedule: VirtualSchedule;
@@ -31,8 +31,11 @@ export class ReceiveBudget {
     return true;
   }
 
-  /** There was no room for one of its messages. Its next RPC shows whether that was too much. */
-  chargeUnread(peer: PeerKey): void {
-    this.#schedule.add(peer, UNREAD_UNITS);
+  /**
+   * There was no room for one of its messages, and it was forgotten. Its next RPC shows whether that was too much. What is
+   * dropped for good, as transactions are, costs it no more: a slow node would hang up on all that keep up with the net.
+   */
+  chargeForgotten(peer: PeerKey): void {
+    this.#schedule.add(peer, FORGOTTEN_UNITS);
   }
 }

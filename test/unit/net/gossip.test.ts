@@ -154,6 +154,17 @@ describe('what comes and has no verdict yet', () => {
     expect(handedIn.slice(9).map(({ from, kind }) => [from, kind])).toEqual([['b', 'tx']]);
   });
 
+  it('where a node is slow has nobody hung up on who sends what the net sends', () => {
+    const clock = new ManualClock();
+    const { handedIn, tooMuch } = setUp({}, clock);
+    for (let second = 0; second < 20; second++) {
+      for (let at = 0; at < 1_500; at++) router.receive('a', 'tx');
+      clock.advance(1_000);
+    }
+    expect(handedIn).toHaveLength(PUBLIC_NETWORK.gossip.maxUnsettledPerPeer);
+    expect(tooMuch).toHaveLength(0);
+  });
+
   it('has its sender hung up on where it sends again and again what has to be forgotten', () => {
     const clock = new ManualClock();
     const { tooMuch } = setUp({}, clock);

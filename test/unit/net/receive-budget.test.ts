@@ -31,8 +31,8 @@ test('what is refused is not counted, so that smaller things still fit', () => {
   expect(budget.spend('a', 50_000)).toBe(true);
 });
 
-test('a message that there was no room for costs as much as ten', () => {
+test('a message that was forgotten costs as much as ten', () => {
   const { budget, count } = openBudget();
-  for (let at = 0; at < 1_000; at++) budget.chargeUnread('a');
+  for (let at = 0; at < 1_000; at++) budget.chargeForgotten('a');
   expect(count('a')).toBe(20_000);
 });
