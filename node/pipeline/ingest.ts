@@ -244,6 +244,8 @@ export class Ingest {
     if (this.#stopped || !this.#queue.push(kind, item)) {
       this.#deps.metrics.queueDropped.inc({ kind });
       item.answer(ignore('overloaded'));
+      // Copies count as new from now on, but all may have come already.
+      if (kind === 'block' && !this.#stopped) this.#deps.onBlockMissed(item.from as PeerKey);
       return;
     }
     this.#schedule();
@@ -261,7 +263,8 @@ export class Ingest {
     if (batch === undefined) return; // the end of a batch schedules again
     this.#scheduleRest();
     const { kind } = batch;
-    const items = batch.items.filter(this.#isWelcome);
+    // The mesh has been told to keep back its copies of a block that waits here. There are few of a peer.
+    const items = kind === 'block' ? batch.items : batch.items.filter(this.#isWelcome);
     if (items.length > 0) this.#tails[kind] = this.#serve(kind, items, this.#tails[kind]);
   }
 
@@ -275,7 +278,7 @@ export class Ingest {
     if (!this.#queue.isEmpty) this.#schedule();
   }
 
-  /** What a peer sent before it was refused is not worth checking, and has its answer. */
+  /** What a peer sent before it was refused is not worth checking, but for blocks, and has its answer. */
   readonly #isWelcome = (item: Item): boolean => {
     if (item.from === 'api' || !this.#deps.network.isRefused(item.from)) return true;
     item.answer(ignore('overloaded'));

@@ -7,7 +7,8 @@ import { nobleBackend } from '../../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
 import { LANE_LIMITS } from '../../../node/pipeline/priority-queue.ts';
-import type { Network } from '../../../node/ports.ts';
+import type { GossipOutcome, Network } from '../../../node/ports.ts';
+import { STATUS } from '../../../node/sync/protocols.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
 import {
   blockMessage,
@@ -100,6 +101,46 @@ describe('the spine', () => {
     expect(await block).toBe('accept');
     const cut = known[0]!.subarray(0, -1);
     expect(await fixture.gossip('block', cut)).toBe('reject');
+  });
+
+  test('who sends a block that the lane has no room for is asked what it has', async () => {
+    const asked: string[] = [];
+    const network = networkOfOnePeer(new Map());
+    const open: Network['open'] = (peer, protocol, signal) => {
+      asked.push(`${protocol.name} ${peer}`);
+      return network.open(peer, protocol, signal);
+    };
+    const full = await composeFixture({
+      genesis,
+      store: await openMemoryStore(),
+      verifier,
+      network: { ...network, open },
+    });
+    try {
+      const gossip = (from: string, data: Uint8Array): Promise<GossipOutcome> =>
+        new Promise((settle) => full.node.ingest.receiveGossip({ kind: 'block', from, data, settle }));
+      const noise = Array.from({ length: LANE_LIMITS.block }, (_, at) => gossip(`liar ${at % 4}`, Uint8Array.of(at)));
+      expect(await gossip('honest', blockMessage(mine(full, [])))).toBe('unread');
+      expect(asked).toEqual([`${STATUS.name} honest`]);
+      expect(new Set(await Promise.all(noise))).toEqual(new Set(['reject']));
+    } finally {
+      await full.node.stop();
+    }
+  });
+
+  test('a block that waits is looked at though its sender is refused meanwhile; its votes and transactions are not', async () => {
+    let isRefused = false;
+    const network = { ...networkOfOnePeer(new Map()), isRefused: () => isRefused };
+    const refusing = await composeFixture({ genesis, store: await openMemoryStore(), verifier, network });
+    try {
+      const block = refusing.gossip('block', blockMessage(mine(refusing, [])));
+      const vote = refusing.gossip('vote', new Uint8Array(210));
+      const batch = refusing.gossip('tx', new Uint8Array(9));
+      isRefused = true;
+      expect(await Promise.all([block, vote, batch])).toEqual(['accept', 'unread', 'ignore']);
+    } finally {
+      await refusing.node.stop();
+    }
   });
 
   test('what there is no room for is not read, so that it may come from another peer; but for transactions', async () => {
