@@ -87,7 +87,10 @@ export function wrongChain({ location }: StorePlace, found: ChainId, expected: C
   );
 }
 
-function locked({ location }: StorePlace, options: ErrorOptions): StoreError {
-  const message = `the store in ${location} is in use by another process: stop that, or use another --data-dir`;
+/** Which process has it LevelDB does not say: it may be a node, or a command that reads the store of a stopped one. */
+export function locked({ location }: StorePlace, options?: ErrorOptions): StoreError {
+  const message =
+    `the store in ${location} is in use by another process, a node or a command: ` +
+    'stop that first, or use another --data-dir';
   return new StoreError('locked', message, options);
 }

@@ -8,7 +8,7 @@ import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
 import { META } from './keys.ts';
 import { backupDirectory, saveWitness } from './level-directory.ts';
-import { wrongChain } from './level-errors.ts';
+import { locked, wrongChain } from './level-errors.ts';
 import { findDamageInTables } from './level-tables.ts';
 import { migrationBackup, type OpenOptions } from './open-level-store.ts';
 import { decodeU32, decodeU64, RecordError, unsealRecord } from './records.ts';
@@ -35,7 +35,7 @@ export async function withLock<T>(place: StorePlace, body: () => Promise<T>): Pr
     const holder = new ClassicLevel(elsewhere); // opens by itself: not before the link is there
     try {
       await holder.open().catch((error: unknown) => {
-        throw hasCode(error, 'LEVEL_LOCKED') ? locked(place, error) : error;
+        throw hasCode(error, 'LEVEL_LOCKED') ? locked(place, { cause: error }) : error;
       });
       return await body();
     } finally {
@@ -44,11 +44,6 @@ export async function withLock<T>(place: StorePlace, body: () => Promise<T>): Pr
   } finally {
     await rm(elsewhere, { recursive: true, force: true });
   }
-}
-
-function locked(place: StorePlace, cause: unknown): StoreError {
-  const message = `a node is running on the store in ${place.location}: stop it first`;
-  return new StoreError('locked', message, { cause });
 }
 
 /** Whether LevelDB's error, or one that caused it, has the code. */
@@ -73,7 +68,7 @@ export async function openDatabase(
   try {
     await db.open();
   } catch (error) {
-    if (hasCode(error, 'LEVEL_LOCKED')) throw locked(place, error);
+    if (hasCode(error, 'LEVEL_LOCKED')) throw locked(place, { cause: error });
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
     throw damaged(place, cause.message, { cause: error });
   }

@@ -285,7 +285,7 @@ describe('db repair', () => {
           (await readdir(location)).sort().map(async (name) => [name, (await stat(join(location, name))).mtimeMs]),
         );
       const before = await sizes();
-      const message = expect.stringMatching(/a node is running on the store in .*: stop it first/);
+      const message = expect.stringMatching(/the store in .* is in use by another process, .*: stop that first/);
       for (const run of [verifyStore, repairStore]) {
         await expect(run(placeOf(location), VERIFY)).rejects.toMatchObject({ code: 'locked', message });
       }
