@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import type { Genesis } from '../chain/genesis.ts';
 import { type CertificateProof, verifyCertificate } from '../chain/verify-certificate.ts';
 import { formatAddress } from '../crypto/address.ts';
-import { nobleBackend } from '../crypto/noble-backend.ts';
 import { RefusedError } from './exit.ts';
 import { readGenesis, readJson } from './json-file.ts';
 import { counted, printJson, printLine } from './output.ts';
+import { commandBackend } from './signature-backend.ts';
 
 export function addVerifyCertificateCommand(program: Command): void {
   program
@@ -25,7 +25,7 @@ Examples:
     .action(async (file: string, options: { readonly genesis: string; readonly json?: boolean }) => {
       const genesis = await readGenesis(options.genesis);
       const json = await readJson(file, (message) => new RefusedError('certificate/malformed', message));
-      const verdict = verifyCertificate(json, genesis, nobleBackend);
+      const verdict = verifyCertificate(json, genesis, await commandBackend());
       if (!verdict.ok) throw new RefusedError(verdict.fault, verdict.detail);
       const { block, state, headers, links, totalWork, decidedBy } = verdict.proof;
       if (options.json !== true) {

@@ -3,7 +3,6 @@ import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Genesis } from '../../chain/genesis.ts';
-import { nobleBackend } from '../../crypto/noble-backend.ts';
 import { createSystemClock, createSystemRng } from '../../node/adapters.ts';
 import { createLogger } from '../../node/logger.ts';
 import { makeDirectory } from '../../node/make-directory.ts';
@@ -18,6 +17,7 @@ import { EXIT, RefusedError, UsageError } from '../exit.ts';
 import { readGenesis } from '../json-file.ts';
 import { printJson, printLine } from '../output.ts';
 import { Progress } from '../progress.ts';
+import { commandBackend } from '../signature-backend.ts';
 import { count, ref } from './report.ts';
 import { addCommon, type DbOptions, findGenesis, placeOf, refusing } from './stopped-store.ts';
 
@@ -68,7 +68,7 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
       clock,
       rng: createSystemRng(),
       logger: createLogger({ level: 'silent', format: 'json' }),
-      verifier: createInlineVerifier(nobleBackend, clock),
+      verifier: createInlineVerifier(await commandBackend(), clock),
     };
     const report = await importChain(stream, theirs, ports, (height) => progress.update('import', height, 0));
     progress.end();

@@ -27,9 +27,8 @@ Examples:
       refusing(async () => {
         const { place, genesis } = await open(options);
         const progress = new Progress();
-        const report = await repairStore(place, examineOptions(genesis, options.signatures === true, progress)).finally(
-          () => progress.end(),
-        );
+        const examining = await examineOptions(genesis, options.signatures === true, progress);
+        const report = await repairStore(place, examining).finally(() => progress.end());
         const { faults, remaining, backup, repairedFiles, lost, raised, examination } = report;
         if (options.json === true) {
           printJson({

@@ -28,7 +28,7 @@ Examples:
         const progress = new Progress();
         const { faults, examination, isEmpty } = await verifyStore(
           place,
-          examineOptions(genesis, options.signatures === true, progress),
+          await examineOptions(genesis, options.signatures === true, progress),
         ).finally(() => progress.end());
         const found = examination && {
           blocks: examination.blocks,

@@ -96,6 +96,11 @@ describe('each rule can fail', () => {
     ['libp2p in scripts', { 'scripts/a.ts': `import { createLibp2p } from 'libp2p';` }, /only node\/net\//],
     ['LevelDB outside node/store', { 'node/compose.ts': `import 'classic-level';` }, /only node\/store\//],
     ['secp256k1 outside crypto', { 'chain/a.ts': `import '@noble/secp256k1';` }, /only crypto\//],
+    [
+      'the slow backend in a command',
+      { 'scripts/a.ts': `import { nobleBackend } from '../crypto/noble-backend.ts';` },
+      /^scripts\/a\.ts: takes the slow backend/,
+    ],
     ['a built-in module in chain', { 'chain/a.ts': `import { hash } from 'node:crypto';` }, /pure code may not import/],
     ['a library in crypto', { 'crypto/a.ts': `import pino from 'pino';` }, /pure code may not import pino/],
     ['node:timers in node', { 'node/a.ts': `import { setTimeout } from 'node:timers/promises';` }, /through a port/],

@@ -28,6 +28,11 @@ const OWNED: readonly OwnedPackage[] = [
   { packages: /^(@noble\/secp256k1|secp256k1|@bitauth\/libauth)(\/|$)/, owners: ['crypto/'] },
 ];
 
+/** The reference, which others only choose by name (`crypto/load-backend.ts`): it takes milliseconds a signature. */
+const SLOW_BACKEND = 'crypto/noble-backend.ts';
+/** A simulation takes it where its caller gives no other. */
+const SLOW_BACKEND_USERS = ['crypto', 'sim'];
+
 /** What pure code may import from outside: nothing of Node's, only the audited primitives. */
 const PURE_LAYERS = ['crypto', 'chain'];
 const PURE_PACKAGES = /^(@(noble|scure)\/|(secp256k1|@bitauth\/libauth)(\/|$))/;
@@ -98,6 +103,9 @@ function checkFile(path: string, source: string): string[] {
       const target = posix.join(posix.dirname(path), specifier);
       if (target === MANIFEST) continue;
       if (!mayImport(layer, layerOf(target))) faults.push(`${path}: against the arrow: ${target}`);
+      if (inside && target === SLOW_BACKEND && !SLOW_BACKEND_USERS.includes(layer)) {
+        faults.push(`${path}: takes the slow backend, not the one that loadSignatureBackend chooses`);
+      }
       continue;
     }
     if (!inside) continue;
