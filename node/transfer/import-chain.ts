@@ -18,13 +18,15 @@ export interface ImportReport {
   readonly blocks: number;
   /** There already, from an import before. */
   readonly known: number;
+  /** That made their blocks agreed, which had not been. */
+  readonly certificates: number;
   /** What the stream says is final; higher than `final` where its certificates do not prove it. */
   readonly statedFinal: Checkpoint;
 }
 
 /**
  * @param stream at its first frame: its genesis has been read
- * @param onProgress hears the height reached
+ * @param onProgress hears the height reached, and the bytes of the stream that were read for it
  * @throws TransferError: malformed, of another chain, or not valid; StoreError
  */
 export async function importChain(
@@ -62,6 +64,7 @@ class Importer {
   #last: BlockId | undefined;
   #blocks = 0;
   #known = 0;
+  #certificates = 0;
   height = 0;
 
   constructor(node: GrapevineNode) {
@@ -102,8 +105,10 @@ class Importer {
       throw invalid(this.height, `its certificate is malformed: ${error.message}`);
     }
     if (target.height <= agreement.final.height) return; // from an import before
+    const isKnown = agreement.agreement.isAgreed(target.id);
     const reason = await ingest.receiveVotes(votes);
     if (reason !== undefined) throw invalid(this.height, `its certificate: ${reason}`);
+    if (!isKnown && agreement.agreement.isAgreed(target.id)) this.#certificates += 1;
     await agreement.settled();
     await chain.idle();
   }
@@ -117,7 +122,8 @@ class Importer {
   report(): Omit<ImportReport, 'statedFinal'> {
     const { chain, agreement } = this.#node;
     const { height, id } = chain.tip.header;
-    return { tip: { height, id }, final: agreement.final, blocks: this.#blocks, known: this.#known };
+    const counts = { blocks: this.#blocks, known: this.#known, certificates: this.#certificates };
+    return { tip: { height, id }, final: agreement.final, ...counts };
   }
 }
 

@@ -3,6 +3,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Genesis } from '../../chain/genesis.ts';
+import type { Checkpoint } from '../../chain/types.ts';
 import { createSystemClock, createSystemRng } from '../../node/adapters.ts';
 import { createLogger } from '../../node/logger.ts';
 import { makeDirectory } from '../../node/make-directory.ts';
@@ -42,9 +43,14 @@ Examples:
 
 async function runImport(file: string, options: DbOptions): Promise<void> {
   const { dataDir } = options;
+  const beganMs = clock.monotonicMs();
+  const progress = new Progress();
+  let total = 0; // a pipe says its height at its end
   if (file !== '-') {
     if (!existsSync(file)) throw new UsageError(`cannot read ${file}: there is no such file`);
-    await checkStream(file); // a damaged file is refused before anything is written
+    // A damaged file is refused before anything is written.
+    const tip = await checkStream(file, progress).finally(() => progress.end());
+    total = Number(tip.height);
   }
   const stream = new StreamDecoder(file === '-' ? process.stdin : createReadStream(file));
   const theirs = await stream.genesis();
@@ -60,7 +66,6 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
   }
   await makeDirectory(dataDir);
   const store = await openLevelStore(placeOf(dataDir), { chainId: theirs.chainId, onMigrated: noteMigration });
-  const progress = new Progress();
   try {
     await provideGenesis(dataDir, theirs, store);
     const ports = {
@@ -70,15 +75,20 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
       logger: createLogger({ level: 'silent', format: 'json' }),
       verifier: createInlineVerifier(await commandBackend(), clock),
     };
-    const report = await importChain(stream, theirs, ports, (height) => progress.update('import', height, 0));
+    const report = await importChain(stream, theirs, ports, (height, bytes) =>
+      progress.update('import', height, total, total === 0 ? bytes : undefined),
+    );
     progress.end();
-    const { tip, final, blocks, known, statedFinal } = report;
+    const tookMs = Math.round(clock.monotonicMs() - beganMs);
+    const { tip, final, blocks, known, certificates, statedFinal } = report;
     const isProved = final.height >= statedFinal.height;
     if (options.json === true) {
-      printJson({ chainId: theirs.chainId, blocks, known, tip: ref(tip), final: ref(final), finalProved: isProved });
+      const counts = { blocks, known, certificates, tookMs };
+      printJson({ chainId: theirs.chainId, ...counts, tip: ref(tip), final: ref(final), finalProved: isProved });
     } else {
-      const before = known === 0 ? '' : ` (${known} were there already)`;
-      printLine(`Imported ${count(blocks, 'block')}${before} of chain ${theirs.chainId}.`);
+      const what = `${count(blocks, 'block')} and ${count(certificates, 'certificate')}`;
+      const before = known === 0 ? '' : `; ${count(known, 'block')} had been here before`;
+      printLine(`Imported ${what} of chain ${theirs.chainId} in ${(tookMs / 1000).toFixed(1)} s${before}.`);
       printLine(`Tip ${tip.height}, final ${final.height}.`);
       if (!isProved)
         printLine(`The file says height ${statedFinal.height} is final, but its certificates do not prove it.`);
@@ -98,10 +108,17 @@ async function provideGenesis(dataDir: string, genesis: Genesis, store: VoteProt
   await replaceFile(dataDir, 'genesis.json', `${JSON.stringify(genesis.doc, null, 2)}\n`);
 }
 
-/** Reads the file once through: its form and its checksum, no rules. */
-async function checkStream(file: string): Promise<void> {
+/** Reads the file once through: its form and its checksum, no rules. Returns the tip that it states. */
+async function checkStream(file: string, progress: Progress): Promise<Checkpoint> {
   const stream = new StreamDecoder(createReadStream(file));
   await stream.genesis();
-  for (let frame = await stream.frame(); frame.kind !== 'end'; frame = await stream.frame());
-  await stream.end();
+  for (let blocks = 0; ; ) {
+    const frame = await stream.frame();
+    if (frame.kind === 'end') {
+      await stream.end();
+      return frame.tip;
+    }
+    if (frame.kind === 'block') blocks += 1;
+    progress.update('check the file', blocks, 0, stream.bytes);
+  }
 }

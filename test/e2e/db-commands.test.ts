@@ -67,7 +67,12 @@ test('verify, stats, export, import, prune: one after the other on a sound store
 
   const bob = join(root, 'bob');
   const imported = await db(['import', file, '--data-dir', bob, '--json']);
-  expect(imported.json()).toMatchObject({ blocks: LENGTH, finalProved: true, tip: { height: '12' } });
+  const counts = { blocks: LENGTH, known: 0, certificates: LENGTH - 1, tookMs: expect.any(Number) };
+  expect(imported.json()).toMatchObject({ ...counts, finalProved: true, tip: { height: '12' } });
+  const again = await db(['import', file, '--data-dir', bob]);
+  expect(again.stdout).toMatch(
+    /^Imported 0 blocks and 0 certificates of chain [0-9a-f]{64} in \d+\.\d s; 12 blocks had been here before\.\n/,
+  );
   const carol = join(root, 'carol');
   const fromPipe = await db(['import', '-', '--data-dir', carol], piped.stdoutBytes);
   expect(fromPipe.status, fromPipe.stderr).toBe(0);

@@ -56,6 +56,7 @@ describe('export and import', () => {
       const store = await openMemoryStore(db);
       const report = await runImport(store, bytes, size);
       expect(report).toMatchObject({ blocks: LENGTH, known: 0, tip: { height: 12n }, final: { height: 10n } });
+      expect(report.certificates).toBe(LENGTH - 1);
       expect(report.statedFinal).toEqual(report.final);
       expect(Buffer.from(await exported(store)).equals(bytes)).toBe(true);
       await store.close();
