@@ -18,6 +18,8 @@ export interface ImportReport {
   readonly blocks: number;
   /** There already, from an import before. */
   readonly known: number;
+  /** Of those known: bodies that were pruned here, and stay so. */
+  readonly pruned: number;
   /** That made their blocks agreed, which had not been. */
   readonly certificates: number;
   /** What the stream says is final; higher than `final` where its certificates do not prove it. */
@@ -64,6 +66,7 @@ class Importer {
   #last: BlockId | undefined;
   #blocks = 0;
   #known = 0;
+  #pruned = 0;
   #certificates = 0;
   height = 0;
 
@@ -86,8 +89,10 @@ class Importer {
     }
     const verdict = await chain.receiveBlock(decoded.value, 'sync');
     if (verdict.kind === 'accept') this.#blocks += 1;
-    else if (verdict.reason === 'block/known') this.#known += 1;
-    else throw invalid(Number(header.height), verdict.reason);
+    else if (verdict.reason === 'block/known') {
+      this.#known += 1;
+      if (header.height < chain.bodiesFrom) this.#pruned += 1;
+    } else throw invalid(Number(header.height), verdict.reason);
     this.#last = header.id;
     this.height = Number(header.height);
   }
@@ -122,7 +127,12 @@ class Importer {
   report(): Omit<ImportReport, 'statedFinal'> {
     const { chain, agreement } = this.#node;
     const { height, id } = chain.tip.header;
-    const counts = { blocks: this.#blocks, known: this.#known, certificates: this.#certificates };
+    const counts = {
+      blocks: this.#blocks,
+      known: this.#known,
+      pruned: this.#pruned,
+      certificates: this.#certificates,
+    };
     return { tip: { height, id }, final: agreement.final, ...counts };
   }
 }

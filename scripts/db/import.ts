@@ -31,8 +31,8 @@ export function addImport(db: Command): void {
       'after',
       `
 Every block and certificate is checked as if a peer had sent it. What was taken before an error or Ctrl-C is valid and
-stays: the same command goes on from there. Where the data directory itself has no genesis.json, the file's is put there
-before the first block.
+stays: the same command goes on from there. Bodies that "prune --bodies" removed do not come back. Where the data
+directory itself has no genesis.json, the file's is put there before the first block.
 
 Examples:
   $ grapevine db import chain.gv --data-dir ./bob
@@ -80,16 +80,22 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
     );
     progress.end();
     const tookMs = Math.round(clock.monotonicMs() - beganMs);
-    const { tip, final, blocks, known, certificates, statedFinal } = report;
+    const { tip, final, blocks, known, pruned, certificates, statedFinal } = report;
     const isProved = final.height >= statedFinal.height;
     if (options.json === true) {
-      const counts = { blocks, known, certificates, tookMs };
+      const counts = { blocks, known, pruned, certificates, tookMs };
       printJson({ chainId: theirs.chainId, ...counts, tip: ref(tip), final: ref(final), finalProved: isProved });
     } else {
       const what = `${count(blocks, 'block')} and ${count(certificates, 'certificate')}`;
       const before = known === 0 ? '' : `; ${count(known, 'block')} had been here before`;
       printLine(`Imported ${what} of chain ${theirs.chainId} in ${(tookMs / 1000).toFixed(1)} s${before}.`);
       printLine(`Tip ${tip.height}, final ${final.height}.`);
+      if (pruned > 0) {
+        printLine(
+          `The bodies of ${count(pruned, 'block')} were pruned here, and an import does not bring them back: ` +
+            'for the whole chain, import the file into an empty --data-dir.',
+        );
+      }
       if (!isProved)
         printLine(`The file says height ${statedFinal.height} is final, but its certificates do not prove it.`);
     }

@@ -13,10 +13,13 @@ import { type PruneReport, pruneStore } from '../../../node/store/prune-store.ts
 import { SCHEMA } from '../../../node/store/schema.ts';
 import { readStats } from '../../../node/store/store-stats.ts';
 import { repairStore, verifyStore } from '../../../node/store/verify-store.ts';
+import { exportChain } from '../../../node/transfer/export-chain.ts';
+import { importChain } from '../../../node/transfer/import-chain.ts';
+import { StreamDecoder } from '../../../node/transfer/stream-format.ts';
 import { silentLogger } from '../../loggers.ts';
 import { killAfterBatches, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
 import { lateClock, mineBlock, realGenesis, receive, VOTERS } from './real-chain.ts';
-import { makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
+import { databaseOf, makeSoundRecords, type RecordPair, VERIFY } from './sound-store.ts';
 
 const LENGTH = 40;
 /** The last but one is agreed, so the one below it is final. */
@@ -133,6 +136,34 @@ test.each([1, 2, 11, 27, 28, 29, 30, 60, 100])(
       });
     }),
 );
+
+test('an import counts the blocks whose bodies were pruned, and does not bring them back', () =>
+  withDirectory(async (location) => {
+    const parts: Uint8Array[] = [];
+    const whole = await openMemoryStore(await databaseOf(sound));
+    await exportChain(
+      whole,
+      realGenesis,
+      async (part) => void parts.push(part),
+      () => {},
+    );
+    await makeStore(location);
+    const { bodiesFrom } = await prune(location, 10, true);
+    const store = await openDiskStore(location);
+    const stream = new StreamDecoder(
+      (async function* () {
+        yield* parts;
+      })(),
+    );
+    const ports = { store, clock: lateClock, rng: createSystemRng(), logger: silentLogger, verifier: VERIFY.verifier };
+    const report = await importChain(stream, await stream.genesis(), ports, () => {});
+    expect(report).toMatchObject({ blocks: 0, known: LENGTH, pruned: Number(bodiesFrom) - 1 });
+    await store.close();
+    const { faults } = await verifyStore(placeOf(location), VERIFY);
+    expect(faults).toEqual([]);
+    const { pruned } = await readStats(placeOf(location), () => {});
+    expect(pruned).toMatchObject({ bodiesFrom });
+  }));
 
 test('pruned again without bodies, the deltas that lead down to the lowest body stay', () =>
   withDirectory(async (location) => {
