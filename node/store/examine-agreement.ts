@@ -6,10 +6,11 @@ import { type Dynasty, dynastyAfter, Electorates } from '../../chain/electorate.
 import type { Genesis } from '../../chain/genesis.ts';
 import type { BlockId, Certificate, Checkpoint, Vote } from '../../chain/types.ts';
 import { checkCertificate, checkVoteStateless, contradiction, voteSignatureItem } from '../../chain/validate/vote.ts';
-import type { Address } from '../../crypto/address.ts';
+import { type Address, formatAddress } from '../../crypto/address.ts';
 import { equalBytes } from '../../crypto/bytes.ts';
 import type { SignatureVerifier } from '../ports.ts';
 import { type Examination, textOf } from './examination.ts';
+import { GUARD_FILE } from './guard-file.ts';
 import * as keys from './keys.ts';
 import * as records from './records.ts';
 import type { VoteGuard } from './store.ts';
@@ -24,6 +25,8 @@ export interface AgreementContext {
   readonly verifier: SignatureVerifier;
   /** The second copy of the guards; undefined where there is none that is good. */
   readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
+  /** There is no second copy, though this store had one. */
+  readonly isGuardFileGone: boolean;
   /** No guard is lower than this where guards are in doubt: nothing above it can have been voted for. */
   readonly safeHeight: bigint;
   readonly onProgress: (stage: string, done: number, total: number) => void;
@@ -185,7 +188,7 @@ class AgreementExaminer {
    */
   async examineGuards(): Promise<ExaminedAgreement['raised']> {
     const exam = this.#exam;
-    const { filedGuards } = this.#context;
+    const { filedGuards, isGuardFileGone } = this.#context;
     const guards = new Map<Address, VoteGuard>();
     let isBehind = false;
     const voters = new Set<Address>([...this.#electors, ...this.#highest.keys()]);
@@ -193,6 +196,7 @@ class AgreementExaminer {
     for await (const { key, value } of exam.records('guard', records.decodeGuard)) {
       guards.set(keys.addressOfKey(key), value);
     }
+    if (isGuardFileGone) exam.fault('guard-file', whatStandsAlone([...guards.keys()]));
     for (const [voter, filed] of filedGuards ?? []) {
       const guard = strongerGuard(filed, guards.get(voter));
       if (isSameGuard(guard, guards.get(voter))) continue;
@@ -282,6 +286,18 @@ function whyNotOnTree({ source, target }: Certificate, tree: BlockTree): string 
   if (block === undefined) return 'its block is missing';
   if (block.header.height !== target.height) return `its block has height ${block.header.height}`;
   return tree.ancestorAt(target.id, source.height)?.header.id === source.id ? undefined : 'its source is no ancestor';
+}
+
+/** Says what the loss of the second copy leaves. Which of the store's votes are its own nothing but a guard tells. */
+function whatStandsAlone(voters: readonly Address[]): string {
+  const gone = `its file ${GUARD_FILE}, the second copy of the vote guards, is missing`;
+  if (voters.length > 0) {
+    return `${gone}: what ${voters.map(formatAddress).join(', ')} may not vote for stands in the database alone`;
+  }
+  return (
+    `${gone}, and the database holds no guard either: a key that has voted from here could contradict itself; ` +
+    'let none that has vote from here again'
+  );
 }
 
 function nameOf(vote: Vote): string {

@@ -26,6 +26,8 @@ export interface ExamineOptions {
   readonly isGuardDoubtful: boolean;
   /** The second copy of the guards; undefined where there is none that is good. */
   readonly filedGuards: ReadonlyMap<Address, VoteGuard> | undefined;
+  /** There is no second copy, though this store had one. */
+  readonly isGuardFileGone: boolean;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly onProgress: (stage: string, done: number, total: number) => void;
@@ -79,6 +81,7 @@ export async function examineStore(db: LevelDatabase, options: ExamineOptions): 
     storedFinal: meta.final,
     verifier,
     filedGuards: options.filedGuards,
+    isGuardFileGone: options.isGuardFileGone,
     safeHeight: safeHeight(chain.highestSeen, genesis, options.nowMs),
     onProgress,
   });

@@ -20,7 +20,7 @@ import { StoreError } from './store.ts';
 import type { TableEntry } from './table-format.ts';
 import { readGuards } from './vote-guards.ts';
 
-export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful' | 'filedGuards'> {
+export interface VerifyOptions extends Omit<ExamineOptions, 'isGuardDoubtful' | 'filedGuards' | 'isGuardFileGone'> {
   /** Hears where the copy is that was made before an older schema was brought to today's. */
   readonly onMigrated: (backup: string) => void;
 }
@@ -59,18 +59,25 @@ const BATCH = 5_000;
  */
 export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<VerifyReport> {
   return withLock(place, async () => {
-    const { filedGuards, faults } = await readFiledGuards(place.location);
+    const { filedGuards, faults, isMissing } = await readFiledGuards(place.location);
     let hasChain: boolean;
+    let isMigrated = false;
     let db: OfflineDatabase;
     try {
       ({ hasChain } = await checkDirectory(place));
-      db = await openDatabase(place, opening(options));
+      db = await openDatabase(
+        place,
+        opening(options, () => {
+          isMigrated = true;
+        }),
+      );
     } catch (error) {
       return { faults: [...faults, filesFault(error)], examination: undefined, isEmpty: false };
     }
     let isDone = false;
     try {
-      const examination = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: false });
+      const isGuardFileGone = isMissing && hasChain && !isMigrated;
+      const examination = await examineStore(db, { ...options, filedGuards, isGuardFileGone, isGuardDoubtful: false });
       isDone = true;
       if (examination.isEmpty && !hasChain) {
         return {
@@ -96,7 +103,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     const time = new Date(options.nowMs).toISOString().replaceAll(':', '-');
     const backup = `${place.location}.backup-${time}`;
     await backupDirectory(place.location, backup);
-    const { filedGuards, faults: guardFaults } = await readFiledGuards(place.location);
+    const { filedGuards, faults: guardFaults, isMissing } = await readFiledGuards(place.location);
     const faults: Fault[] = [...guardFaults];
     /** By this repair, or by one before it that did not come to its end. */
     let repairedFiles = await isBeingRepaired(place.location);
@@ -117,10 +124,14 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         throw error;
       }
     };
-    const examineOrUndo = (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> =>
-      orUndo(examineStore(database, { ...options, filedGuards, isGuardDoubtful }));
-
+    let isMigrated = false;
     let hasChain = true;
+    const examineOrUndo = (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
+      // Once the files were repaired the guards are in doubt anyway.
+      const isGuardFileGone = isMissing && hasChain && !isMigrated && !isGuardDoubtful;
+      return orUndo(examineStore(database, { ...options, filedGuards, isGuardFileGone, isGuardDoubtful }));
+    };
+
     try {
       ({ hasChain } = await checkDirectory(place));
     } catch (error) {
@@ -129,7 +140,14 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     }
     let db: OfflineDatabase;
     try {
-      db = await orUndo(openDatabase(place, opening(options)));
+      db = await orUndo(
+        openDatabase(
+          place,
+          opening(options, () => {
+            isMigrated = true;
+          }),
+        ),
+      );
     } catch (error) {
       if (repairedFiles) throw error;
       faults.push(filesFault(error));
@@ -157,7 +175,8 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         await db.close();
         await repairFiles();
         db = await openDatabase(place, opening(options));
-        found = await examineStore(db, { ...options, filedGuards, isGuardDoubtful: true });
+        const again = { ...options, filedGuards, isGuardFileGone: false, isGuardDoubtful: true };
+        found = await examineStore(db, again);
         faults.push(...found.faults);
       }
       if (faults.length === 0) {
@@ -167,7 +186,8 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
       }
       await applyFixes(db, found.fixes);
       await fileGuards(db, place.location);
-      const after = await examineStore(db, { ...options, filedGuards: undefined, isGuardDoubtful: false });
+      const mended = { ...options, filedGuards: undefined, isGuardFileGone: false, isGuardDoubtful: false };
+      const after = await examineStore(db, mended);
       const { lost, raised } = found;
       isDone = true;
       return { faults, remaining: after.faults, backup, repairedFiles, lost, raised, examination: after };
@@ -216,20 +236,28 @@ function isRecord({ key, value }: TableEntry): boolean {
   }
 }
 
-function opening({ genesis, onMigrated }: VerifyOptions): OpenOptions {
-  return { chainId: genesis.chainId, onMigrated };
+/** @param noteMigrated called before the options' own: a store of schema 2 had no second copy of the guards */
+function opening({ genesis, onMigrated }: VerifyOptions, noteMigrated = (): void => {}): OpenOptions {
+  return {
+    chainId: genesis.chainId,
+    onMigrated: (backup) => {
+      noteMigrated();
+      onMigrated(backup);
+    },
+  };
 }
 
 /** Reads the second copy of the guards. One that is not what was written is a fault, and counts as none. */
 async function readFiledGuards(location: string): Promise<{
   readonly filedGuards: ExamineOptions['filedGuards'];
   readonly faults: readonly Fault[];
+  readonly isMissing: boolean;
 }> {
   const file = await readGuardFile(location);
-  if (file.kind === 'good') return { filedGuards: file.guards, faults: [] };
-  if (file.kind === 'none') return { filedGuards: undefined, faults: [] };
+  if (file.kind === 'good') return { filedGuards: file.guards, faults: [], isMissing: false };
+  if (file.kind === 'none') return { filedGuards: undefined, faults: [], isMissing: true };
   const fault: Fault = { kind: 'guard-file', detail: file.detail, repair: FAULTS['guard-file'] };
-  return { filedGuards: undefined, faults: [fault] };
+  return { filedGuards: undefined, faults: [fault], isMissing: false };
 }
 
 /** Makes the second copy of the guards from the first. */

@@ -37,6 +37,7 @@ async function makeStore(location: string): Promise<void> {
   await db.batch(sound.map(([key, value]) => ({ type: 'put', key, value })));
   await db.close();
   await saveWitness(location);
+  await (await openDiskStore(location)).close(); // as every node does: the guards' second copy is made
 }
 
 /** The first record of a kind but genesis' own, which sorts anywhere. */

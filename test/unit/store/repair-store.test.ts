@@ -321,6 +321,33 @@ describe('db repair', () => {
       expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ remaining: [], raised: [] });
       expect(await readFile(path, 'utf8')).toBe(text);
     }));
+
+  test('a copy of the guards that was deleted is a fault that names whose guards are left, and is made again', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      const path = join(location, GUARD_FILE);
+      const text = await readFile(path, 'utf8');
+      await rm(path);
+      const { faults } = await verifyStore(placeOf(location), VERIFY);
+      const alone = `what ${formatAddress(VOTER!)} may not vote for stands in the database alone`;
+      expect(faults).toMatchObject([{ kind: 'guard-file', detail: expect.stringContaining(alone) }]);
+      expect(await repairStore(placeOf(location), VERIFY)).toMatchObject({ faults, remaining: [], raised: [] });
+      expect(await readFile(path, 'utf8')).toBe(text);
+      expect((await verifyStore(placeOf(location), VERIFY)).faults).toEqual([]);
+    }));
+
+  test('where the database has no guard either, it is said that whoever voted from here must not again', () =>
+    withDirectory(async (location) => {
+      await makeStore(location, true);
+      await rm(join(location, GUARD_FILE));
+      const db = await openDatabase(placeOf(location));
+      await db.del(keys.guardKey(VOTER!));
+      await db.close();
+      await saveWitness(location);
+      const { faults } = await verifyStore(placeOf(location), VERIFY);
+      const detail = expect.stringMatching(/holds no guard either: .* let none that has vote from here again/);
+      expect(faults).toMatchObject([{ kind: 'guard-file', detail }]);
+    }));
 });
 
 describe('the two copies of a guard', () => {

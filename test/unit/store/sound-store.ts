@@ -54,7 +54,13 @@ export async function databaseOf(pairs: readonly RecordPair[]): Promise<Memory> 
 }
 
 export function examine(db: Memory, options: Partial<VerifyOptions> = {}): Promise<StoreExamination> {
-  return examineStore(db, { ...VERIFY, ...options, filedGuards: undefined, isGuardDoubtful: false });
+  return examineStore(db, {
+    ...VERIFY,
+    ...options,
+    filedGuards: undefined,
+    isGuardFileGone: false,
+    isGuardDoubtful: false,
+  });
 }
 
 export function seal(db: Memory, key: Uint8Array, payload: Uint8Array): Promise<void> {
