@@ -44,8 +44,10 @@ export type CertificateFault = (typeof CERTIFICATE_FAULTS)[number];
 /** What a certificate that holds proves. */
 export interface CertificateProof {
   readonly block: Checkpoint;
-  /** `final` also where the document claims no more than `agreed`. */
+  /** What the document claims. */
   readonly state: CertifiedState;
+  /** What its links prove: that, or more. */
+  readonly proved: CertifiedState;
   /** Headers checked from genesis up, and the work in them, genesis included. */
   readonly headers: number;
   readonly totalWork: bigint;
@@ -155,14 +157,15 @@ function proofOf(
     const highest = parts.links.at(-1)?.target ?? root;
     throw new Refusal('certificate/wrong-block', `its links end at ${place(highest)}, below block ${place(block)}`);
   }
-  const state = finals.some(({ height }) => height >= block.height) ? 'final' : 'agreed';
-  if (parts.state === 'final' && state !== 'final') {
+  const proved = finals.some(({ height }) => height >= block.height) ? 'final' : 'agreed';
+  if (parts.state === 'final' && proved !== 'final') {
     const detail = `block ${place(block)} is agreed, but no link goes from it or above to a direct child checkpoint`;
     throw new Refusal('certificate/not-final', detail);
   }
   return {
     block,
-    state,
+    state: parts.state,
+    proved,
     headers: parts.headers.length,
     totalWork: tree.tip.totalWork,
     links: parts.links.length,

@@ -4,7 +4,7 @@ import type { Genesis } from '../chain/genesis.ts';
 import { type CertificateProof, verifyCertificate } from '../chain/verify-certificate.ts';
 import { formatAddress } from '../crypto/address.ts';
 import { RefusedError } from './exit.ts';
-import { readGenesis, readJson } from './json-file.ts';
+import { readGenesis, readJsonOrInput } from './json-file.ts';
 import { counted, printJson, printLine } from './output.ts';
 import { commandBackend } from './signature-backend.ts';
 
@@ -12,22 +12,25 @@ export function addVerifyCertificateCommand(program: Command): void {
   program
     .command('verify-certificate')
     .description('check a certificate offline: exit status 0 where it holds, 1 where it does not')
-    .argument('<file>', 'what `certificate` wrote')
+    .argument('<file>', 'what `certificate` wrote; - is standard input')
     .requiredOption('--genesis <file>', 'the genesis document of the network')
     .option('--json', 'print exactly one JSON document')
     .addHelpText(
       'after',
       `
+What it says of a block is never more than the document claims: agreed is not final.
+
 Examples:
   $ grapevine certificate 20 -o block20.json
-  $ grapevine verify-certificate block20.json --genesis genesis.json`,
+  $ grapevine verify-certificate block20.json --genesis genesis.json
+  $ grapevine certificate 20 | grapevine verify-certificate - --genesis genesis.json`,
     )
     .action(async (file: string, options: { readonly genesis: string; readonly json?: boolean }) => {
       const genesis = await readGenesis(options.genesis);
-      const json = await readJson(file, (message) => new RefusedError('certificate/malformed', message));
+      const json = await readJsonOrInput(file, (message) => new RefusedError('certificate/malformed', message));
       const verdict = verifyCertificate(json, genesis, await commandBackend());
       if (!verdict.ok) throw new RefusedError(verdict.fault, verdict.detail);
-      const { block, state, headers, links, totalWork, decidedBy } = verdict.proof;
+      const { block, state, proved, headers, links, totalWork, decidedBy } = verdict.proof;
       if (options.json !== true) {
         printProof(verdict.proof, genesis);
         return;
@@ -36,6 +39,7 @@ Examples:
         chainId: genesis.chainId,
         block: { height: block.height.toString(), id: block.id },
         state,
+        proved,
         // Of the forward electorate; the list of the genesis where that is the electorate.
         n: decidedBy?.tallies[0]?.total ?? 0,
         quorum: decidedBy?.tallies[0]?.quorum ?? 0,
@@ -48,9 +52,18 @@ Examples:
     });
 }
 
+/** By what the document claims, and what it proves. */
+const WORDS = {
+  agreed: {
+    agreed: ', not final: the chain may still leave it',
+    final: ', as the document claims; its votes prove it final as well',
+  },
+  final: { agreed: '', final: '' },
+} as const;
+
 function printProof(proof: CertificateProof, { chainId, electorateRule }: Genesis): void {
-  const { block, state, headers, links, totalWork, decidedBy } = proof;
-  printLine(`block ${block.height} ${block.id} is ${state}`);
+  const { block, state, proved, headers, links, totalWork, decidedBy } = proof;
+  printLine(`block ${block.height} ${block.id} is ${state}${WORDS[state][proved]}`);
   printLine(`on chain ${chainId}`);
   if (decidedBy === undefined) {
     printLine('it is the genesis block, which is agreed and final by itself');

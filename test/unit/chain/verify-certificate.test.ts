@@ -47,6 +47,7 @@ describe('a certificate that holds', () => {
       proof: {
         block: checkpointOf(chain[4]!),
         state: 'final',
+        proved: 'final',
         headers: 5,
         totalWork: chain[5]!.totalWork,
         links: 4,

@@ -433,6 +433,27 @@ describe('certificates', () => {
     expect(json).toMatchObject({ block: { height: '2' }, state: 'final', n: 4, quorum: 3, headers: 3, links: 2 });
   });
 
+  it('are taken from standard input too', async () => {
+    const [, ...genesisOption] = await files(good);
+    const args = ['verify-certificate', '-', ...genesisOption];
+    const run = await runCli(args, { input: Buffer.from(JSON.stringify(good)) });
+    expect(run).toMatchObject({ status: 0, stdout: expect.stringContaining('is final\n'), stderr: '' });
+    const empty = await runCli(args, { input: Buffer.from('') });
+    expect(empty.status).toBe(1);
+    expect(empty.stderr).toMatch(/certificate\/malformed: standard input is not JSON: /);
+  });
+
+  it('that claim agreed are not called final, whatever they prove', async () => {
+    const agreed = { ...good, state: 'agreed' };
+    const short = { ...agreed, headers: good.headers.slice(0, 2), links: good.links.slice(0, 1) };
+    const run = await grapevine(['verify-certificate', ...(await files(short))]);
+    expect(run.stdout).toContain(` is agreed, not final: the chain may still leave it\n`);
+    const more = await grapevine(['verify-certificate', ...(await files(agreed))]);
+    expect(more.stdout).toContain(' is agreed, as the document claims; its votes prove it final as well\n');
+    const json = document(await grapevine(['verify-certificate', ...(await files(agreed)), '--json']));
+    expect(json).toMatchObject({ state: 'agreed', proved: 'final' });
+  });
+
   it('are refused with 1 and what is wrong', async () => {
     const bad = { ...good, links: [{ ...good.links[0]!, votes: good.links[0]!.votes.slice(1) }, good.links[1]!] };
     const run = await grapevine(['verify-certificate', ...(await files(bad))]);
