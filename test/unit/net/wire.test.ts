@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   EVIDENCE_BYTES,
@@ -51,6 +52,119 @@ const status = fc.record({
   finalId: bytes(32),
   offenders: bytes(32),
   mempool: bytes(8),
+});
+
+const textOf = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+
+describe('docs/PROTOCOL.md', () => {
+  const protocol = textOf('docs/PROTOCOL.md');
+
+  it('has the messages of messages.proto', () => {
+    const messages = textOf('node/net/messages.proto');
+    const [, block] = /```protobuf\n([^`]*)```/.exec(protocol) ?? [];
+    expect(block).toBe(messages.slice(messages.indexOf('message Status')));
+  });
+
+  it.each([
+    ['status/2', wire.STATUS_FRAME_BYTES, wire.STATUS_FRAME_BYTES],
+    ['headers/1', wire.HEADERS_REQUEST_FRAME_BYTES, wire.HEADERS_FRAME_BYTES],
+    ['bodies/1', wire.BODIES_REQUEST_FRAME_BYTES, wire.BODY_FRAME_BYTES],
+    ['block-txs/1', wire.BLOCK_TXS_REQUEST_FRAME_BYTES, wire.BLOCK_TXS_FRAME_BYTES],
+    ['votes/1', wire.VOTES_REQUEST_FRAME_BYTES, wire.VOTES_FRAME_BYTES],
+    ['evidence/1', wire.EVIDENCE_REQUEST_FRAME_BYTES, wire.EVIDENCE_FRAME_BYTES],
+    ['mempool/1', wire.MEMPOOL_REQUEST_FRAME_BYTES, wire.MEMPOOL_FRAME_BYTES],
+    ['txs/1', wire.TXS_REQUEST_FRAME_BYTES, wire.TXS_FRAME_BYTES],
+  ])('has the longest frames of %s', (name, request, answer) => {
+    const row = protocol.split('\n').find((line) => line.startsWith(`| \`/grapevine/${name}\` |`));
+    expect(row).toContain(`| ${request.toLocaleString('en-US')}; ${answer.toLocaleString('en-US')} |`);
+  });
+});
+
+/** Proto3 by another hand: a varint for a number, a length and the bytes for anything else; what is 0 or empty is left out. */
+function protobuf(...fields: readonly (readonly [number, bigint | Uint8Array | string])[]): string {
+  const varint = (value: bigint): number[] =>
+    value < 0x80n ? [Number(value)] : [Number(value & 0x7fn) | 0x80, ...varint(value >> 7n)];
+  const encoded = fields.flatMap(([number, value]) => {
+    if (typeof value === 'bigint') return [...varint(BigInt(number << 3)), ...varint(value)];
+    const data = typeof value === 'string' ? Buffer.from(value) : value;
+    return [...varint(BigInt((number << 3) | 2)), ...varint(BigInt(data.length)), ...data];
+  });
+  return Buffer.from(encoded).toString('hex');
+}
+
+describe('every envelope has the fields of its message', () => {
+  const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
+  const [a, b] = [filled(32, 1), filled(32, 2)];
+  const header = filled(HEADER_BYTES, 3);
+  const vote = filled(VOTE_BYTES, 4);
+  const evidence = filled(EVIDENCE_BYTES, 5);
+  const tx = filled(MIN_TX_BYTES, 6);
+  const short = filled(8, 7);
+  const stand: wire.StatusMessage = {
+    chainId: a,
+    version: 'v/1',
+    tipHeight: 300n,
+    tipId: b,
+    tipWork: filled(9, 8),
+    agreedHeight: 299n,
+    agreedId: a,
+    finalHeight: MAX_U64,
+    finalId: b,
+    offenders: a,
+    mempool: short,
+  };
+  it.each<readonly [string, Uint8Array, string]>([
+    [
+      'Status',
+      wire.encodeStatus(stand),
+      protobuf(
+        ...([
+          [1, a],
+          [2, 'v/1'],
+          [3, 300n],
+          [4, b],
+          [5, filled(9, 8)],
+          [6, 299n],
+        ] as const),
+        ...([
+          [7, a],
+          [8, MAX_U64],
+          [9, b],
+          [10, a],
+          [11, short],
+        ] as const),
+      ),
+    ],
+    ['HeadersRequest', wire.encodeHeadersRequest({ locator: [a, b], max: 9 }), protobuf([1, a], [1, b], [2, 9n])],
+    ['HeadersChunk', wire.encodeHeadersChunk({ headers: [header] }), protobuf([1, header])],
+    ['BodiesRequest', wire.encodeBodiesRequest({ ids: [a, b] }), protobuf([1, a], [1, b])],
+    ['BodyReply', wire.encodeBodyReply({ id: a, block: header }), protobuf([1, a], [2, header])],
+    ['BodyReply without a body', wire.encodeBodyReply({ id: a, block: new Uint8Array() }), protobuf([1, a])],
+    [
+      'BlockTxsRequest',
+      wire.encodeBlockTxsRequest({ id: a, indexes: [0, 300] }),
+      protobuf([1, a], [2, 0n], [2, 300n]), // not packed
+    ],
+    ['BlockTxsReply', wire.encodeBlockTxsReply({ txs: [tx, tx] }), protobuf([1, tx], [1, tx])],
+    ['VotesRequest', wire.encodeVotesRequest({ fromHeight: 300n, max: 2048 }), protobuf([1, 300n], [2, 2048n])],
+    ['VotesChunk', wire.encodeVotesChunk({ votes: [vote] }), protobuf([1, vote])],
+    [
+      'EvidenceRequest',
+      wire.encodeEvidenceRequest({ after: filled(20, 9), max: 1 }),
+      protobuf([1, filled(20, 9)], [2, 1n]),
+    ],
+    ['EvidenceChunk', wire.encodeEvidenceChunk({ evidence: [evidence] }), protobuf([1, evidence])],
+    [
+      'MempoolRequest',
+      wire.encodeMempoolRequest({ digest: filled(2048, 1), skip: 4096 }),
+      protobuf([1, filled(2048, 1)], [2, 4096n]),
+    ],
+    ['MempoolReply', wire.encodeMempoolReply({ ids: short }), protobuf([1, short])],
+    ['TxsRequest', wire.encodeTxsRequest({ ids: short }), protobuf([1, short])],
+    ['TxsChunk', wire.encodeTxsChunk({ txs: [tx] }), protobuf([1, tx])],
+  ])('%s', (_name, encoded, expected) => {
+    expect(Buffer.from(encoded).toString('hex')).toBe(expected);
+  });
 });
 
 describe('transactions of a block', () => {
