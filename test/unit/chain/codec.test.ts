@@ -9,10 +9,12 @@ import {
   type Decoded,
   decodeBlock,
   decodeBlockHeader,
+  decodeEvidence,
   decodeHeader,
   decodeTx,
   decodeVote,
   encodeBlock,
+  encodeEvidence,
   encodeHeader,
   makeHeader,
   makeTx,
@@ -27,8 +29,12 @@ import {
   voteDigest,
   voteIdToBytes,
 } from '../../../chain/codec.ts';
+import { encodeCompactBlock, makeCompactBlock } from '../../../chain/compact-block.ts';
+import { makeEvidence, offendersDigest } from '../../../chain/evidence.ts';
 import { HEADER_BYTES, MAX_MEMO_BYTES, MAX_TX_BYTES, MIN_TX_BYTES, VOTE_BYTES } from '../../../chain/params.ts';
+import { PoolDigest, shortTxId } from '../../../chain/pool-digest.ts';
 import { signVote } from '../../../chain/sign.ts';
+import { encodeTxBatch } from '../../../chain/tx-batch.ts';
 import { addressToBytes } from '../../../crypto/address.ts';
 import { bytesToHex, concatBytes, hexToBytes } from '../../../crypto/bytes.ts';
 import { doubleSha256, taggedHash } from '../../../crypto/hash.ts';
@@ -303,8 +309,12 @@ describe('ids', () => {
 });
 
 describe('the committed vectors: a change to them is a change of protocol', () => {
-  const vectors: Record<'tx' | 'header' | 'block' | 'vote', { readonly bytes: string; readonly id: string }> =
-    JSON.parse(readFileSync(new URL('../../vectors/codec.json', import.meta.url), 'utf8'));
+  const vectors: Record<'tx' | 'header' | 'block' | 'vote', { readonly bytes: string; readonly id: string }> & {
+    readonly compactBlock: { readonly salt: string; readonly bytes: string };
+    readonly batch: { readonly bytes: string };
+    readonly evidence: { readonly bytes: string; readonly offenders: string };
+    readonly mempool: { readonly fingerprint: string; readonly shortId: string };
+  } = JSON.parse(readFileSync(new URL('../../vectors/codec.json', import.meta.url), 'utf8'));
 
   it.each([
     ['tx', (bytes: Uint8Array) => decodeTx(bytes)],
@@ -323,6 +333,33 @@ describe('the committed vectors: a change to them is a change of protocol', () =
     expect(txs.map(({ id }) => id)).toEqual([vectors.tx.id]);
     expect(bytesToHex(txRootOf(header, coinbase, txs))).toBe(bytesToHex(header.txRoot));
     expect(bytesToHex(encodeBlock(decoded.value))).toBe(vectors.block.bytes);
+  });
+
+  it('the block as a compact block, its short id under the salt (CMPCT-3)', () => {
+    const decoded = decodeBlock(hexToBytes(vectors.block.bytes));
+    if (!decoded.ok) throw new Error(decoded.detail);
+    const compact = makeCompactBlock(decoded.value, BigInt(`0x${vectors.compactBlock.salt}`));
+    expect(bytesToHex(encodeCompactBlock(compact))).toBe(vectors.compactBlock.bytes);
+  });
+
+  it('the transaction in a batch, and in a mempool', () => {
+    const decoded = decodeTx(hexToBytes(vectors.tx.bytes));
+    if (!decoded.ok) throw new Error(decoded.detail);
+    const { value } = decoded;
+    expect(bytesToHex(encodeTxBatch([value]))).toBe(vectors.batch.bytes);
+    const pool = new PoolDigest();
+    pool.toggle(value.id);
+    expect(pool.fingerprint()).toBe(vectors.mempool.fingerprint);
+    expect(shortTxId(value.id)).toBe(vectors.mempool.shortId);
+  });
+
+  it('the vote and another of its voter as evidence, and the digest of this offender', () => {
+    const decoded = decodeEvidence(hexToBytes(vectors.evidence.bytes));
+    if (!decoded.ok) throw new Error(decoded.detail);
+    const { first, second, voter } = decoded.value;
+    expect([first.id, second.id]).toContain(vectors.vote.id);
+    expect(bytesToHex(encodeEvidence(makeEvidence(second, first)!))).toBe(vectors.evidence.bytes);
+    expect(bytesToHex(offendersDigest([voter]))).toBe(vectors.evidence.offenders);
   });
 
   it('the signatures of transaction and vote are good, over their ids', () => {
