@@ -138,6 +138,40 @@ function openNode() {
   return { agreement, ingest, gossip, saved, published, emitted, verified: () => verified };
 }
 
+describe('votes', () => {
+  const good = vote(alice, ROOT, one);
+  const forged = makeVote(good, vote(bob, ROOT, one).signature);
+  const foreign = signVote({ ...good, chainId: '11'.repeat(32) as Vote['chainId'] }, alice.secretKey);
+
+  test('VOTE-1..VOTE-6, VOTE-10 by gossip: each fault has its verdict and reason', async () => {
+    const node = openNode();
+    expect(await node.gossip('vote', good.bytes.subarray(1))).toBe('reject vote/malformed');
+    expect(await node.gossip('vote', foreign.bytes)).toBe('reject vote/wrong-chain');
+    expect(await node.gossip('vote', vote(alice, one, ROOT).bytes)).toBe('reject vote/bad-span');
+    expect(await node.gossip('vote', vote(stranger, ROOT, one).bytes)).toBe('reject vote/not-elector');
+    expect(node.verified()).toBe(0); // so far nothing was worth a signature check
+    expect(await node.gossip('vote', forged.bytes)).toBe('reject vote/bad-signature');
+    expect(node.agreement.agreement.votesAt(1n)).toEqual([]);
+    expect(await node.gossip('vote', good.bytes)).toBe('accept');
+    const before = node.verified();
+    expect(await node.gossip('vote', good.bytes)).toBe('ignore vote/known');
+    expect(node.verified()).toBe(before);
+    expect(await node.gossip('vote', vote(bob, twin, two).bytes)).toBe('ignore vote/not-on-chain');
+  });
+
+  test.each([
+    ['VOTE-1', good.bytes.subarray(1), 'vote/malformed'],
+    ['VOTE-2', foreign.bytes, 'vote/wrong-chain'],
+    ['VOTE-3', vote(stranger, ROOT, one).bytes, 'vote/not-elector'],
+    ['VOTE-4', vote(alice, one, ROOT).bytes, 'vote/bad-span'],
+    ['VOTE-5', forged.bytes, 'vote/bad-signature'],
+  ])('%s: none of an answer is taken where one is bad', async (_rule, bad, reason) => {
+    const node = openNode();
+    expect(await node.ingest.receiveVotes([vote(bob, ROOT, one).bytes, bad])).toBe(reason);
+    expect(node.agreement.agreement.votesAt(1n)).toEqual([]);
+  });
+});
+
 describe('evidence by gossip', () => {
   test('is stored, told, and forwarded by its verdict only; the votes of the offender count no more', async () => {
     const node = openNode();
