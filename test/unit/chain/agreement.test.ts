@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { AgreementLimits } from '../../../chain/agreement.ts';
-import { Agreement } from '../../../chain/agreement.ts';
+import { Agreement, DEFAULT_AGREEMENT_LIMITS } from '../../../chain/agreement.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
 import { isSupermajority } from '../../../chain/electorate.ts';
 import { makeEvidence } from '../../../chain/evidence.ts';
@@ -18,6 +18,10 @@ import { chainOn, checkpointOf, childOf, genesisEntry, senderAt, voteOf } from '
 const accepted = (vote: Vote) => ({ kind: 'accept', value: vote });
 const ignored = (reason: string) => ({ kind: 'ignore', reason });
 const targets = (certificates: readonly Certificate[]) => certificates.map(({ target }) => target.height);
+
+test('the limits are those of docs/PROTOCOL.md', () => {
+  expect(DEFAULT_AGREEMENT_LIMITS).toEqual({ maxVotesPerVoter: 1_024, window: 1_000n, evidenceDepth: 128n });
+});
 
 interface NetOptions {
   readonly electors?: number;

@@ -83,7 +83,8 @@ describe('effectiveTimeMs', () => {
   it.each([
     ['in full below the cap', 1_500n, 1_200n],
     ['up to the cap', 1_000n + BigInt(params.maxSolveTimeMs), 700n + BigInt(params.maxSolveTimeMs)],
-    ['not beyond the cap', 1n << 60n, 700n + BigInt(params.maxSolveTimeMs)],
+    ['not beyond the cap', 1_001n + BigInt(params.maxSolveTimeMs), 700n + BigInt(params.maxSolveTimeMs)],
+    ['not far beyond the cap', 1n << 60n, 700n + BigInt(params.maxSolveTimeMs)],
     ['before the parent’s as none', 100n, 700n],
   ])('counts a solve time %s', (_, timestampMs, expected) => {
     expect(effectiveTimeMs(params, 700n, [1_000n], timestampMs)).toBe(expected);
@@ -101,6 +102,8 @@ describe('effectiveTimeMs', () => {
     const capMs = BigInt(params.maxSolveTimeMs);
     const recent = [...Array<bigint>(10).fill(1_000n), 1_000n + 10n * capMs];
     expect(effectiveTimeMs(params, 700n, recent, 1_100n)).toBe(700n - capMs);
+    const justAbove = [...Array<bigint>(10).fill(1_000n), 1_001n + capMs];
+    expect(effectiveTimeMs(params, 700n, justAbove, 1_000n)).toBe(700n - capMs);
   });
 });
 

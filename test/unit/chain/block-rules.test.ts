@@ -146,6 +146,17 @@ describe('blocks against the state of their parent', () => {
     expect(connectBlock(nearly(params.blockReward), empty, params).ok).toBe(true);
   });
 
+  it('BLK-15: refuses a balance that is above u64 only until its owner spends it, later in the block', () => {
+    const state = new Accounts([
+      [alice.address, { balance: 1_000n, nonce: 0n }],
+      [bob.address, { balance: MAX_U64 - 99n, nonce: 0n }],
+    ]);
+    const gains = unsigned(alice, { to: bob.address, amount: 100n });
+    const spends = unsigned(bob, { to: carol.address, amount: 1_000n });
+    expect(connectBlock(state, blockOn(parent, [gains, spends]), params)).toEqual(refused('block/overflow', gains));
+    expect(connectBlock(state, blockOn(parent, [spends, gains]), params).ok).toBe(true);
+  });
+
   it('BLK-15: refuses the last nonce, after which there is no next', () => {
     const state = new Accounts([[alice.address, { balance: 1_000n, nonce: MAX_U64 }]]);
     const tx = unsigned(alice, { nonce: MAX_U64 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Agreement } from '../../../chain/agreement.ts';
 import { BlockTree } from '../../../chain/block-tree.ts';
-import { dynastyAfter, dynastyOfPath, Electorates, quorumOf } from '../../../chain/electorate.ts';
+import { Candidates, dynastyAfter, dynastyOfPath, Electorates, quorumOf } from '../../../chain/electorate.ts';
 import type { Certificate, ChainEntry } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import { addressAt, checkpointOf, childOf, genesisEntry, senderAt, voteOf } from '../../tree-fixtures.ts';
@@ -79,6 +79,25 @@ describe('electorates of miners', () => {
     const inForce = electorates.inForce({ rear: checkpointOf(chain[5]!), forward: checkpointOf(chain[6]!) }, tree);
     expect(inForce.map(({ asOf }) => asOf.height)).toEqual([6n, 5n]);
   });
+});
+
+test('VOTE-3: an author may count while a window can have its block, a founder while one reaches below block 1', () => {
+  const electorates = new Electorates({ kind: 'miners', window: WINDOW }, FOUNDERS, checkpointOf(GENESIS));
+  const candidates = new Candidates(electorates);
+  const [founder, author] = [FOUNDERS[0]!, senderAt(5)];
+  candidates.onBlock({ height: 5n, miner: author });
+  // The window as of block 3 lacks one block, that of block 4 is blocks 1 to 4; that of block 8 begins with block 5.
+  const byRear = [3n, 4n, 8n, 9n].map((rear) => {
+    candidates.advance(rear);
+    return [candidates.has(founder), candidates.has(author)];
+  });
+  expect(byRear).toEqual([
+    [true, true],
+    [false, true],
+    [false, true],
+    [false, false],
+  ]);
+  expect([candidates.hasBeen(founder), candidates.hasBeen(author)]).toEqual([true, true]);
 });
 
 describe('dynasties', () => {

@@ -25,6 +25,17 @@ function addAll(pool: Mempool, accounts: AccountView, ...options: TxOptions[]): 
 
 const only = (...accounts: [Address, Account][]) => accountsOf(new Map(accounts));
 
+test('the limits are those of docs/PROTOCOL.md', () => {
+  expect(DEFAULT_MEMPOOL_LIMITS).toEqual({
+    maxBytes: 32 * 1024 * 1024,
+    maxPerSender: 10_000,
+    maxGap: 64n,
+    maxParked: 19_418,
+    expiryMs: 3 * 3_600_000,
+    replaceFeePercent: 10,
+  });
+});
+
 describe('Mempool.add', () => {
   test('TX-8: a known transaction is ignored', () => {
     const pool = poolOf();
@@ -153,6 +164,12 @@ describe('Mempool.add', () => {
     expect(pool.add(long, RICH, 0).verdict).toEqual(ignored('tx/pool-full'));
     expect(pool.size).toBe(2);
     expect(pool.add(txOf({ sender: 4, fee: 1501n }), RICH, 0).verdict.kind).toBe('accept');
+  });
+
+  test('TX-15: one byte more than there is room for is too many', () => {
+    const pool = poolOf({ maxBytes: 2 * TX_BYTES - 1 });
+    addAll(pool, RICH, { sender: 1 });
+    expect(pool.add(txOf({ sender: 2 }), RICH, 0).verdict).toEqual(ignored('tx/pool-full'));
   });
 
   test('TX-15: a sender’s next transaction does not evict the one it stands on', () => {

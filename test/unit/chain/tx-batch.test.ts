@@ -46,6 +46,15 @@ describe('a batch of transactions', () => {
     expect(encodeTxBatches([])).toEqual([]);
   });
 
+  it('BATCH-1: has 65,536 bytes, and not one more', () => {
+    const filling = txs(371).map(({ bytes }) => bytes);
+    const filledBy = (memoBytes: number): Uint8Array =>
+      encode(372, [...filling, unsigned(alice, { nonce: 371n, memo: new Uint8Array(memoBytes) }).bytes]);
+    expect(filledBy(61)).toHaveLength(MAX_TX_BATCH_BYTES);
+    expect(decodeTxBatch(filledBy(61))).toMatchObject({ ok: true });
+    expect(decodeTxBatch(filledBy(62))).toEqual({ ok: false, detail: 'batch too long' });
+  });
+
   it('BATCH-1: has 372 of the smallest transactions and 151 of the largest, and none beyond 64 KiB', () => {
     for (const [count, memoBytes, bytes] of [
       [372, 0, MIN_TX_BYTES],

@@ -76,6 +76,16 @@ async function makeRun(length: number, laterMs = BLOCK_MS): Promise<Block[]> {
 const kinds = (verdicts: readonly { readonly kind: string; readonly reason?: string }[]): string[] =>
   verdicts.map((verdict) => verdict.reason ?? verdict.kind);
 
+test('BLK-3, BLK-16: a header whose parent is unknown is ignored where its work is done, and rejected where not', async () => {
+  const { node } = await open();
+  const [, { header }] = (await makeRun(2)) as [Block, Block];
+  expect(node.chain.checkHeader(header)).toEqual({ kind: 'ignore', reason: 'block/unknown-parent' });
+  let idle = header;
+  while (meetsTarget(idle.id, idle.bits)) idle = makeHeader({ ...idle, nonce: idle.nonce + 1n });
+  expect(node.chain.checkHeader(idle)).toEqual({ kind: 'reject', reason: 'block/bad-pow' });
+  await node.stop();
+});
+
 describe('receiveBlocks', () => {
   test('writes a run at once, then tells of each block in order', async () => {
     const { node, commits, events } = await open();
