@@ -95,7 +95,7 @@ function voteBadly(fault: VoteFault, node: GrapevineNode, network: Network, deps
   events.on('tip', ({ entry }) => {
     const tip = fault === 'vote-old' ? older(entry, node) : entry;
     if (tip === undefined) return;
-    const link = planVote({ tree: chain.tree, agreement: agreement.agreement, tip, guard });
+    const link = planVote({ tree: chain.tree, agreement: agreement.rules, tip, guard });
     if (link === undefined) return;
     guard = { sourceHeight: link.source.height, targetHeight: link.target.height };
     cast(link);

@@ -140,7 +140,7 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
     wanted.map(({ of, atLeast = 0, atMost = 1 }) => {
       const keys = facts.nodes.select(of).map((name) => facts.world.node(name).key.address);
       const shares = nodes
-        .flatMap((each) => each.node.agreement.agreement.inForce)
+        .flatMap((each) => each.node.agreement.rules.inForce)
         .map(({ weights, total }) => keys.reduce((sum, key) => sum + (weights.get(key) ?? 0), 0) / total);
       const [least, most] = [Math.min(...shares), Math.max(...shares)];
       return {
@@ -158,7 +158,7 @@ const CHECKS: { readonly [K in keyof Expectations]-?: Check<K> } = {
       `deepest ${log.deepestReorg} of ${log.reorgs}`,
     ),
   evidenceAtLeast: atTheEnd((wanted, nodes) => {
-    const counts = nodes.map((each) => each.node.agreement.agreement.evidence.length);
+    const counts = nodes.map((each) => each.node.agreement.rules.evidence.length);
     return one(Math.min(...counts) >= wanted, `against ${counts.join(', ')} voters at the honest nodes`);
   }),
   evidenceAtMost: (wanted, { log }) => {

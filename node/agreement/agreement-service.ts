@@ -47,7 +47,7 @@ export interface AgreementServiceDeps {
 const RETRY_MS = 10_000;
 
 export class AgreementService {
-  readonly agreement: Agreement;
+  readonly rules: Agreement;
   readonly #deps: AgreementServiceDeps;
   readonly #signer: Signer | undefined;
   readonly #writes = new Serial();
@@ -78,7 +78,7 @@ export class AgreementService {
   ) {
     this.#deps = deps;
     this.#signer = deps.voter && createSigner(deps.voter.secretKey, deps.sign, deps.voter.publicKey);
-    this.agreement = deps.agreement;
+    this.rules = deps.agreement;
     this.#agreed = stored.certificates.at(-1)?.target ?? stored.final;
     this.#final = stored.final;
     this.#restored = restored;
@@ -96,7 +96,7 @@ export class AgreementService {
 
   get isVoter(): boolean {
     const { voter } = this.#deps;
-    return voter !== undefined && this.agreement.isElector(voter.address);
+    return voter !== undefined && this.rules.isElector(voter.address);
   }
 
   /** True where the vote protection was exported: the voter votes from another machine now. */
@@ -149,7 +149,7 @@ export class AgreementService {
 
   /** Rules VOTE-3..VOTE-10 on a vote whose signature is good. */
   receiveVote(vote: Vote): Verdict<Vote, VoteReason> {
-    const outcome = this.agreement.addVote(vote, this.#deps.chain.tree);
+    const outcome = this.rules.addVote(vote, this.#deps.chain.tree);
     if (outcome.verdict.kind === 'accept') this.#write(() => this.#deps.store.saveVotes([vote]));
     this.#settle(outcome);
     return outcome.verdict;
@@ -162,10 +162,10 @@ export class AgreementService {
    */
   receiveProof(votes: readonly Vote[]): void {
     const [first] = votes;
-    if (first === undefined || !this.agreement.isQuorum(votes)) return;
+    if (first === undefined || !this.rules.isQuorum(votes)) return;
     const { source, target } = first;
     const { chain } = this.#deps;
-    const outcome = this.agreement.addCertificate({ source, target, votes }, chain.tree);
+    const outcome = this.rules.addCertificate({ source, target, votes }, chain.tree);
     const { evidence, ...update } = outcome;
     for (const each of evidence) this.#report(each);
     this.#settle(update);
@@ -176,14 +176,14 @@ export class AgreementService {
    * came by gossip is forwarded by its verdict, the rest is published here.
    */
   receiveEvidence(evidence: Evidence, from: 'gossip' | 'sync'): Verdict<Evidence, EvidenceReason> {
-    const verdict = this.agreement.addEvidence(evidence);
+    const verdict = this.rules.addEvidence(evidence);
     if (verdict.kind === 'accept') this.#report(evidence, from);
     return verdict;
   }
 
   /** Up to `max` pieces of evidence, one for each offender, in order of their addresses, above `after`. */
   evidenceAfter(after: string, max: number): readonly Evidence[] {
-    return this.agreement.evidence
+    return this.rules.evidence
       .filter(({ voter }) => voter > after)
       .sort((a, b) => (a.voter < b.voter ? -1 : 1))
       .slice(0, max);
@@ -223,7 +223,7 @@ export class AgreementService {
   #repeatLastVote(): void {
     const { voter, publish } = this.#deps;
     if (voter === undefined || this.#guard === undefined || this.hasMovedAway) return;
-    const last = this.agreement.votesFrom(this.#guard.targetHeight).find((vote) => vote.voter === voter.address);
+    const last = this.rules.votesFrom(this.#guard.targetHeight).find((vote) => vote.voter === voter.address);
     if (last !== undefined) publish(last);
   }
 

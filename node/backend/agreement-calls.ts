@@ -16,7 +16,7 @@ export function agreementCalls({ node, store }: ApiBackendDeps): Pick<ApiBackend
   const { chain, agreement } = node;
   return {
     async tip(): Promise<TipInfo> {
-      const rules = agreement.agreement;
+      const rules = agreement.rules;
       // What lies below the final block is forgotten there, and decided.
       const isKnownAgreed = ({ id, height }: Checkpoint): boolean => rules.isAgreed(id) || height < rules.final.height;
       const tip = chain.tip.header.height;
@@ -66,7 +66,7 @@ export function agreementCalls({ node, store }: ApiBackendDeps): Pick<ApiBackend
       const page = agreement.evidenceAfter(after, limit + 1);
       const last = page.length > limit ? page[limit - 1] : undefined;
       return {
-        offenders: agreement.agreement.evidence.length,
+        offenders: agreement.rules.evidence.length,
         evidence: page.slice(0, limit).map(evidenceDto),
         ...(last && { next: formatAddress(last.voter) }),
       };

@@ -38,7 +38,7 @@ export function eventFeed({ events, agreement }: GrapevineNode): Pick<ApiBackend
             ...blockRefDto(target),
             source: blockRefDto(source),
             votes: votes.length,
-            n: agreement.agreement.electorate.length,
+            n: agreement.rules.electorate.length,
           });
         }),
         events.on('final', ({ checkpoint }) => listener({ type: 'final', ...blockRefDto(checkpoint) })),

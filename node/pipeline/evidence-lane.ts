@@ -53,7 +53,7 @@ export class EvidenceLane {
       if (!decoded.ok) return reject('evidence/malformed'); // EVID-1
       const context = { chainId, checkpointInterval: params.checkpointInterval };
       const verdict = checkEvidenceStateless(decoded.value, context);
-      return verdict.kind === 'accept' ? agreement.agreement.checkEvidence(decoded.value) : verdict;
+      return verdict.kind === 'accept' ? agreement.rules.checkEvidence(decoded.value) : verdict;
     });
     const items = verdicts.flatMap((verdict) =>
       verdict.kind === 'accept' ? evidenceSignatureItems(verdict.value) : [],

@@ -86,8 +86,8 @@ export class VoteLane {
     for (const bytes of encoded) {
       const checked = this.#checkStateless(bytes);
       if (checked.kind !== 'accept') return checked.reason;
-      const isElector = agreement.agreement.isElector(checked.value.voter);
-      if (!isElector && agreement.agreement.rule.kind === 'genesis') return 'vote/not-elector'; // VOTE-3
+      const isElector = agreement.rules.isElector(checked.value.voter);
+      if (!isElector && agreement.rules.rule.kind === 'genesis') return 'vote/not-elector'; // VOTE-3
       if (isElector) votes.push(checked.value); // else by a miner of blocks that we lack, or that have grown old
     }
     const good = await verifier.verify(votes.map(codec.voteSignatureItem));
@@ -104,6 +104,6 @@ export class VoteLane {
 
   /** VOTE-6, and what would not count, which is not worth a signature check either. */
   #screen(vote: Vote): Verdict<Vote, Reason> {
-    return this.#seen.has(vote.id) ? ignore('vote/known') : this.#deps.agreement.agreement.screen(vote);
+    return this.#seen.has(vote.id) ? ignore('vote/known') : this.#deps.agreement.rules.screen(vote);
   }
 }

@@ -90,7 +90,7 @@ export class BranchFetch {
    */
   async prove(peer: PeerKey, status: PeerStatus): Promise<ProvedBranch | FetchOutcome> {
     const { chain, agreement, logger } = this.#deps;
-    const rules = agreement.agreement;
+    const rules = agreement.rules;
     const isHigher = status.agreed.height > rules.bestAgreed.height;
     const workBefore = chain.tip.totalWork;
     if (isHigher && chain.tree.get(status.agreed.id)?.header.height === status.agreed.height) {
@@ -166,7 +166,7 @@ export class BranchFetch {
   /** What we lack of a branch. Undefined where nothing, or where it would be ours no longer. */
   #rest({ entries, agreed }: ProvedBranch): readonly ChainEntry[] | undefined {
     const { chain, agreement } = this.#deps;
-    const { bestAgreed, final } = agreement.agreement;
+    const { bestAgreed, final } = agreement.rules;
     const at = entries.findIndex(({ header }) => chain.tree.get(header.id) === undefined);
     if (at === -1 || !chain.tree.isAncestor(final.id, entries[at]!.header.parent)) return undefined;
     const isAgreed = agreed !== undefined && agreed.header.height > bestAgreed.height;
@@ -248,7 +248,7 @@ export class BranchFetch {
       if (condemned !== undefined) throw new PeerFault('invalid', `header chain: ${condemned}`);
       const verdict = checkHeaderChain(headers, {
         view,
-        continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.agreement.final.id, id),
+        continuesFinal: (id) => branch.has(id) || chain.tree.isAncestor(agreement.rules.final.id, id),
         genesis: chain.genesis,
         nowMs: BigInt(Math.floor(clock.nowMs())),
       });
@@ -289,7 +289,7 @@ export class BranchFetch {
   /** The highest of a branch's blocks that the peer's votes agree, above what we know to be agreed (FORK-2). */
   async #agreedIn(peer: PeerKey, status: PeerStatus, entries: readonly ChainEntry[]): Promise<ChainEntry | undefined> {
     const { agreement, checkVotes } = this.#deps;
-    const rules = agreement.agreement;
+    const rules = agreement.rules;
     if (status.agreed.height <= rules.bestAgreed.height) return undefined;
     const encoded = await requestVotes(this.#deps, peer, rules.bestAgreed.height + 1n, this.#deps.signal);
     const votes = await checkVotes(encoded);
@@ -319,22 +319,22 @@ export class BranchFetch {
     const { agreement, clock, metrics, receiveVotes } = this.#deps;
     const untilMs = clock.monotonicMs() + TURN_MS;
     // From the final height on: finality needs the child's votes too, and those may be of an agreed height.
-    let from = agreement.agreement.final.height + 1n;
+    let from = agreement.rules.final.height + 1n;
     for (let outcome: FetchOutcome = 'nothing'; ; ) {
       const votes = await requestVotes(this.#deps, peer, from, this.#deps.signal);
       metrics.syncRequests.inc({ protocol: 'votes', result: 'ok' });
       // From here: what others proved while it took its time is not this peer's merit.
-      const before = agreement.agreement.bestAgreed.height;
-      const finalBefore = agreement.agreement.final.height;
+      const before = agreement.rules.bestAgreed.height;
+      const finalBefore = agreement.rules.final.height;
       const bad = await receiveVotes(votes);
       if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
       await agreement.settled();
-      const helped = agreement.agreement.bestAgreed.height > before || agreement.agreement.final.height > finalBefore;
+      const helped = agreement.rules.bestAgreed.height > before || agreement.rules.final.height > finalBefore;
       if (helped) outcome = 'progress';
       // A full answer of what we know says nothing of what is above it: where much is agreed and not final, all is there.
       if (votes.length < MAX_VOTES_PER_REQUEST || (!helped && from > before)) return outcome;
       if (clock.monotonicMs() > untilMs) return 'turn-over';
-      from = agreement.agreement.bestAgreed.height + 1n;
+      from = agreement.rules.bestAgreed.height + 1n;
     }
   }
 }

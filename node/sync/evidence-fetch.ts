@@ -16,7 +16,7 @@ import { requestEvidence } from './requests.ts';
 
 export interface EvidenceFetchDeps {
   readonly network: Network;
-  readonly agreement: Pick<AgreementService, 'agreement'>;
+  readonly agreement: Pick<AgreementService, 'rules'>;
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'syncRequests'>;
   /** Takes evidence from a peer's store through the spine. */
@@ -64,12 +64,12 @@ export class EvidenceFetch {
     const { signal, clock, onFault } = this.#deps;
     if (signal.aborted || this.#asking.has(peer) || clock.monotonicMs() < this.#askableAtMs(peer)) return;
     this.#asking.add(peer);
-    const { offendersDigest } = this.#deps.agreement.agreement;
+    const { offendersDigest } = this.#deps.agreement.rules;
     this.#fetchPages(peer)
       .catch((error: unknown) => onFault(peer, error, 'evidence'))
       .finally(() => {
         this.#asking.delete(peer);
-        if (this.#deps.agreement.agreement.offendersDigest !== offendersDigest) this.#barren.delete(peer);
+        if (this.#deps.agreement.rules.offendersDigest !== offendersDigest) this.#barren.delete(peer);
         else this.#backOff(peer);
       });
   }
@@ -84,17 +84,17 @@ export class EvidenceFetch {
     const last = this.#barren.get(peer);
     const waitMs =
       last === undefined || this.#isStale(last) ? MIN_BACK_OFF_MS : Math.min(MAX_BACK_OFF_MS, 2 * last.waitMs);
-    const { maxOffenders } = this.#deps.agreement.agreement;
+    const { maxOffenders } = this.#deps.agreement.rules;
     this.#barren.set(peer, { askedAtMs: this.#deps.clock.monotonicMs(), waitMs, maxOffenders });
   }
 
   #isStale({ maxOffenders }: Barren): boolean {
-    return maxOffenders !== this.#deps.agreement.agreement.maxOffenders;
+    return maxOffenders !== this.#deps.agreement.rules.maxOffenders;
   }
 
   async #fetchPages(peer: PeerKey): Promise<void> {
     const { metrics, receiveEvidence, agreement, signal } = this.#deps;
-    const maxPages = Math.ceil(agreement.agreement.maxOffenders / MAX_EVIDENCE_PER_REQUEST) + 1;
+    const maxPages = Math.ceil(agreement.rules.maxOffenders / MAX_EVIDENCE_PER_REQUEST) + 1;
     let after: Address | undefined;
     for (let pages = 0; pages < maxPages; pages += 1) {
       const page = await requestEvidence(this.#deps, peer, after, signal);
@@ -114,6 +114,6 @@ export class EvidenceFetch {
   /** Whoever there is good evidence against is an offender once it was taken; the others are strangers. */
   #isAgainstOffender(evidence: Uint8Array): boolean {
     const decoded = decodeEvidence(evidence);
-    return decoded.ok && this.#deps.agreement.agreement.isOffender(decoded.value.voter);
+    return decoded.ok && this.#deps.agreement.rules.isOffender(decoded.value.voter);
   }
 }

@@ -13,7 +13,7 @@ export interface OwnStatusDeps {
   readonly agreement: {
     readonly agreed: Checkpoint;
     readonly final: Checkpoint;
-    readonly agreement: Pick<Agreement, 'offendersDigest'>;
+    readonly rules: Pick<Agreement, 'offendersDigest'>;
   };
   readonly software: string;
   readonly mempoolFingerprint: () => string;
@@ -32,7 +32,7 @@ export class OwnStatus {
     const { chain, agreement, software, mempoolFingerprint } = this.#deps;
     const { header, totalWork } = chain.tip;
     const { agreed, final } = agreement;
-    const { offendersDigest } = agreement.agreement;
+    const { offendersDigest } = agreement.rules;
     const mempool = mempoolFingerprint();
     const last = this.#last;
     if (

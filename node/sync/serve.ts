@@ -112,10 +112,10 @@ export function serveSync(deps: ServeSyncDeps): void {
     (await deps.store.encodedVotesFrom(asked.fromHeight, limit)).forEach(take);
     // As many as were taken may come again: so many fill the answer all the same.
     if (votes.length < limit) {
-      for (const { bytes } of deps.agreement.agreement.votesFrom(asked.fromHeight, limit)) take(bytes);
+      for (const { bytes } of deps.agreement.rules.votesFrom(asked.fromHeight, limit)) take(bytes);
     }
     // Who was away when a voter lied must still learn of it (VOTE-9); two votes at most per elector.
-    for (const { first, second } of deps.agreement.agreement.evidence) {
+    for (const { first, second } of deps.agreement.rules.evidence) {
       take(first.bytes);
       take(second.bytes);
     }

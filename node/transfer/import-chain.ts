@@ -110,10 +110,10 @@ class Importer {
       throw invalid(this.height, `its certificate is malformed: ${error.message}`);
     }
     if (target.height <= agreement.final.height) return; // from an import before
-    const isKnown = agreement.agreement.isAgreed(target.id);
+    const isKnown = agreement.rules.isAgreed(target.id);
     const reason = await ingest.receiveVotes(votes);
     if (reason !== undefined) throw invalid(this.height, `its certificate: ${reason}`);
-    if (!isKnown && agreement.agreement.isAgreed(target.id)) this.#certificates += 1;
+    if (!isKnown && agreement.rules.isAgreed(target.id)) this.#certificates += 1;
     await agreement.settled();
     await chain.idle();
   }

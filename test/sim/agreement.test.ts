@@ -134,11 +134,11 @@ test('a voter that votes twice becomes evidence on all nodes and no longer count
   await evil.publish('vote', signVote({ chainId, source, target: other }, key.secretKey).bytes);
   await world.until(
     'evidence everywhere',
-    () => world.running.every((each) => each.node.agreement.agreement.isOffender(key.address)),
+    () => world.running.every((each) => each.node.agreement.rules.isOffender(key.address)),
     10_000,
   );
   for (const each of world.running) {
-    expect(each.node.agreement.agreement.evidence).toMatchObject([{ kind: 'double', voter: key.address }]);
+    expect(each.node.agreement.rules.evidence).toMatchObject([{ kind: 'double', voter: key.address }]);
   }
   await world.run(5_000);
   const stalledAt = world.node('a').agreedHeight;
@@ -149,7 +149,7 @@ test('a voter that votes twice becomes evidence on all nodes and no longer count
 
   await world.node('d').start();
   await world.untilFinal(stalledAt + 3, 60_000);
-  expect(world.node('d').node.agreement.agreement.isOffender(key.address)).toBe(true);
+  expect(world.node('d').node.agreement.rules.isOffender(key.address)).toBe(true);
   expectOneFinalChain(world.running);
   for (const each of world.running) expect(await each.internalErrors()).toBe(0);
 });

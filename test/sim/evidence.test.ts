@@ -12,9 +12,9 @@ import { type Answer, startHostilePeer, statusLike } from './hostile-peer.ts';
 import { doubleVote } from './liars.ts';
 import { expectOneFinalChain, openWorld } from './open-world.ts';
 
-const offendersOf = (sim: SimNode) => sim.node.agreement.agreement.evidence.map(({ voter }) => voter);
+const offendersOf = (sim: SimNode) => sim.node.agreement.rules.evidence.map(({ voter }) => voter);
 const countsVotesOf = (sim: SimNode, name: string, fromHeight: number) =>
-  sim.node.agreement.agreement.votesFrom(BigInt(fromHeight)).some(({ voter }) => voter === simulationKey(name).address);
+  sim.node.agreement.rules.votesFrom(BigInt(fromHeight)).some(({ voter }) => voter === simulationKey(name).address);
 
 test('evidence heard by one node reaches all; the offender counts for nothing within two heights, and n stays', async () => {
   const world = openWorld({ nodes: 5 });
@@ -33,7 +33,7 @@ test('evidence heard by one node reaches all; the offender counts for nothing wi
   await world.untilFinal(height + 5, 60_000);
   for (const each of world.running) {
     expect(countsVotesOf(each, 'c', height + 2), each.name).toBe(false);
-    expect(each.node.agreement.agreement.quorum).toBe(4);
+    expect(each.node.agreement.rules.quorum).toBe(4);
     expect(await each.internalErrors(), each.name).toBe(0);
   }
   expectOneFinalChain(world.running);

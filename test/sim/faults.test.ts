@@ -141,7 +141,7 @@ test('a node that is killed and started again keeps tip, mempool and votes', asy
 
   const b = world.node('b');
   const before = { tip: b.tipId, final: b.node.agreement.final, agreed: b.node.agreement.agreed };
-  const votes = b.node.agreement.agreement
+  const votes = b.node.agreement.rules
     .votesFrom(0n)
     .map(({ id }) => id)
     .sort();
@@ -150,7 +150,7 @@ test('a node that is killed and started again keeps tip, mempool and votes', asy
   await b.start();
   expect({ tip: b.tipId, final: b.node.agreement.final, agreed: b.node.agreement.agreed }).toEqual(before);
   expect(b.node.mempool.pool.has(tx.id)).toBe(true);
-  const kept = b.node.agreement.agreement.votesFrom(before.final.height + 1n).map(({ id }) => id);
+  const kept = b.node.agreement.rules.votesFrom(before.final.height + 1n).map(({ id }) => id);
   for (const id of kept) expect(votes).toContain(id);
   expect(kept.length).toBeGreaterThan(0);
   world.hub.healAll();
@@ -378,7 +378,7 @@ test('garbage, cut and over-long bytes on each topic are rejected, and their sen
   const good: Record<TopicKind, Uint8Array> = {
     tx: encodeTxBatch([world.transfer(0)]),
     block: blockMessage(tip!),
-    vote: a.node.agreement.agreement.votesFrom(0n)[0]!.bytes,
+    vote: a.node.agreement.rules.votesFrom(0n)[0]!.bytes,
     evidence: encodeEvidence(doubleVote(world, 'b', a.height)),
   };
   let peers = 0;

@@ -45,7 +45,7 @@ export function statusLike(sim: SimNode, lies: Partial<PeerStatus> = {}): PeerSt
     totalWork,
     agreed: agreement.agreed,
     final: agreement.final,
-    offenders: agreement.agreement.offendersDigest,
+    offenders: agreement.rules.offendersDigest,
     mempool: bytesToHex(sim.node.mempool.pool.digest.total()),
     ...lies,
   };

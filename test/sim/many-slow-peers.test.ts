@@ -48,7 +48,7 @@ const dropByDrop =
 const slowVotes = (world: World, a: SimNode): Answer =>
   dropByDrop(
     world,
-    () => a.node.agreement.agreement.votesFrom(1n),
+    () => a.node.agreement.rules.votesFrom(1n),
     ({ bytes }) => messages.encodeVotesChunk([bytes]),
   );
 

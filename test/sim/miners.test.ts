@@ -6,7 +6,7 @@ import { type SimNode, simulationKey, type World } from '../../sim/world.ts';
 import { expectHealthy, expectOneFinalChain, openWorld } from './open-world.ts';
 
 const WINDOW = 12;
-const inForce = (sim: SimNode) => sim.node.agreement.agreement.inForce;
+const inForce = (sim: SimNode) => sim.node.agreement.rules.inForce;
 const weightOf = (sim: SimNode, name: string): number => inForce(sim)[0]?.weights.get(simulationKey(name).address) ?? 0;
 
 /** Two founders, and others that vote only by the blocks they mine. */

@@ -50,7 +50,7 @@ test.each([
 
 test('who goes on with a known vote under ever new signatures is hung up on, may come back, and silences nobody', async () => {
   const { world, a, peer } = await openFlood();
-  const known = a.node.agreement.agreement.votesFrom(a.node.agreement.final.height)[0]!;
+  const known = a.node.agreement.rules.votesFrom(a.node.agreement.final.height)[0]!;
   const begin = a.finalHeight;
   let [sent, times] = [0, 0];
   for (; times < 20; sent++) {
@@ -100,7 +100,7 @@ test.each([
   await world.until('linked', () => peer.peers().length === 1, 5_000);
   const a = world.node('a');
   Object.defineProperty(a.node.sync, 'isCatchingUp', { get: () => isCatchingUp });
-  const known = a.node.agreement.agreement.votesFrom(a.node.agreement.final.height)[0]!;
+  const known = a.node.agreement.rules.votesFrom(a.node.agreement.final.height)[0]!;
   const { chainId } = world.genesis;
   const { bytes } = signVote({ ...known, chainId }, simulationKey('stranger').secretKey);
   for (let sent = 0; sent < 4_500 && peer.peers().length > 0; sent++) {

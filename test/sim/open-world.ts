@@ -54,7 +54,7 @@ export async function expectHealthy(world: World, nodes: readonly SimNode[] = wo
       .map(({ message, fields }) => ({ message, fields }));
     expect(errors, each.name).toEqual([]);
     expect(await each.internalErrors(), each.name).toBe(0);
-    expect(each.node.agreement.agreement.evidence, each.name).toEqual([]);
+    expect(each.node.agreement.rules.evidence, each.name).toEqual([]);
   }
   expectOneFinalChain(nodes);
 }

@@ -81,7 +81,7 @@ test.each(FORGERIES)(
     const a = world.node('a');
     expect(a.tipId).toBe(main.at(-1)!.block.header.id);
     expect([a.agreedHeight, a.finalHeight]).toEqual([0, 0]);
-    expect(a.node.agreement.agreement.bestAgreed.height).toBe(0n);
+    expect(a.node.agreement.rules.bestAgreed.height).toBe(0n);
     const penalties = world.trace.lines().filter((line) => line.includes(' a penalized liar '));
     expect(penalties.join('\n')).toMatch(said);
     expect(liar.peers()).toEqual([]);
@@ -150,7 +150,7 @@ test.each([
       world.hub.healAll();
     }
     const own = (): Vote | undefined =>
-      d.node.agreement.agreement.votesFrom(13n).find(({ voter }) => voter === simulationKey('d').address);
+      d.node.agreement.rules.votesFrom(13n).find(({ voter }) => voter === simulationKey('d').address);
     await world.until('it votes for the block', () => own() !== undefined, 20_000);
     await feeding;
     expect(own()!.source.height).toBe(6n);
@@ -368,7 +368,7 @@ test('FORK-1: a branch that is being read when its rival becomes final is not mo
     a.node.ingest.receiveGossip({ kind: 'vote', from: 'somebody', data: bytes, settle() {} });
   }
   await world.run(500);
-  expect(a.node.agreement.agreement.final.height).toBe(1n);
+  expect(a.node.agreement.rules.final.height).toBe(1n);
   hold = undefined;
   release();
   expect((await world.clock.runUntilSettled(taken, 1_000)).kind).toBe('accept');

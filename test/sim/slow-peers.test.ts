@@ -43,7 +43,7 @@ test('a voter that catches up is not kept silent by a peer that answers each que
       const all = certificates.flatMap((certificate) => certificate.votes.map(({ bytes }) => bytes));
       await stream.send(messages.encodeVotesChunk(all.slice(0, 1000)));
     } else {
-      for (const { bytes } of a.node.agreement.agreement.votesFrom(a.node.agreement.final.height).slice(0, 4)) {
+      for (const { bytes } of a.node.agreement.rules.votesFrom(a.node.agreement.final.height).slice(0, 4)) {
         await sleep(world, SLOW_MS);
         await stream.send(messages.encodeVotesChunk([bytes]));
       }

@@ -127,7 +127,7 @@ test('a new node whose peers have pruned the bodies is not ready, nor mines or v
     bodies: noBodies,
     votes: async (request, stream) => {
       const { fromHeight } = messages.decodeVotesRequest(request)!;
-      const votes = world.node('a').node.agreement.agreement.votesFrom(fromHeight);
+      const votes = world.node('a').node.agreement.rules.votesFrom(fromHeight);
       await stream.send(messages.encodeVotesChunk(votes.map(({ bytes }) => bytes)));
       await stream.close();
     },

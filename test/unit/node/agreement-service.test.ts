@@ -67,7 +67,7 @@ test('what stored votes prove is written before what the first peer proves: the 
   await node.stop();
 
   const after = await composeFixture({ genesis, store: unclosed(store), verifier });
-  expect(after.node.agreement.agreement.final.height).toBe(3n);
+  expect(after.node.agreement.rules.final.height).toBe(3n);
   await after.node.stop();
 });
 

@@ -56,7 +56,7 @@ async function listen({ voters, all, hangsUp = false }: LabOptions) {
   const fetch = new EvidenceFetch({
     network: lab.me,
     clock: lab.clock,
-    agreement: { agreement },
+    agreement: { rules: agreement },
     metrics: { syncRequests: { inc() {} } } as never,
     receiveEvidence: async (encoded) => {
       for (const bytes of encoded) {

@@ -151,7 +151,7 @@ describe('votes', () => {
     expect(await node.gossip('vote', vote(stranger, ROOT, one).bytes)).toBe('reject vote/not-elector');
     expect(node.verified()).toBe(0); // so far nothing was worth a signature check
     expect(await node.gossip('vote', forged.bytes)).toBe('reject vote/bad-signature');
-    expect(node.agreement.agreement.votesAt(1n)).toEqual([]);
+    expect(node.agreement.rules.votesAt(1n)).toEqual([]);
     expect(await node.gossip('vote', good.bytes)).toBe('accept');
     const before = node.verified();
     expect(await node.gossip('vote', good.bytes)).toBe('ignore vote/known');
@@ -168,7 +168,7 @@ describe('votes', () => {
   ])('%s: none of an answer is taken where one is bad', async (_rule, bad, reason) => {
     const node = openNode();
     expect(await node.ingest.receiveVotes([vote(bob, ROOT, one).bytes, bad])).toBe(reason);
-    expect(node.agreement.agreement.votesAt(1n)).toEqual([]);
+    expect(node.agreement.rules.votesAt(1n)).toEqual([]);
   });
 });
 
@@ -176,12 +176,12 @@ describe('evidence by gossip', () => {
   test('is stored, told, and forwarded by its verdict only; the votes of the offender count no more', async () => {
     const node = openNode();
     for (const key of [alice, bob]) expect(await node.gossip('vote', vote(key, ROOT, one).bytes)).toBe('accept');
-    expect(node.agreement.agreement.votesAt(1n)[0]?.voters).toHaveLength(2);
+    expect(node.agreement.rules.votesAt(1n)[0]?.voters).toHaveLength(2);
     expect(await node.gossip('evidence', encodeEvidence(double(alice)))).toBe('accept');
     expect(node.saved).toEqual([double(alice)]);
     expect(node.emitted).toEqual([double(alice)]);
     expect(node.published).toEqual([]);
-    expect(node.agreement.agreement.votesAt(1n)[0]?.voters).toEqual([bob.address]);
+    expect(node.agreement.rules.votesAt(1n)[0]?.voters).toEqual([bob.address]);
     expect(await node.gossip('vote', vote(alice, one, two).bytes)).toBe('ignore vote/offender');
   });
 
@@ -204,7 +204,7 @@ describe('evidence by gossip', () => {
     expect(await node.gossip('evidence', harmless)).toBe('reject evidence/not-contradictory');
     expect(node.verified()).toBe(0); // so far nothing was worth a signature check
     expect(await node.gossip('evidence', encodeEvidence(forged))).toBe('reject evidence/bad-signature');
-    expect(node.agreement.agreement.evidence).toEqual([]);
+    expect(node.agreement.rules.evidence).toEqual([]);
     expect(await node.gossip('evidence', bytes)).toBe('accept');
     const before = node.verified();
     expect(await node.gossip('evidence', bytes)).toBe('ignore evidence/known');

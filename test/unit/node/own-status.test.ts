@@ -13,7 +13,7 @@ function createParts() {
   const origin: Checkpoint = { height: header.height, id: header.id };
   return {
     chain: { genesis, tip: genesis.entry },
-    agreement: { agreed: origin, final: origin, agreement: { offendersDigest: '00'.repeat(32) } },
+    agreement: { agreed: origin, final: origin, rules: { offendersDigest: '00'.repeat(32) } },
     software: 'test/1',
     mempool: '00'.repeat(8),
   };
@@ -79,7 +79,7 @@ test.each<[string, (parts: Parts) => void, Partial<PeerStatus>]>([
   [
     'the offenders',
     (parts) => {
-      parts.agreement.agreement.offendersDigest = '11'.repeat(32);
+      parts.agreement.rules.offendersDigest = '11'.repeat(32);
     },
     { offenders: '11'.repeat(32) },
   ],

@@ -55,7 +55,7 @@ test('the status of a peer that is gone before it is read is not kept: nothing w
     totalWork: 1n,
     agreed: tip,
     final: tip,
-    offenders: node.agreement.agreement.offendersDigest,
+    offenders: node.agreement.rules.offendersDigest,
     mempool: node.mempool.pool.digest.fingerprint(),
   };
   const ask = (whileAnswered: () => void): Promise<void> =>

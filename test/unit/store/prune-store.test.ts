@@ -90,7 +90,7 @@ test('certificates beside the way to the final block go', () =>
     const { tree } = node.chain;
     const fork = tree.mainAt(2n)!.header;
     const side = tree.children(fork.id).find(({ header }) => !tree.isOnMain(header.id))!.header;
-    const votes = VOTERS.map(() => node.agreement.agreement.certificate(tree.mainAt(39n)!.header.id)!.votes[0]!);
+    const votes = VOTERS.map(() => node.agreement.rules.certificate(tree.mainAt(39n)!.header.id)!.votes[0]!);
     await store.saveAgreement([{ source: fork, target: { height: 3n, id: side.id }, votes }], undefined);
     await store.close();
     expect((await prune(location, 10, false)).removed.certificates).toBe(1);
