@@ -36,6 +36,11 @@ const LOST_AFTER_HEARTBEATS = 4;
 /** Heartbeats after which a peer that never opened gossip streams is asked again. */
 const RETRY_AFTER_HEARTBEATS = 8;
 
+/** libp2p's, one object for each of a peer's streams. */
+interface GossipPeerId {
+  toString(): PeerKey;
+}
+
 /** What gossipsub's class has beyond its published interface, as of @libp2p/gossipsub 17. */
 export interface GossipRouter extends GossipSub {
   readonly peers: ReadonlyMap<PeerKey, unknown>;
@@ -45,8 +50,8 @@ export interface GossipRouter extends GossipSub {
   /** Read anew at each decision; none is kept. */
   readonly opts: { -readonly [degree in keyof MeshDegrees]: number } & { Dscore: number };
   handleGraft(peer: PeerKey, graft: readonly unknown[]): Promise<unknown>;
-  handleReceivedRpc(from: { toString(): PeerKey }, rpc: ReceivedRpc): Promise<void>;
-  pipePeerReadStream(peer: { toString(): PeerKey }, frames: AsyncIterable<unknown>): Promise<void>;
+  handleReceivedRpc(from: GossipPeerId, rpc: ReceivedRpc): Promise<void>;
+  pipePeerReadStream(peer: GossipPeerId, frames: AsyncIterable<unknown>): Promise<void>;
   readonly seenCache: { readonly entries: Map<string, unknown> };
   readonly fastMsgIdCache: { readonly entries: Map<string, unknown> } | undefined;
   readonly mcache: {
@@ -110,37 +115,42 @@ export function forgetSeen(router: GossipRouter, id: string): void {
 
 /** RPCs of one peer that are looked at in one turn of the event loop: some of them hold thousands of messages. */
 const RPCS_PER_TURN = 32;
-/** An honest peer sends none without anything in it. */
-const EMPTY_RPC_UNITS = 10;
+/** An honest peer sends none without anything in it, and none that does not decode. */
+const IDLE_RPC_UNITS = 10;
 
 /**
  * Gossipsub looks at all RPCs that have come in one chunk, one after the other, and each costs the same few microseconds
- * where it is a single byte. Here the others have their turn in between, each RPC and each message in it is counted, and
- * nothing more is read of a peer that may send no more.
+ * where it is a single byte; what does not decode it forgets. Here the others have their turn in between, each RPC and each
+ * message in it is counted, and nothing more is read of a peer that may send no more.
  */
 function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsubOptions): void {
   if (typeof router.pipePeerReadStream !== 'function' || typeof router.handleReceivedRpc !== 'function') {
     throw new Error('this version of gossipsub reads its streams in another way');
   }
   const ended = new WeakSet<object>();
+  /** Of whom the frame that was read last has decoded. */
+  const decoded = new WeakSet<object>();
+  const count = (peer: GossipPeerId, units: number): boolean => {
+    const isRead = mayReceive(peer.toString(), units);
+    if (!isRead) ended.add(peer);
+    return isRead;
+  };
   const read = router.pipePeerReadStream.bind(router);
-  router.pipePeerReadStream = (peer, frames) =>
-    read(
-      peer,
-      inTurns(frames, () => ended.has(peer)),
-    );
+  router.pipePeerReadStream = (peer, frames) => read(peer, inTurns(peer, frames));
   const handle = router.handleReceivedRpc.bind(router);
   router.handleReceivedRpc = async (from, rpc) => {
+    decoded.add(from);
     const parts = rpc.messages.length + (rpc.subscriptions?.length ?? 0);
-    const units = parts === 0 && rpc.control === undefined ? EMPTY_RPC_UNITS : 1 + parts;
-    if (mayReceive(from.toString(), units)) await handle(from, rpc);
-    else ended.add(from);
+    const units = parts === 0 && rpc.control === undefined ? IDLE_RPC_UNITS : 1 + parts;
+    if (count(from, units)) await handle(from, rpc);
   };
-  async function* inTurns<T>(frames: AsyncIterable<T>, isEnded: () => boolean): AsyncGenerator<T> {
+  async function* inTurns<T>(peer: GossipPeerId, frames: AsyncIterable<T>): AsyncGenerator<T> {
     let read = 0;
     for await (const frame of frames) {
-      yield frame;
-      if (isEnded()) return;
+      decoded.delete(peer);
+      yield frame; // comes back when gossipsub is done with it
+      if (!decoded.has(peer)) count(peer, IDLE_RPC_UNITS);
+      if (ended.has(peer)) return;
       if (++read % RPCS_PER_TURN === 0) await new Promise<void>((resolve) => clock.after(0, resolve));
     }
   }

@@ -157,6 +157,19 @@ describe('more than a node reads', () => {
     expect(b.logs.filter(({ message }) => message === 'peer penalized')).toEqual([]);
   });
 
+  it('of frames that are no RPC: the peer is hung up on', async () => {
+    const peer = hostile.peerId.toString();
+    const noise = new Uint8Array(10_000).fill(255); // no RPC can begin so
+    const frames = noise.map((byte, at) => (at % 2 === 0 ? 1 : byte)); // each of one byte
+    await eventually('disconnected', () => {
+      if (out.status === 'open') out.send(frames);
+      return b.disconnected.includes(peer);
+    });
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
+    expect(b.logs.filter(({ message }) => message === 'peer penalized')).toEqual([]);
+  });
+
   it('of one message again and again: the peer is hung up on', async () => {
     const peer = hostile.peerId.toString();
     const copies = Array.from({ length: 5_000 }, () => message('again'));
