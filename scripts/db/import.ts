@@ -1,5 +1,5 @@
 /** `grapevine db import`. */
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Genesis } from '../../chain/genesis.ts';
@@ -46,8 +46,11 @@ async function runImport(file: string, options: DbOptions): Promise<void> {
   const beganMs = clock.monotonicMs();
   const progress = new Progress();
   let total = 0; // a pipe says its height at its end
-  if (file !== '-') {
-    if (!existsSync(file)) throw new UsageError(`cannot read ${file}: there is no such file`);
+  if (file !== '-' && !existsSync(file)) throw new UsageError(`cannot read ${file}: there is no such file`);
+  const kind = file === '-' ? undefined : statSync(file);
+  if (kind?.isDirectory() === true) throw new UsageError(`cannot read ${file}: it is a directory`);
+  // What a shell puts in the place of <(gunzip -c chain.gv.gz) is a pipe: it can be read once only.
+  if (kind?.isFile() === true) {
     // A damaged file is refused before anything is written.
     const tip = await checkStream(file, progress).finally(() => progress.end());
     total = Number(tip.height);

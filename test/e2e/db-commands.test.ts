@@ -1,4 +1,5 @@
 /** `grapevine db` as people run it: on a node's directory below its genesis, as the devnet lays it out. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -80,6 +81,15 @@ test('verify, stats, export, import, prune: one after the other on a sound store
 
   const pruned = await db(['prune', '--data-dir', bob, '--keep', '128', '--bodies', '--json']);
   expect(pruned.json()).toMatchObject({ final: '10', keptFrom: '0', removed: { bodies: 0 } });
+});
+
+test('an import reads a named pipe, as a shell puts in the place of <(gunzip -c chain.gv.gz), only once', async () => {
+  const pipe = join(root, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const whole = await readFile(join(root, 'chain.gv'));
+  const importing = db(['import', pipe, '--data-dir', join(root, 'heidi')]);
+  const [imported] = await Promise.all([importing, writeFile(pipe, whole)]);
+  expect(imported.status, imported.stderr).toBe(0);
 });
 
 describe('an import puts the genesis into a data directory that has none itself', () => {
@@ -176,6 +186,7 @@ test('bad usage exits 2 and says what to do; every command has examples', async 
     [['verify', '--data-dir', dataDir, '--genesis', join(root, 'none.json')], /cannot read .*none\.json/],
     [['prune', '--data-dir', dataDir, '--keep', '5'], /from 128/],
     [['import', join(root, 'none.gv'), '--data-dir', join(root, 'dave')], /there is no such file/],
+    [['import', root, '--data-dir', join(root, 'dave')], /it is a directory/],
     [['frobnicate'], /unknown command/],
   ];
   for (const [args, message] of cases) {
