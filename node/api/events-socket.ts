@@ -2,8 +2,9 @@
  * `GET /v1/events`: what happens on the node, over WebSocket.
  *
  * Specification: hello first, then events in order, and a heartbeat at a fixed interval. A client that asked for
- * `?types=` gets those only, one that asked for `?sample=n` one in n of the transactions, by id. What a client has not taken yet is bounded in bytes and in messages; one that reads
- * too slowly is closed with 1013 and a reason, and can come back: nothing is dropped silently from the middle.
+ * `?types=` gets those only, one that asked for `?sample=n` one in n of the transactions, by id. What a client has not taken
+ * yet is bounded in bytes and in messages; one that reads too slowly is closed with 1013 and a reason, and can come back:
+ * nothing is dropped silently from the middle. What a client says is dropped unread; one that does not stop is cut.
  *
  * Rationale: the events come from the process that validates blocks, so a slow reader must cost memory of a known
  * size and no waiting. The backend is listened to only while somebody is connected.
@@ -34,7 +35,7 @@ export interface EventSocket {
   ping(): void;
   close(code: number, reason: string): void;
   terminate(): void;
-  on(event: 'close' | 'pong' | 'error', listener: () => void): unknown;
+  on(event: 'close' | 'message' | 'ping' | 'pong' | 'error', listener: () => void): unknown;
 }
 
 export interface EventLimits {
@@ -44,6 +45,8 @@ export interface EventLimits {
   /** The same, in characters of JSON (all ASCII but memos, which events do not carry). */
   readonly maxQueuedBytes: number;
   readonly heartbeatMs: number;
+  /** Of a client between two heartbeats, its pings among them. It has nothing to say; some keep a connection alive so. */
+  readonly maxReceivedMessages: number;
   /** How long a closed client may take to answer before the connection is cut. */
   readonly closeTimeoutMs: number;
 }
@@ -54,6 +57,7 @@ export const DEFAULT_EVENT_LIMITS: EventLimits = {
   // Twice the largest message: a block event of 5681 transaction ids is about 400 kB.
   maxQueuedBytes: 1_000_000,
   heartbeatMs: 15_000,
+  maxReceivedMessages: 1_000,
   closeTimeoutMs: 1000,
 };
 
@@ -66,6 +70,8 @@ interface Client {
   queuedBytes: number;
   /** Answered the last ping. */
   alive: boolean;
+  /** Since the last heartbeat. */
+  receivedMessages: number;
   closing: boolean;
   cancelCut: () => void;
 }
@@ -115,12 +121,19 @@ export class EventHub {
       queuedMessages: 0,
       queuedBytes: 0,
       alive: true,
+      receivedMessages: 0,
       closing: false,
       cancelCut: () => {},
     };
     socket.on('pong', () => {
       client.alive = true;
     });
+    const onReceived = (): void => {
+      client.receivedMessages += 1;
+      if (client.receivedMessages > this.#limits.maxReceivedMessages) socket.terminate();
+    };
+    socket.on('message', onReceived);
+    socket.on('ping', onReceived);
     socket.on('error', () => {}); // 'close' follows
     socket.on('close', () => this.#detach(client));
     this.#clients.add(client);
@@ -207,6 +220,7 @@ export class EventHub {
         continue;
       }
       client.alive = false;
+      client.receivedMessages = 0;
       if (!client.closing) client.socket.ping();
       this.#send(client, text);
     }

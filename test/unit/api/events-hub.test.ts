@@ -11,6 +11,7 @@ const LIMITS: EventLimits = {
   maxQueuedMessages: 5,
   maxQueuedBytes: 2000,
   heartbeatMs: 15_000,
+  maxReceivedMessages: 3,
   closeTimeoutMs: 1000,
 };
 const TX: ChainEvent & { readonly type: 'tx' } = {
@@ -94,6 +95,20 @@ function join(types = EVENT_TYPES as readonly (typeof EVENT_TYPES)[number][], sa
 }
 
 describe('EventHub', () => {
+  it('cuts a client that does not stop talking; a few messages between two heartbeats do not matter', () => {
+    const socket = join();
+    for (let beat = 0; beat < 3; beat++) {
+      for (const event of ['message', 'ping', 'message']) socket.emit(event);
+      socket.emit('pong');
+      clock.advance(LIMITS.heartbeatMs);
+    }
+    for (const event of ['message', 'ping', 'message']) socket.emit(event);
+    expect(socket.terminated).toBe(false);
+    socket.emit('ping');
+    expect(socket.terminated).toBe(true);
+    expect(hub.clients).toBe(0);
+  });
+
   it('says hello first, then events in order', () => {
     const socket = join();
     backend.emit(AGREED);

@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { createSystemClock } from '../../../node/adapters.ts';
+import { DEFAULT_EVENT_LIMITS } from '../../../node/api/events-socket.ts';
 import type { ChainEvent } from '../../../node/api/schemas.ts';
 import { ApiListenError, type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
 import type { Clock } from '../../../node/ports.ts';
@@ -517,6 +518,9 @@ describe('GET /v1/events', () => {
     const client = await listen(url);
     client.socket.send('x'.repeat(2000));
     expect((await client.closed).code).toBe(1009);
+    const talker = await listen(url);
+    for (let at = 0; at <= DEFAULT_EVENT_LIMITS.maxReceivedMessages; at++) talker.socket.send('');
+    expect((await talker.closed).code).toBe(1006); // without a goodbye
   });
 
   it('says goodbye when the node stops', async () => {
