@@ -6,14 +6,16 @@ import { ClassicLevel } from 'classic-level';
 import { chainIdFromBytes } from '../../chain/codec.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { ENCODING } from './database.ts';
+import { readGuardFile, saveGuardFile } from './guard-file.ts';
 import { META } from './keys.ts';
 import { backupDirectory, saveWitness } from './level-directory.ts';
 import { locked, wrongChain } from './level-errors.ts';
 import { findDamageInTables } from './level-tables.ts';
 import { migrationBackup, type OpenOptions } from './open-level-store.ts';
 import { decodeU32, decodeU64, RecordError, unsealRecord } from './records.ts';
-import { canMigrate, migrate, olderSchemaOf, SCHEMA } from './schema.ts';
+import { canMigrate, GUARD_FILE_SCHEMA, migrate, olderSchemaOf, SCHEMA } from './schema.ts';
 import { StoreError } from './store.ts';
+import { readGuards } from './vote-guards.ts';
 
 export type OfflineDatabase = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -89,12 +91,23 @@ export async function openDatabase(
     await backupDirectory(location, backup);
     await db.open();
     await migrate(db, schema);
+    if (schema < GUARD_FILE_SCHEMA) await provideGuardFile(db, location);
     onMigrated(backup);
     return db;
   } catch (error) {
     await db.close();
     throw error;
   }
+}
+
+/** Makes the second copy of the guards, where it can: a guard that can't be read is for `db verify` to tell of. */
+async function provideGuardFile(db: OfflineDatabase, location: string): Promise<void> {
+  if ((await readGuardFile(location)).kind !== 'none') return; // a node had brought the store over, and was cut short
+  const guards = await readGuards(db).catch((error: unknown) => {
+    if (error instanceof RecordError) return undefined;
+    throw error;
+  });
+  if (guards !== undefined) await saveGuardFile(location, guards);
 }
 
 /**

@@ -19,6 +19,8 @@ import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
 
 export const SCHEMA = 4;
+/** From this on the vote guards have their second copy, made by whoever opens a store of an older one. */
+export const GUARD_FILE_SCHEMA = 3;
 
 interface Migration {
   readonly from: number;
@@ -31,7 +33,7 @@ interface Migration {
 
 const MIGRATIONS: readonly Migration[] = [
   { from: 1, run: () => [[put(META.pruned, records.encodePruned(records.NOTHING_PRUNED))]] },
-  // The file is made when the store is next opened. An older program would leave it behind what it votes.
+  // The file of guards is made by who opens the store. An older program would leave it behind what it votes.
   { from: 2, run: () => [] },
   { from: 3, run: gatherHistory },
 ];

@@ -59,24 +59,18 @@ const BATCH = 5_000;
  */
 export function verifyStore(place: StorePlace, options: VerifyOptions): Promise<VerifyReport> {
   return withLock(place, async () => {
-    const { filedGuards, faults, isMissing } = await readFiledGuards(place.location);
+    const { filedGuards, faults } = await readFiledGuards(place.location);
     let hasChain: boolean;
-    let isMigrated = false;
     let db: OfflineDatabase;
     try {
       ({ hasChain } = await checkDirectory(place));
-      db = await openDatabase(
-        place,
-        opening(options, () => {
-          isMigrated = true;
-        }),
-      );
+      db = await openDatabase(place, opening(options));
     } catch (error) {
       return { faults: [...faults, filesFault(error)], examination: undefined, isEmpty: false };
     }
     let isDone = false;
     try {
-      const isGuardFileGone = isMissing && hasChain && !isMigrated;
+      const isGuardFileGone = hasChain && (await hasNoGuardFile(place.location));
       const examination = await examineStore(db, { ...options, filedGuards, isGuardFileGone, isGuardDoubtful: false });
       isDone = true;
       if (examination.isEmpty && !hasChain) {
@@ -103,7 +97,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     const time = new Date(options.nowMs).toISOString().replaceAll(':', '-');
     const backup = `${place.location}.backup-${time}`;
     await backupDirectory(place.location, backup);
-    const { filedGuards, faults: guardFaults, isMissing } = await readFiledGuards(place.location);
+    const { filedGuards, faults: guardFaults } = await readFiledGuards(place.location);
     const faults: Fault[] = [...guardFaults];
     /** By this repair, or by one before it that did not come to its end. */
     let repairedFiles = await isBeingRepaired(place.location);
@@ -124,11 +118,10 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
         throw error;
       }
     };
-    let isMigrated = false;
     let hasChain = true;
-    const examineOrUndo = (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
+    const examineOrUndo = async (database: OfflineDatabase, isGuardDoubtful: boolean): Promise<StoreExamination> => {
       // Once the files were repaired the guards are in doubt anyway.
-      const isGuardFileGone = isMissing && hasChain && !isMigrated && !isGuardDoubtful;
+      const isGuardFileGone = !isGuardDoubtful && hasChain && (await hasNoGuardFile(place.location));
       return orUndo(examineStore(database, { ...options, filedGuards, isGuardFileGone, isGuardDoubtful }));
     };
 
@@ -140,14 +133,7 @@ export function repairStore(place: StorePlace, options: VerifyOptions): Promise<
     }
     let db: OfflineDatabase;
     try {
-      db = await orUndo(
-        openDatabase(
-          place,
-          opening(options, () => {
-            isMigrated = true;
-          }),
-        ),
-      );
+      db = await orUndo(openDatabase(place, opening(options)));
     } catch (error) {
       if (repairedFiles) throw error;
       faults.push(filesFault(error));
@@ -236,28 +222,25 @@ function isRecord({ key, value }: TableEntry): boolean {
   }
 }
 
-/** @param noteMigrated called before the options' own: a store of schema 2 had no second copy of the guards */
-function opening({ genesis, onMigrated }: VerifyOptions, noteMigrated = (): void => {}): OpenOptions {
-  return {
-    chainId: genesis.chainId,
-    onMigrated: (backup) => {
-      noteMigrated();
-      onMigrated(backup);
-    },
-  };
+function opening({ genesis, onMigrated }: VerifyOptions): OpenOptions {
+  return { chainId: genesis.chainId, onMigrated };
+}
+
+/** Of an open store: what opens one of a schema that had no such file makes it. */
+async function hasNoGuardFile(location: string): Promise<boolean> {
+  return (await readGuardFile(location)).kind === 'none';
 }
 
 /** Reads the second copy of the guards. One that is not what was written is a fault, and counts as none. */
 async function readFiledGuards(location: string): Promise<{
   readonly filedGuards: ExamineOptions['filedGuards'];
   readonly faults: readonly Fault[];
-  readonly isMissing: boolean;
 }> {
   const file = await readGuardFile(location);
-  if (file.kind === 'good') return { filedGuards: file.guards, faults: [], isMissing: false };
-  if (file.kind === 'none') return { filedGuards: undefined, faults: [], isMissing: true };
+  if (file.kind === 'good') return { filedGuards: file.guards, faults: [] };
+  if (file.kind === 'none') return { filedGuards: undefined, faults: [] };
   const fault: Fault = { kind: 'guard-file', detail: file.detail, repair: FAULTS['guard-file'] };
-  return { filedGuards: undefined, faults: [fault], isMissing: false };
+  return { filedGuards: undefined, faults: [fault] };
 }
 
 /** Makes the second copy of the guards from the first. */

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import type { BlockId, ChainId } from '../../../chain/types.ts';
 import { ByteWriter } from '../../../chain/wire.ts';
 import { type Address, addressFromBytes } from '../../../crypto/address.ts';
+import { readGuardFile } from '../../../node/store/guard-file.ts';
 import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
 import { migrationBackup, openLevelStore } from '../../../node/store/open-level-store.ts';
@@ -70,6 +71,9 @@ test('db verify brings it over as well, and says where the copy is', () =>
     const { faults } = await verifyStore(place, { ...VERIFY, onMigrated: (backup) => backups.push(backup) });
     expect(faults).toEqual([]);
     expect(backups).toEqual([migrationBackup(location, 1, BATCHES)]);
+    // And makes what today's schema has beside the database, or it would be missed the next time.
+    expect(await readGuardFile(location)).toMatchObject({ kind: 'good' });
+    expect((await verifyStore(place, VERIFY)).faults).toEqual([]);
   }));
 
 test('a migration that a crash cut short is done again, and the first copy stays', () =>
