@@ -1,9 +1,9 @@
-/** The `grapevine` command as a process, from its source. As it is installed, and with nodes: `e2e/process-support.ts`. */
+/** The `grapevine` command as a process, from its launcher, which finds compiled code. With nodes: `e2e/process-support.ts`. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 
-const CLI = join(import.meta.dirname, '../scripts/cli.ts');
+const CLI = join(import.meta.dirname, '../tools/grapevine.js');
 
 export interface CliOptions {
   /** Beside what is set here, less what the user's shell has set for a node of theirs. */
@@ -25,11 +25,10 @@ export function spawnCli(
   { env = {}, cwd }: CliOptions = {},
   stdio: NonNullable<SpawnOptions['stdio']> = 'pipe',
 ): ChildProcess {
-  const quiet = { NO_COLOR: '1', NODE_OPTIONS: '--disable-warning=ExperimentalWarning' };
   return spawn(process.execPath, [CLI, ...args], {
     stdio,
     cwd,
-    env: { ...withoutGrapevine(process.env), ...quiet, ...env },
+    env: { ...withoutGrapevine(process.env), NO_COLOR: '1', ...env },
   });
 }
 
