@@ -16,9 +16,9 @@ export default defineConfig({
           pool: 'threads',
           // Vitest leaves a core to itself, which is half of a machine with two, and needs a tenth of it.
           maxWorkers: availableParallelism(),
-          // Property tests over whole chains take seconds on a busy machine.
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
+          // Property tests over whole chains take seconds, and ten times as long on a machine that is short of cores.
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
           sequence: { groupOrder: 0 },
         },
       },
