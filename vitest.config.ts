@@ -5,6 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     allowOnly: false,
+    globalSetup: ['test/prepare.ts'],
     expect: { requireAssertions: true },
     teardownTimeout: 30_000,
     projects: [
