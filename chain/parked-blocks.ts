@@ -1,3 +1,4 @@
+import { Shares } from './shares.ts';
 import type { Block, BlockId } from './types.ts';
 
 export interface ParkedBlocksLimits {
@@ -45,7 +46,7 @@ export class ParkedBlocks {
   /** In order of arrival. */
   readonly #byId = new Map<BlockId, ParkedBlock>();
   readonly #byParent = new Map<BlockId, Set<BlockId>>();
-  readonly #perPeer = new Map<string, number>();
+  readonly #perPeer = new Shares<string>();
   #bytes = 0;
 
   constructor(limits: ParkedBlocksLimits = DEFAULT_PARKED_BLOCKS_LIMITS) {
@@ -73,7 +74,7 @@ export class ParkedBlocks {
     const id = block.header.id;
     if (this.#byId.has(id) || bytes > this.#limits.maxBytes) return { parked: false, evicted: [] };
     const evicted: ParkedBlock[] = [];
-    if ((this.#perPeer.get(from) ?? 0) >= this.#limits.maxBlocksPerPeer) {
+    if (this.#perPeer.of(from) >= this.#limits.maxBlocksPerPeer) {
       for (const parked of this.#byId.values()) {
         if (parked.from !== from) continue;
         evicted.push(this.#remove(parked));
@@ -89,7 +90,7 @@ export class ParkedBlocks {
     const siblings = this.#byParent.get(block.header.parent);
     if (siblings === undefined) this.#byParent.set(block.header.parent, new Set([id]));
     else siblings.add(id);
-    this.#perPeer.set(from, (this.#perPeer.get(from) ?? 0) + 1);
+    this.#perPeer.change(from, 1);
     this.#bytes += bytes;
     return { parked: true, evicted };
   }
@@ -134,9 +135,7 @@ export class ParkedBlocks {
     const siblings = this.#byParent.get(parent)!;
     siblings.delete(id);
     if (siblings.size === 0) this.#byParent.delete(parent);
-    const left = this.#perPeer.get(parked.from)! - 1;
-    if (left === 0) this.#perPeer.delete(parked.from);
-    else this.#perPeer.set(parked.from, left);
+    this.#perPeer.change(parked.from, -1);
     this.#bytes -= parked.bytes;
     return parked;
   }

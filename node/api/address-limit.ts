@@ -3,26 +3,22 @@
  * go on being answered.
  */
 import type { Server, Socket } from 'node:net';
+import { Shares } from '../../chain/shares.ts';
 
 /**
  * Cuts what comes above `max` from one address. Complexity: O(1) a connection; keeps a number for each address that has
  * one.
  */
 export function limitPerAddress(server: Pick<Server, 'on'>, max: number): void {
-  const open = new Map<string, number>();
+  const open = new Shares<string>();
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress;
     if (address === undefined) return; // gone already
-    const count = (open.get(address) ?? 0) + 1;
-    if (count > max) {
+    if (open.of(address) >= max) {
       socket.destroy();
       return;
     }
-    open.set(address, count);
-    socket.once('close', () => {
-      const left = open.get(address)! - 1;
-      if (left === 0) open.delete(address);
-      else open.set(address, left);
-    });
+    open.change(address, 1);
+    socket.once('close', () => open.change(address, -1));
   });
 }

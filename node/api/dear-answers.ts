@@ -1,5 +1,6 @@
 /** Answers that are large, or much work: a few at once, so that whoever asks for them leaves room for everybody else. */
 import type { FastifyReply } from 'fastify';
+import { Shares } from '../../chain/shares.ts';
 import { nextTurn } from '../adapters.ts';
 import { Serial } from '../serial.ts';
 import { onceClosed, type RouteDeps } from './api-app.ts';
@@ -16,8 +17,8 @@ export class DearAnswers {
   readonly #serial = new Serial();
   readonly #maxOfAddress: number;
   #underWay = 0;
-  /** Of each address that has one under way. */
-  readonly #ofAddress = new Map<string, number>();
+  /** Of them, each address's. */
+  readonly #ofAddress = new Shares<string>();
 
   /**
    * @param what they are, in the plural: for who is refused one
@@ -38,12 +39,11 @@ export class DearAnswers {
    */
   async make<T>(reply: FastifyReply, make: () => Promise<T>): Promise<T> {
     const address = reply.request.ip;
-    const ofAddress = this.#ofAddress.get(address) ?? 0;
-    if (this.#underWay >= this.#max || ofAddress >= this.#maxOfAddress) {
+    if (this.#underWay >= this.#max || this.#ofAddress.of(address) >= this.#maxOfAddress) {
       throw new Problem(429, 'overloaded', `other ${this.#what} are being made or sent; try again`, retryAfter(1));
     }
     this.#underWay += 1;
-    this.#ofAddress.set(address, ofAddress + 1);
+    this.#ofAddress.change(address, 1);
     const answer = this.#serial.run(async () => {
       await nextTurn();
       if (reply.raw.destroyed) throw new Problem(408, 'request-timeout', 'the client is gone');
@@ -53,9 +53,7 @@ export class DearAnswers {
     return answer.finally(() =>
       onceClosed(reply, () => {
         this.#underWay -= 1;
-        const left = this.#ofAddress.get(address)! - 1;
-        if (left === 0) this.#ofAddress.delete(address);
-        else this.#ofAddress.set(address, left);
+        this.#ofAddress.change(address, -1);
       }),
     );
   }

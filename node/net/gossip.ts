@@ -1,6 +1,7 @@
 /** Gossipsub as the node uses it. */
 import type { Registry } from 'prom-client';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
+import { Shares } from '../../chain/shares.ts';
 import type { ChainId } from '../../chain/types.ts';
 import {
   type Clock,
@@ -79,7 +80,7 @@ export class Gossip {
   /** By message id, oldest first. */
   readonly #unsettled = new Map<string, Unsettled>();
   /** By share. */
-  readonly #unsettledOf = new Map<string, number>();
+  readonly #unsettledOf = new Shares<string>();
   #unsettledTxs = 0;
   readonly #received: ReceiveBudget;
   #outbox: Queued[] = [];
@@ -216,17 +217,14 @@ export class Gossip {
   }
 
   #count(from: PeerKey, kind: TopicKind, change: 1 | -1): void {
-    const share = shareOf(from, kind);
-    const ofPeer = (this.#unsettledOf.get(share) ?? 0) + change;
-    if (ofPeer === 0) this.#unsettledOf.delete(share);
-    else this.#unsettledOf.set(share, ofPeer);
+    this.#unsettledOf.change(shareOf(from, kind), change);
     if (kind === 'tx') this.#unsettledTxs += change;
   }
 
   /** What all peers together have waiting of votes, evidence and blocks the lanes bound, which take no more of them. */
   #hasRoomFor(from: PeerKey, kind: TopicKind): boolean {
     const { maxUnsettled, maxUnsettledPerPeer, maxUnsettledBlocksPerPeer } = this.#deps.options;
-    const ofPeer = this.#unsettledOf.get(shareOf(from, kind)) ?? 0;
+    const ofPeer = this.#unsettledOf.of(shareOf(from, kind));
     if (ofPeer >= (kind === 'block' ? maxUnsettledBlocksPerPeer : maxUnsettledPerPeer)) return false;
     return kind !== 'tx' || this.#unsettledTxs < maxUnsettled;
   }

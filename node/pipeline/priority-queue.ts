@@ -4,6 +4,7 @@
  * which it may make void. A full lane refuses the newcomer: what waits is older and as likely to be good, and the
  * sender's copies come by other peers.
  */
+import { Shares } from '../../chain/shares.ts';
 import type { TopicKind } from '../ports.ts';
 
 /** The topics, and the API's transactions: the node's own users do not queue behind the network's. */
@@ -49,7 +50,7 @@ export class PriorityQueue<T extends Queued> {
   #waiting = 0;
   #txBytes = 0;
   /** Of those who have anything in the lane. */
-  readonly #txBytesOf = new Map<string, number>();
+  readonly #txBytesOf = new Shares<string>();
 
   length(kind: Lane): number {
     return lengthOf(this.#byKind[kind]);
@@ -69,9 +70,9 @@ export class PriorityQueue<T extends Queued> {
     }
     if (kind === 'tx') {
       const bytes = item.bytes.length;
-      const ofPeer = (this.#txBytesOf.get(item.from) ?? 0) + bytes;
+      const ofPeer = this.#txBytesOf.of(item.from) + bytes;
       if (ofPeer > TX_LANE_BYTES_PER_PEER || this.#txBytes + bytes > TX_LANE_BYTES) return false;
-      this.#txBytesOf.set(item.from, ofPeer);
+      this.#txBytesOf.change(item.from, bytes);
       this.#txBytes += bytes;
     }
     lane.items.push(item);
@@ -113,9 +114,7 @@ export class PriorityQueue<T extends Queued> {
 
   #release({ from, bytes }: T): void {
     this.#txBytes -= bytes.length;
-    const left = this.#txBytesOf.get(from)! - bytes.length;
-    if (left === 0) this.#txBytesOf.delete(from);
-    else this.#txBytesOf.set(from, left);
+    this.#txBytesOf.change(from, -bytes.length);
   }
 }
 
