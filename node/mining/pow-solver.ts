@@ -10,7 +10,7 @@ import { NonceGrinder, type SolverJob, type SolverReply } from './nonce-grinder.
 const THREAD_LIMITS = { maxYoungGenerationSizeMb: 3 };
 
 /**
- * Up to this budget there is no thread: bursts of 1 to 2.5 ms, and at most one look for a new job more, on the event
+ * Up to this budget there is no thread: bursts of 2.5 ms, and at most one look for a new job more, on the event
  * loop eight times a second or less cost a node less than the memory of a thread.
  */
 const MAX_BUDGET_HERE = 0.02;
