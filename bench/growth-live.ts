@@ -107,7 +107,7 @@ export async function runLive(nodes: number, seconds: number, ratePerS: number):
     await clock.sleep(seconds * 1_000, forever);
     const before = sampleOf(await devnet.metrics());
     const ending = new AbortController();
-    const load = devnet.traffic.run(ratePerS, ending.signal);
+    const load = devnet.sendLoad(ending.signal, forever);
     try {
       // The load ends early only where it fails, and nobody would hear of that before the time is over.
       await Promise.race([load, clock.sleep(seconds * 1_000, ending.signal)]);

@@ -123,7 +123,7 @@ async function runDevnet(flags: DevnetFlags): Promise<number> {
       signal: starting,
     });
     screen.say(`ready in ${await devnet.untilReady(starting)} ms`);
-    await live(devnet, flags, clock, screen, ending);
+    await live(devnet, flags, clock, screen, ending, interrupted.signal);
     const isUnwanted = (): boolean => flags.json !== true && interrupted.signal.aborted;
     if (isUnwanted()) return EXIT.done; // nobody waits for a verdict after Ctrl-C
     const report = await devnet.settleAndReport(interrupted.signal);
@@ -148,6 +148,7 @@ async function live(
   clock: Clock,
   screen: Screen,
   ending: AbortController,
+  interrupted: AbortSignal,
 ): Promise<void> {
   const { signal } = ending;
   const begin = clock.monotonicMs();
@@ -160,7 +161,7 @@ async function live(
     ending.abort();
   };
   const work = [
-    flags.load > 0 ? devnet.traffic.run(flags.load, signal).catch(onFailure) : undefined,
+    flags.load > 0 ? devnet.sendLoad(signal, interrupted).catch(onFailure) : undefined,
     flags.killEvery === undefined
       ? undefined
       : killInTurn(devnet, flags.killEvery * 1000, clock, signal).catch(onFailure),

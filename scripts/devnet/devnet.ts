@@ -9,6 +9,7 @@ import { GrapevineClient as Client, type GrapevineClient, type NodeStatus } from
 import { devAccounts, devCanary, devIdentitySeed } from '../dev-accounts.ts';
 import type { NodeStartedMessage } from '../node.ts';
 import { createKeepAliveRequest } from './keep-alive-request.ts';
+import { LoadSender } from './load-sender.ts';
 import type { NetworkDir } from './network-dir.ts';
 import { NodeProcess } from './node-process.ts';
 import {
@@ -54,6 +55,7 @@ export interface DevnetReport extends Outcome {
   /** While the load ran, by the blocks that hold it, and by those of them that were agreed. */
   readonly minedPerS: number;
   readonly agreedPerS: number;
+  /** As `LoadSender` counts them. */
   readonly rejected: number;
   readonly heldBack: number;
   readonly propagationMs: Percentiles;
@@ -82,6 +84,10 @@ const BOOTSTRAP_PEERS = 8;
 const P2P_PORT_OFFSET = 100;
 const BLOCKS_DROPPED = /^grapevine_queue_dropped_total\{kind="block"\} (\S+)/m;
 
+/** What each transaction of the load pays, in units. */
+const AMOUNT = 1_000n;
+const MEMO = new TextEncoder().encode('devnet load');
+
 interface Member {
   readonly process: NodeProcess;
   readonly client: GrapevineClient;
@@ -100,6 +106,7 @@ export class Devnet {
   readonly #options: DevnetOptions;
   readonly #members: Member[] = [];
   readonly #traffic: Traffic;
+  readonly #sender: LoadSender;
   readonly #request = createKeepAliveRequest();
   readonly #agreementWatch: AgreementWatch;
   #agreement: AgreementState = 'reached';
@@ -114,16 +121,19 @@ export class Devnet {
     this.#options = options;
     const { genesis } = options.dir;
     this.#agreementWatch = new AgreementWatch(genesis.params.checkpointInterval);
-    this.#traffic = new Traffic({
+    this.#traffic = new Traffic(options.clock, options.ratePerS);
+    this.#sender = new LoadSender({
       nodes: () =>
         this.#members.map(({ process, client }) => ({ name: process.name, client, isRunning: process.isRunning })),
       accounts: devAccounts(),
       chainId: genesis.chainId,
-      minFee: genesis.params.minFee,
+      amount: AMOUNT,
+      fee: genesis.params.minFee,
+      memo: MEMO,
       clock: options.clock,
       rng: options.rng,
       backend: options.backend,
-      rate: options.ratePerS,
+      listener: this.#traffic,
     });
   }
 
@@ -153,6 +163,11 @@ export class Devnet {
 
   get traffic(): Traffic {
     return this.#traffic;
+  }
+
+  /** Load from the development accounts, as {@link LoadSender.run}. */
+  sendLoad(signal: AbortSignal, hurry: AbortSignal): Promise<void> {
+    return this.#sender.run(this.#options.ratePerS, signal, hurry);
   }
 
   async #startAll(): Promise<void> {
@@ -361,6 +376,8 @@ export class Devnet {
       nodes: dir.shape.nodes,
       readyMs: this.#readyMs,
       ...this.#traffic.counts,
+      rejected: this.#sender.rejected,
+      heldBack: this.#sender.heldBack,
       minedPerS: this.#traffic.minedPerS,
       agreedPerS: this.#traffic.agreedPerS,
       ...agreement,

@@ -1,34 +1,16 @@
-/**
- * Load on the devnet, and what becomes of it: transactions at a steady rate from the ten development accounts, and
- * for each the time until every node has it.
- */
-import { signTxBy } from '../../chain/sign.ts';
-import type { ChainId, Tx } from '../../chain/types.ts';
-import { formatAddress } from '../../crypto/address.ts';
-import type { KeyPair } from '../../crypto/mnemonic.ts';
-import { createSigner, type Signer } from '../../crypto/sign.ts';
-import type { SigningBackend } from '../../crypto/signature.ts';
-import { isSampled, MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
-import type { Clock, Rng } from '../../node/ports.ts';
-import { type ChainEvent, type GrapevineClient, GrapevineError } from '../client.ts';
+/** What becomes of the load on the devnet: how much is mined and agreed, and how long each takes to be at every node. */
+import { isSampled } from '../../node/api/limits.ts';
+import type { Clock } from '../../node/ports.ts';
+import type { ChainEvent, GrapevineClient } from '../client.ts';
 import { AgreedBlocks } from './agreed-blocks.ts';
 import { BlockRate } from './block-rate.ts';
-
-export interface TrafficNode {
-  readonly name: string;
-  readonly client: GrapevineClient;
-  readonly isRunning: boolean;
-}
+import type { LoadListener } from './load-sender.ts';
 
 export interface TrafficCounts {
   readonly submitted: number;
   readonly mined: number;
   /** In agreed blocks. */
   readonly agreed: number;
-  /** Refused for what they are, or not answered. */
-  readonly rejected: number;
-  /** Refused by an overloaded node, which asks not to be sent more for a while, or due meanwhile and so not made. */
-  readonly heldBack: number;
 }
 
 export interface Percentiles {
@@ -41,50 +23,21 @@ export interface Percentiles {
 const MAX_SAMPLES = 86_400;
 /** A transaction that some node has not shown by then (it was down) is no longer timed. */
 const FORGET_MS = 60_000;
-const AMOUNT = 1_000n;
 /** Blocks remembered as counted: every node tells of each, one that lags later than the others. */
 const MAX_COUNTED = 1_000;
-
-const MEMO = new TextEncoder().encode('devnet load');
-/** Requests that have not been answered. */
-const MAX_IN_FLIGHT = 64;
-/** Between two looks at what is due: at high rates a request to each node so often. */
-const MIN_INTERVAL_MS = 20;
 /** Timed transactions a second, about: at higher rates a sample is. */
 const TIMED_PER_S = 50;
 
-interface Account {
-  readonly index: number;
-  readonly key: KeyPair;
-  readonly address: string;
-  readonly signer: Signer;
-  /** undefined: to be asked for. */
-  nonce: bigint | undefined;
-  isAsking: boolean;
-}
-
-interface SendRequest {
-  readonly node: TrafficNode;
-  /** The sender of each transaction, in order; one may come several times. */
-  readonly accounts: readonly Account[];
-  /** The nodes that are up: those it must reach. */
-  readonly expected: ReadonlySet<string>;
-}
-
 interface Timing {
-  readonly sentAtMs: number;
+  /** Monotonic. */
+  readonly sinceMs: number;
   readonly seenBy: Set<string>;
   /** Those it must reach. */
   readonly expected: ReadonlySet<string>;
 }
 
-export class Traffic {
-  readonly #nodes: () => readonly TrafficNode[];
-  readonly #accounts: readonly Account[];
-  readonly #chainId: ChainId;
-  readonly #minFee: bigint;
+export class Traffic implements LoadListener {
   readonly #clock: Clock;
-  readonly #rng: Rng;
   readonly #sample: number;
   readonly #timings = new Map<string, Timing>();
   readonly #latenciesMs: number[] = [];
@@ -95,39 +48,12 @@ export class Traffic {
   readonly #agreed = new Set<string>();
   readonly #agreedRate = new BlockRate();
   readonly #counted = new Set<string>();
-  /** By name, until when a node has asked not to be sent more. */
-  readonly #pausedUntilMs = new Map<string, number>();
-  #rejected = 0;
-  #heldBack = 0;
   #txsInBlocks = 0;
-  #turn = 0;
 
-  constructor(options: {
-    readonly nodes: () => readonly TrafficNode[];
-    readonly accounts: readonly KeyPair[];
-    readonly chainId: ChainId;
-    readonly minFee: bigint;
-    readonly clock: Clock;
-    readonly rng: Rng;
-    /** Signs; the fastest there is, where the load is to be high. */
-    readonly backend: SigningBackend;
-    /** Transactions a second that `run` will be asked for. */
-    readonly rate: number;
-  }) {
-    this.#nodes = options.nodes;
-    this.#accounts = options.accounts.map((key, index) => ({
-      index,
-      key,
-      address: formatAddress(key.address),
-      signer: createSigner(key.secretKey, options.backend.sign),
-      nonce: undefined,
-      isAsking: false,
-    }));
-    this.#sample = Math.max(1, Math.round(options.rate / TIMED_PER_S));
-    this.#chainId = options.chainId;
-    this.#minFee = options.minFee;
-    this.#clock = options.clock;
-    this.#rng = options.rng;
+  /** @param rate transactions a second that are sent */
+  constructor(clock: Clock, rate: number) {
+    this.#clock = clock;
+    this.#sample = Math.max(1, Math.round(rate / TIMED_PER_S));
   }
 
   get counts(): TrafficCounts {
@@ -135,8 +61,6 @@ export class Traffic {
       submitted: this.#ids.size,
       mined: this.#mined.size,
       agreed: this.#agreed.size,
-      rejected: this.#rejected,
-      heldBack: this.#heldBack,
     };
   }
 
@@ -166,40 +90,18 @@ export class Traffic {
     return { p50: at(0.5), p99: at(0.99), max: round(sorted.at(-1) ?? 0) };
   }
 
-  /**
-   * Sends `rate` transactions a second until the signal aborts; then waits for the answers still due. Several that are
-   * due at once travel in one request, those of an account always to one node and in order of their nonces.
-   *
-   * @throws what a request failed with, other than that the node refused or did not answer: the run ends with it
-   */
-  async run(rate: number, signal: AbortSignal): Promise<void> {
-    const inFlight = new Set<Promise<void>>();
-    const begin = this.#clock.monotonicMs();
-    let sent = 0;
-    const failures: unknown[] = [];
-    while (!signal.aborted && failures.length === 0) {
-      const due = Math.floor(((this.#clock.monotonicMs() - begin) / 1000) * rate) + 1 - sent;
-      if (due <= 0) {
-        const waitMs = begin + (sent * 1000) / rate - this.#clock.monotonicMs();
-        await this.#clock.sleep(Math.max(1, waitMs), signal).catch(() => undefined); // aborted: the condition ends it
-        continue;
-      }
-      for (const request of this.#requestsFor(due)) {
-        const answered = this.#send(request)
-          // Thrown below: nobody would handle it before, and an unhandled rejection ends the process.
-          .catch((error: unknown) => {
-            failures.push(error);
-          })
-          .finally(() => inFlight.delete(answered));
-        inFlight.add(answered);
-      }
-      sent += due;
-      // Nodes that answer slowly are not sent more than they can hold: the rate is then not kept.
-      while (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
-      await this.#clock.sleep(MIN_INTERVAL_MS, signal).catch(() => undefined);
-    }
-    await Promise.all(inFlight);
-    if (failures.length > 0) throw failures[0];
+  onSent(id: string, sinceMs: number, expected: ReadonlySet<string>): void {
+    this.#forgetOld();
+    if (!isSampled(id, this.#sample) || this.#timings.has(id)) return;
+    this.#timings.set(id, { sinceMs, seenBy: new Set(), expected });
+  }
+
+  onTaken(id: string): void {
+    this.#ids.add(id);
+  }
+
+  onRefused(id: string): void {
+    this.#timings.delete(id);
   }
 
   /** One transaction in so many is timed; the events of the others are not needed. */
@@ -248,95 +150,6 @@ export class Traffic {
     }
   }
 
-  /** Shares out the next `count` transactions: one request per node that some of the next accounts send at. */
-  #requestsFor(count: number): readonly SendRequest[] {
-    const running = this.#nodes().filter((node) => node.isRunning);
-    const requests = new Map<TrafficNode, Account[]>();
-    const nowMs = this.#clock.monotonicMs();
-    for (let i = 0; i < count; i++) {
-      const index = this.#turn++ % this.#accounts.length;
-      const node = running[index % running.length];
-      const account = this.#accounts[index]!;
-      if (node === undefined || account.isAsking) continue;
-      if (nowMs < (this.#pausedUntilMs.get(node.name) ?? nowMs)) {
-        this.#heldBack += 1;
-        continue;
-      }
-      const accounts = requests.get(node);
-      if (accounts === undefined) requests.set(node, [account]);
-      else accounts.push(account);
-    }
-    const expected = new Set(running.map(({ name }) => name));
-    return [...requests].flatMap(([node, accounts]) =>
-      chunksOf(accounts, MAX_SUBMIT_BATCH).map((chunk) => ({ node, accounts: chunk, expected })),
-    );
-  }
-
-  async #send({ node, accounts, expected }: SendRequest): Promise<void> {
-    const senders = new Set(accounts);
-    try {
-      await Promise.all([...senders].map((account) => this.#learnNonce(account, node)));
-      // Another request is asking for the nonce of those that have none: they are passed over.
-      const sent = accounts.flatMap((account) =>
-        account.nonce === undefined ? [] : [{ account, tx: this.#sign(account) }],
-      );
-      if (sent.length === 0) return;
-      const sentAtMs = this.#clock.monotonicMs();
-      for (const { tx } of sent) {
-        const { id } = tx;
-        if (isSampled(id, this.#sample)) this.#timings.set(id, { sentAtMs, seenBy: new Set(), expected });
-      }
-      this.#forgetOld();
-      const results = await node.client.submitBatch(sent.map(({ tx }) => tx));
-      for (const [at, result] of results.entries()) {
-        if ('state' in result) this.#ids.add(result.id);
-        else this.#onRefusal(sent[at]!.account, sent[at]!.tx.id, result.code);
-      }
-    } catch (error) {
-      if (!(error instanceof GrapevineError)) throw error;
-      if (error.retryAfterS === undefined) {
-        this.#rejected += accounts.length;
-      } else {
-        this.#pausedUntilMs.set(node.name, this.#clock.monotonicMs() + error.retryAfterS * 1000);
-        this.#heldBack += accounts.length;
-      }
-      for (const account of senders) account.nonce = undefined; // ask again: what was refused has not used its nonce
-    }
-  }
-
-  async #learnNonce(account: Account, node: TrafficNode): Promise<void> {
-    if (account.nonce !== undefined || account.isAsking) return;
-    account.isAsking = true;
-    try {
-      account.nonce = BigInt((await node.client.account(account.address)).pendingNonce);
-    } finally {
-      account.isAsking = false;
-    }
-  }
-
-  #sign(account: Account): Tx {
-    const others = this.#accounts.length - 1;
-    const at = (account.index + 1 + Math.floor(this.#rng.unit() * others)) % this.#accounts.length;
-    const nonce = account.nonce!;
-    account.nonce = nonce + 1n;
-    const body = {
-      chainId: this.#chainId,
-      nonce,
-      to: this.#accounts[at]!.key.address,
-      amount: AMOUNT,
-      fee: this.#minFee,
-      memo: MEMO,
-    };
-    return signTxBy(body, account.signer);
-  }
-
-  #onRefusal(account: Account, id: string, code: string): void {
-    if (code === 'overloaded') this.#heldBack += 1;
-    else this.#rejected += 1;
-    this.#timings.delete(id);
-    account.nonce = undefined;
-  }
-
   #countBlock(id: string, txCount: number): void {
     if (this.#counted.has(id)) return;
     this.#counted.add(id);
@@ -356,22 +169,16 @@ export class Traffic {
     timing.seenBy.add(node);
     if (timing.seenBy.size < timing.expected.size) return;
     this.#timings.delete(id);
-    if (this.#latenciesMs.length < MAX_SAMPLES) this.#latenciesMs.push(this.#clock.monotonicMs() - timing.sentAtMs);
+    if (this.#latenciesMs.length < MAX_SAMPLES) this.#latenciesMs.push(this.#clock.monotonicMs() - timing.sinceMs);
   }
 
   #forgetOld(): void {
     const limit = this.#clock.monotonicMs() - FORGET_MS;
-    for (const [id, { sentAtMs }] of this.#timings) {
-      if (sentAtMs > limit) return; // in order of sending
+    for (const [id, { sinceMs }] of this.#timings) {
+      if (sinceMs > limit) return; // about in order
       this.#timings.delete(id);
     }
   }
-}
-
-function chunksOf<T>(items: readonly T[], length: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / length) }, (_, at) =>
-    items.slice(at * length, (at + 1) * length),
-  );
 }
 
 function round(ms: number): number {
