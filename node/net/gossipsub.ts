@@ -1,7 +1,7 @@
 /**
  * The library, and what in its inner state has to be mended. The one file that imports it.
  *
- * It answers IWANT with messages that have no verdict yet; it refuses newcomers for good where all have a full mesh; it
+ * It answers IWANT with messages that have no verdict yet, and in random order; it refuses newcomers for good where all have a full mesh; it
  * reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between; what it has handed in
  * once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it before that; and
  * after a stream breaks, while the connection lives, it never opens another.
@@ -59,8 +59,10 @@ export interface GossipRouter extends GossipSub {
       string,
       { readonly validated: boolean; readonly message: { readonly data?: Uint8Array } }
     >;
+    put(id: unknown, message: object, validated?: boolean): boolean;
     getWithIWantCount(id: string, peer: PeerKey): unknown;
   };
+  handleIWant(peer: PeerKey, iwant: readonly unknown[]): object[];
   isStarted(): boolean;
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
   sendIDontWants(id: Uint8Array, topic: string, source: PeerKey): void;
@@ -86,6 +88,7 @@ export interface CreateGossipsubOptions {
 export function createGossipsub(options: CreateGossipsubOptions, components: GossipSubComponents): GossipRouter {
   const router = gossipsub(options.settings)(components) as GossipRouter;
   sendOnlySettled(router);
+  answerInOrder(router);
   takeInUpTo(router, options.Dmax);
   readInTurns(router, options);
   if (!(router.seenCache?.entries instanceof Map) || !(router.fastMsgIdCache?.entries instanceof Map)) {
@@ -182,6 +185,31 @@ function sendOnlySettled(router: GossipRouter): void {
     rpcBytes += bytes;
     return original(id, peer);
   };
+}
+
+/**
+ * Gossipsub shuffles the ids of IHAVE and of IWANT. A sender's transactions that arrive in another order than they were
+ * sent in have gaps in their nonces; a peer parks few of those, and has the rest with their block only (TX-10). Here an
+ * IWANT is answered in the order in which the messages came.
+ *
+ * @throws Error when gossipsub is not as this file knows it
+ */
+function answerInOrder(router: GossipRouter): void {
+  const cache = router.mcache;
+  if (typeof cache?.put !== 'function' || typeof router.handleIWant !== 'function') {
+    throw new Error('this version of gossipsub answers IWANT in another way');
+  }
+  const arrivals = new WeakMap<object, number>();
+  let arrived = 0;
+  const put = cache.put.bind(cache);
+  cache.put = (id, message, validated) => {
+    const isNew = put(id, message, validated);
+    if (isNew) arrivals.set(message, arrived++);
+    return isNew;
+  };
+  const answer = router.handleIWant.bind(router);
+  router.handleIWant = (peer, iwant) =>
+    answer(peer, iwant).sort((a, b) => (arrivals.get(a) ?? arrived) - (arrivals.get(b) ?? arrived));
 }
 
 /**

@@ -234,6 +234,15 @@ describe('IWANT', () => {
     await eventually('the other', () => wanted().length === 2);
     expect(wanted()).toEqual(['free', 'held']);
   });
+
+  it('is answered in the order in which the messages came, whatever the order of its ids', async () => {
+    const texts = Array.from({ length: 20 }, (_, at) => `free ${at}`);
+    for (const text of texts) await a.network.publish('tx', bytesOf(text));
+    await eventually('B has all', () => b.heard.length === texts.length);
+    send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: texts.map(idOf).reverse() }] } });
+    await eventually('an answer', () => inbox.some(({ messages }) => messages.length > 0));
+    expect(inbox.flatMap(({ messages }) => messages.map(({ data }) => textOf(data!)))).toEqual(b.heard);
+  });
 });
 
 describe('IDONTWANT', () => {
