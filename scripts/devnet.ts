@@ -21,6 +21,7 @@ interface DevnetFlags {
   readonly blockTime?: number;
   readonly load: number;
   readonly duration?: number;
+  readonly warmUp: number;
   readonly json?: boolean;
   readonly fresh?: boolean;
   readonly dataDir: string;
@@ -53,6 +54,12 @@ export function addDevnetCommand(program: Command): void {
     )
     .option('--load <tps>', 'send this many transactions per second', readNumber(0, 10_000), 0)
     .option('--duration <s>', 'end by itself after so many seconds', readNumber(1, 31_536_000))
+    .option(
+      '--warm-up <s>',
+      'before the duration: load whose rates and latencies are not reported, while code is compiled',
+      readNumber(0, 3600),
+      0,
+    )
     .option(
       '--json',
       'at the end, be it by Ctrl-C, print one JSON object to standard output; all else goes to standard error',
@@ -152,7 +159,11 @@ async function live(
 ): Promise<void> {
   const { signal } = ending;
   const begin = clock.monotonicMs();
-  const cancelEnd = flags.duration === undefined ? () => {} : clock.after(flags.duration * 1000, () => ending.abort());
+  const cancels: (() => void)[] = [];
+  if (flags.duration !== undefined) {
+    cancels.push(clock.after((flags.warmUp + flags.duration) * 1000, () => ending.abort()));
+  }
+  if (flags.warmUp > 0) cancels.push(clock.after(flags.warmUp * 1000, () => devnet.traffic.beginMeasuring()));
   // What fails here ends the run in order; the report still comes, and counts it.
   const onFailure = (error: unknown): void => {
     if (signal.aborted) return;
@@ -185,7 +196,7 @@ async function live(
       await clock.sleep(refreshMs, signal).catch(() => undefined); // aborted: the condition ends the loop
     }
   } finally {
-    cancelEnd();
+    for (const cancel of cancels) cancel();
     ending.abort();
     await Promise.all(work);
   }

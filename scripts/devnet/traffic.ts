@@ -41,12 +41,13 @@ export class Traffic implements LoadListener {
   readonly #sample: number;
   readonly #timings = new Map<string, Timing>();
   readonly #latenciesMs: number[] = [];
+  #measuredFromMs = Number.NEGATIVE_INFINITY;
   readonly #ids = new Set<string>();
   readonly #mined = new Set<string>();
-  readonly #minedRate = new BlockRate();
+  #minedRate = new BlockRate();
   readonly #blocks = new AgreedBlocks();
   readonly #agreed = new Set<string>();
-  readonly #agreedRate = new BlockRate();
+  #agreedRate = new BlockRate();
   readonly #counted = new Set<string>();
   #txsInBlocks = 0;
 
@@ -54,6 +55,14 @@ export class Traffic implements LoadListener {
   constructor(clock: Clock, rate: number) {
     this.#clock = clock;
     this.#sample = Math.max(1, Math.round(rate / TIMED_PER_S));
+  }
+
+  /** Rates and latencies begin anew: what has fallen due before is counted, but no longer timed. */
+  beginMeasuring(): void {
+    this.#measuredFromMs = this.#clock.monotonicMs();
+    this.#latenciesMs.length = 0;
+    this.#minedRate = new BlockRate();
+    this.#agreedRate = new BlockRate();
   }
 
   get counts(): TrafficCounts {
@@ -169,6 +178,7 @@ export class Traffic implements LoadListener {
     timing.seenBy.add(node);
     if (timing.seenBy.size < timing.expected.size) return;
     this.#timings.delete(id);
+    if (timing.sinceMs < this.#measuredFromMs) return;
     if (this.#latenciesMs.length < MAX_SAMPLES) this.#latenciesMs.push(this.#clock.monotonicMs() - timing.sinceMs);
   }
 

@@ -47,6 +47,28 @@ it('how long a transaction takes counts from when it fell due, until the last no
   expect(traffic.propagationMs).toEqual({ p50: 120, p99: 120, max: 120 });
 });
 
+it('of what fell due while it warmed up there is no latency and no rate, but a count', () => {
+  let nowMs = 0;
+  const traffic = new Traffic({ ...createSystemClock(), monotonicMs: () => nowMs }, 1);
+  const at = (ms: number, block: string, id: string): void => {
+    nowMs = ms;
+    traffic.onTaken(id);
+    traffic.onEvent('node1', blockEvent(block, [id]));
+  };
+  traffic.onSent('00', 0, new Set(['node1']));
+  traffic.onSent('01', 1, new Set(['node1']));
+  at(10, '1', '00');
+  nowMs = 50;
+  traffic.beginMeasuring();
+  traffic.onSent('02', 50, new Set(['node1']));
+  at(100, '2', '01');
+  at(1_100, '3', '02');
+  at(2_100, '4', '03');
+  expect(traffic.propagationMs).toEqual({ p50: 1_050, p99: 1_050, max: 1_050 });
+  expect(traffic.minedPerS).toBe(1);
+  expect(traffic.counts).toMatchObject({ submitted: 4, mined: 4 });
+});
+
 it('a transaction counts as agreed with its block, or with one above it, or when a node says so; mined is less', async () => {
   const [a, b, c, d] = ['a', 'b', 'c', 'd'] as const;
   const states = new Map<string, TransactionState>();
