@@ -26,7 +26,7 @@ const FORGET_MS = 60_000;
 /** Blocks remembered as counted: every node tells of each, one that lags later than the others. */
 const MAX_COUNTED = 1_000;
 /** Timed transactions a second, about: at higher rates a sample is. */
-const TIMED_PER_S = 50;
+const TIMED_PER_S = 25;
 
 interface Timing {
   /** Monotonic. */
