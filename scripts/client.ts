@@ -71,6 +71,11 @@ export type ClientErrorCode = 'client/no-answer' | 'client/timeout' | 'client/no
 const MIN_RETRY_AFTER_S = 1;
 const MAX_RETRY_AFTER_S = 60;
 
+/** Whether what a node refused with this code may be taken later, as it is. */
+export function isForNow(code: string): boolean {
+  return code === 'overloaded' || code === 'not-ready' || code === 'disk-full';
+}
+
 /** The node refused, or there was no answer (`status` 0). */
 export class GrapevineError extends Error {
   /** A reason code (`tx/balance-low`), another code of the API, or one of the client's. */
@@ -296,15 +301,26 @@ export class GrapevineClient {
    * Several at once, which costs the node and the network a fraction of what single requests do.
    *
    * @param txs signed, none twice; 64 KiB of encodings travel in a request, some 300 of the usual size
-   * @returns in the same order; one that was refused says why and does not keep back the others
+   * @returns in the same order; one that was refused says why and does not keep back the others, but where the node took no
+   *   more for now: what follows that request is not sent, and refused alike, for it would have gaps in its nonces
+   * @throws GrapevineError where nothing was taken because the node takes no more, or where a request fails otherwise
    */
   async submitBatch(txs: readonly Tx[]): Promise<readonly (SubmitResult | SubmitRefusal)[]> {
     const all: (SubmitResult | SubmitRefusal)[] = [];
     for (const batch of encodeTxBatches(txs)) {
-      const path = '/v1/transactions/batch';
-      const body = batch as Uint8Array<ArrayBuffer>;
-      const { results } = await this.#request('POST', path, body, readJson<SubmitBatchResult>);
-      all.push(...results);
+      let busy: SubmitRefusal | undefined;
+      try {
+        const body = batch as Uint8Array<ArrayBuffer>;
+        const { results } = await this.#request('POST', '/v1/transactions/batch', body, readJson<SubmitBatchResult>);
+        all.push(...results);
+        busy = results.find((result) => 'code' in result && isForNow(result.code)) as SubmitRefusal | undefined;
+      } catch (error) {
+        if (all.length === 0 || !(error instanceof GrapevineError) || !isForNow(error.code)) throw error;
+        busy = { code: error.code, detail: error.message };
+      }
+      if (busy === undefined) continue;
+      const { code, detail } = busy;
+      return [...all, ...txs.slice(all.length).map(({ id }) => ({ id, code, detail }))];
     }
     return all;
   }

@@ -7,7 +7,7 @@ import { type Address, formatAddress } from '../../crypto/address.ts';
 import type { KeyPair } from '../../crypto/mnemonic.ts';
 import { MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
-import { type GrapevineClient, GrapevineError, type SubmitRefusal, type SubmitResult } from '../client.ts';
+import { type GrapevineClient, GrapevineError, isForNow, type SubmitRefusal, type SubmitResult } from '../client.ts';
 import { LoadAccount, type LoadAccountOptions, type Unsettled } from './load-account.ts';
 
 export interface LoadNode {
@@ -39,7 +39,7 @@ export interface LoadSenderOptions extends Omit<LoadAccountOptions, 'key'> {
 
 /** Between two looks at what is due: at high rates a request to each node so often. */
 const MIN_INTERVAL_MS = 20;
-/** A node that did not answer, or had no room for one transaction, is sent nothing for so long. */
+/** A node that did not answer, or took no more of a request, is sent nothing for so long. */
 const PAUSE_MS = 1_000;
 /** After the load ends, for what no node has taken yet. */
 const FINISH_MS = 10_000;
@@ -181,7 +181,7 @@ export class LoadSender {
         continue;
       }
       refuse(item, listener);
-      if (result.code === 'overloaded') {
+      if (isForNow(result.code)) {
         this.#pause(node, PAUSE_MS);
       } else {
         this.#rejected += 1;

@@ -1,8 +1,10 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { decodeTx } from '../../../chain/codec.ts';
+import { chainIdFromBytes, decodeTx, makeTx } from '../../../chain/codec.ts';
+import type { Tx } from '../../../chain/types.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
+import type { SubmitOutcome } from '../../../node/api/backend.ts';
 import type { ChainEvent, TransactionStatus } from '../../../node/api/schemas.ts';
 import { type ApiServer, type ApiServerOptions, createApiServer } from '../../../node/api/server.ts';
 import {
@@ -46,6 +48,13 @@ const errorOf = async (promise: Promise<unknown>): Promise<GrapevineError> => {
   expect(error).toBeInstanceOf(GrapevineError);
   return error as GrapevineError;
 };
+
+/** Of the usual size; nobody looks at its signature. */
+function txWithNonce(nonce: number): Tx {
+  const { publicKey, address } = devAccount(0);
+  const body = { chainId: chainIdFromBytes(new Uint8Array(32)), publicKey, nonce: BigInt(nonce), to: address };
+  return makeTx({ ...body, amount: 1n, fee: 1n, memo: new Uint8Array(8) }, new Uint8Array(64));
+}
 
 const status = (state: TransactionStatus['state'], more: Partial<TransactionStatus> = {}): TransactionStatus => ({
   id: TX_ID,
@@ -110,6 +119,34 @@ describe.each([
     expect(await errorOf(client.submit(new Uint8Array(3)))).toMatchObject({ code: 'overloaded', retryAfterS: 3 });
     const bad = await errorOf(client.sendTransaction({ secretKey: devAccount(0).secretKey, to: 'gv1x', amount: 1n }));
     expect(bad).toMatchObject({ code: 'client/bad-argument', status: 0 });
+  });
+
+  it('sends no more of a batch once the node takes no more, so that none stands behind a gap, and says what was taken', async () => {
+    const { client, backend } = await start();
+    // 356 of them fill the first of two requests.
+    const txs = Array.from({ length: 400 }, (_, nonce) => txWithNonce(nonce));
+    const taken = { kind: 'accepted', id: TX_ID, parked: false } as const;
+    const busy = { kind: 'overloaded', retryAfterS: 3 } as const;
+    const send = async (submits: SubmitOutcome[]) => {
+      backend.submits = submits;
+      backend.calls.length = 0;
+      const results = await client.submitBatch(txs);
+      return { results, asked: backend.calls.filter(([call]) => call === 'submitTransaction').length };
+    };
+    const inPart = await send([...Array.from({ length: 355 }, () => taken), busy]);
+    expect(inPart.asked).toBe(356);
+    expect(inPart.results).toHaveLength(400);
+    expect(inPart.results.findIndex((result) => 'code' in result)).toBe(355);
+    expect(inPart.results[399]).toMatchObject({ id: txs[399]!.id, code: 'overloaded' });
+    const firstOnly = await send([
+      ...Array.from({ length: 356 }, () => taken),
+      ...Array.from({ length: 44 }, () => busy),
+    ]);
+    expect(firstOnly.asked).toBe(400);
+    expect(firstOnly.results.map((result) => 'state' in result)).toEqual(txs.map((_, at) => at < 356));
+    expect(firstOnly.results[356]).toMatchObject({ id: txs[356]!.id, code: 'overloaded' });
+    backend.submit = busy;
+    expect(await errorOf(client.submitBatch(txs))).toMatchObject({ code: 'overloaded', retryAfterS: 3 });
   });
 
   it('is refused administration without the token, and allowed it with the token', async () => {
