@@ -31,7 +31,8 @@ export interface NonceGrinderDeps {
   readonly clock: Clock;
   /**
    * Processor time so far of a thread that does nothing else: all of it counts. Undefined: the thread is shared, and
-   * bursts count by the clock, for the kernel tells a running thread's processor time to some 4 ms only.
+   * bursts count by the clock, for the kernel tells a running thread's processor time to some 4 ms only, but for what other
+   * processes take of them.
    */
   readonly usedMs?: () => number;
   readonly say: (reply: SolverReply) => void;
@@ -51,6 +52,14 @@ const LOOK_MS = 1;
 const WAKE_MS = 0.25;
 
 /**
+ * A batch that takes longer than the best by so much was interrupted: the rest of its time went to other processes. After
+ * a rest the first batch takes half as long again, as its code and data have left the caches.
+ */
+const MAX_SLOWDOWN = 2;
+/** How much of what is missing to a batch's rate the best one loses with it: it follows the machine within minutes. */
+const RATE_DECAY = 0.01;
+
+/**
  * How long the grinder holds its thread: short with a small budget, so that the rests are short too; with a large one
  * long, for a timer costs a millisecond.
  */
@@ -67,6 +76,8 @@ export class NonceGrinder {
   #usedMs = 0;
   #job: { readonly id: number; readonly search: PowSearch; next: bigint; hashes: number } | undefined;
   #batch = 256;
+  /** Hashes a millisecond while nothing else has the core. */
+  #hashesPerMs = 0;
   #cancelBurst: (() => void) | undefined;
 
   constructor(deps: NonceGrinderDeps) {
@@ -106,6 +117,7 @@ export class NonceGrinder {
     const begin = clock.monotonicMs();
     let nowMs = begin;
     let hashed = 0;
+    let usedMs = WAKE_MS;
     while (this.#job !== undefined && nowMs - begin < this.#burstMs) {
       const job = this.#job;
       const found = job.search.search(job.next, this.#batch);
@@ -120,15 +132,17 @@ export class NonceGrinder {
         say({ kind: 'found', id: job.id, nonce: found, hashes: hashed, total: job.hashes });
         hashed = 0;
       } else if (elapsedMs > 0) {
+        const rate = tried / elapsedMs;
+        this.#hashesPerMs = Math.max(rate, this.#hashesPerMs + RATE_DECAY * (rate - this.#hashesPerMs));
         // At most doubled: the first batches run before the kernel is compiled well.
-        this.#batch = Math.min(2 * this.#batch, 65_536, Math.max(16, Math.round((tried / elapsedMs) * LOOK_MS)));
+        this.#batch = Math.min(2 * this.#batch, 65_536, Math.max(16, Math.round(this.#hashesPerMs * LOOK_MS)));
       }
+      usedMs += this.#hashesPerMs > 0 ? Math.min(elapsedMs, (MAX_SLOWDOWN * tried) / this.#hashesPerMs) : elapsedMs;
       const waiting = nextJob?.();
       if (waiting !== undefined) this.#take(waiting);
     }
     if (hashed > 0) say({ kind: 'progress', hashes: hashed });
-    // No more than that: the rest of a longer one went to other processes.
-    this.#usedMs += WAKE_MS + Math.min(nowMs - begin, 2 * this.#burstMs);
+    this.#usedMs += usedMs;
     if (this.#job !== undefined) this.#schedule();
   }
 

@@ -6,9 +6,17 @@ const LOOK_MS = 0.25;
 
 /** Moves on a little with each look; one timer, fired by the test. */
 class LookedAtClock implements Clock {
+  /** After the next look that follows a timer's first; then 0 again. */
+  interruptionMs = 0;
+  readonly #lookMs: number;
+  #looksOfTimer = 0;
   now = 0;
   looks = 0;
   timer: { readonly delayMs: number; readonly fn: () => void } | undefined;
+
+  constructor(lookMs = LOOK_MS) {
+    this.#lookMs = lookMs;
+  }
 
   nowMs(): number {
     return this.monotonicMs();
@@ -16,7 +24,11 @@ class LookedAtClock implements Clock {
 
   monotonicMs(): number {
     this.looks += 1;
-    this.now += LOOK_MS;
+    this.now += this.#lookMs;
+    if (++this.#looksOfTimer === 2) {
+      this.now += this.interruptionMs;
+      this.interruptionMs = 0;
+    }
     return this.now;
   }
 
@@ -37,6 +49,7 @@ class LookedAtClock implements Clock {
     const { delayMs, fn } = this.timer!;
     this.timer = undefined;
     this.now += delayMs;
+    this.#looksOfTimer = 0;
     fn();
     return delayMs;
   }
@@ -70,6 +83,27 @@ test('on a thread that it shares its bursts alone are taken off the budget', () 
     expect(rest).toBeGreaterThan((0.9 * burstMs(BUDGET)) / BUDGET);
     expect(rest).toBeLessThan((1.3 * burstMs(BUDGET)) / BUDGET);
   }
+});
+
+test('what other processes take of a burst is not taken off the budget, and the next burst does as much as before', () => {
+  const clock = new LookedAtClock(1); // a batch stays as long as the first
+  const hashes: number[] = [];
+  const grinder = new NonceGrinder({
+    budget: BUDGET,
+    clock,
+    say: (reply) => {
+      if (reply.kind === 'progress') hashes.push(reply.hashes);
+    },
+  });
+  grinder.post({ kind: 'search', id: 1, header: new Uint8Array(113), target: new Uint8Array(32), start: 0n });
+  for (let i = 0; i < 3; i++) clock.fire();
+  const usual = clock.fire();
+  const before = hashes.at(-1)!;
+  clock.interruptionMs = 50;
+  clock.fire();
+  expect(clock.fire()).toBeLessThanOrEqual(usual); // the interrupted one tried one batch only
+  expect(hashes.at(-1)).toBeGreaterThan(0.9 * before);
+  grinder.stop();
 });
 
 test('a burst that fails is told, and the grinder rests until it is given another search', () => {
