@@ -65,7 +65,7 @@ export class LoadSender {
     this.#accounts = options.accounts.map((key) => new LoadAccount({ ...options, key }));
   }
 
-  /** Refused for what they are, or never answered. */
+  /** Refused for what they are. */
   get rejected(): number {
     return this.#rejected;
   }
