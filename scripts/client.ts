@@ -71,9 +71,15 @@ export type ClientErrorCode = 'client/no-answer' | 'client/timeout' | 'client/no
 const MIN_RETRY_AFTER_S = 1;
 const MAX_RETRY_AFTER_S = 60;
 
-/** Whether what a node refused with this code may be taken later, as it is. */
+/** Whether a node that refuses with this code takes nothing for now, whatever it is. */
 export function isForNow(code: string): boolean {
-  return code === 'overloaded' || code === 'not-ready' || code === 'disk-full';
+  return code === 'overloaded' || code === 'not-ready' || code === 'disk-full' || code === 'stopping';
+}
+
+/** Why one of several was refused. */
+export interface BatchRefusal extends SubmitRefusal {
+  /** When to come again, where the node took none of its request. */
+  readonly retryAfterS?: number | undefined;
 }
 
 /** The node refused, or there was no answer (`status` 0). */
@@ -305,10 +311,10 @@ export class GrapevineClient {
    *   more for now: what follows that request is not sent, and refused alike, for it would have gaps in its nonces
    * @throws GrapevineError where nothing was taken because the node takes no more, or where a request fails otherwise
    */
-  async submitBatch(txs: readonly Tx[]): Promise<readonly (SubmitResult | SubmitRefusal)[]> {
-    const all: (SubmitResult | SubmitRefusal)[] = [];
+  async submitBatch(txs: readonly Tx[]): Promise<readonly (SubmitResult | BatchRefusal)[]> {
+    const all: (SubmitResult | BatchRefusal)[] = [];
     for (const batch of encodeTxBatches(txs)) {
-      let busy: SubmitRefusal | undefined;
+      let busy: BatchRefusal | undefined;
       try {
         const body = batch as Uint8Array<ArrayBuffer>;
         const { results } = await this.#request('POST', '/v1/transactions/batch', body, readJson<SubmitBatchResult>);
@@ -316,11 +322,11 @@ export class GrapevineClient {
         busy = results.find((result) => 'code' in result && isForNow(result.code)) as SubmitRefusal | undefined;
       } catch (error) {
         if (all.length === 0 || !(error instanceof GrapevineError) || !isForNow(error.code)) throw error;
-        busy = { code: error.code, detail: error.message };
+        busy = { code: error.code, detail: error.message, retryAfterS: error.retryAfterS };
       }
       if (busy === undefined) continue;
-      const { code, detail } = busy;
-      return [...all, ...txs.slice(all.length).map(({ id }) => ({ id, code, detail }))];
+      const { code, detail, retryAfterS } = busy;
+      return [...all, ...txs.slice(all.length).map(({ id }) => ({ id, code, detail, retryAfterS }))];
     }
     return all;
   }

@@ -56,7 +56,7 @@ export function addDevnetCommand(program: Command): void {
     .option('--duration <s>', 'end by itself after so many seconds', readNumber(1, 31_536_000))
     .option(
       '--warm-up <s>',
-      'before the duration: load whose rates and latencies are not reported, while code is compiled',
+      'before the duration: load that counts, but not in rates and latencies; code is compiled meanwhile',
       readNumber(0, 3600),
       0,
     )

@@ -28,16 +28,24 @@ export interface LoadAccountOptions {
 /** Due and unsigned at most: what is more is turned away. */
 const MAX_DUE = 500;
 
+/** What became of one. `again`: it is to be sent again, as it is. */
+export type Answer = 'taken' | 'rejected' | 'again';
+
 /** Bound: `MAX_DUE` that are due, and what the last request carried. */
 export class LoadAccount {
   readonly address: Address;
   /** A request carries some of its transactions, or asks for its nonce: nothing else is sent meanwhile. */
   isInFlight = false;
+  /** Nothing is sent before that, on the monotonic clock: a node lacks what stands before its next nonce. */
+  waitsUntilMs = Number.NEGATIVE_INFINITY;
   readonly #options: LoadAccountOptions;
   readonly #signer: Signer;
   #dueAtMs: number[] = [];
   #unsettled: Unsettled[] = [];
+  /** undefined: a node must be asked. Nothing is unsettled then, for that would be left behind. */
   #nonce: bigint | undefined;
+  /** Those below it are used, whatever a node says that has not heard of them yet. */
+  #floor = 0n;
 
   constructor(options: LoadAccountOptions) {
     this.#options = options;
@@ -54,13 +62,14 @@ export class LoadAccount {
     return this.#unsettled;
   }
 
-  /** undefined: a node must be asked. Only while nothing signed is unsettled, for that would be left behind. */
-  get nonce(): bigint | undefined {
-    return this.#nonce;
+  /** Whether a node must be asked for the next nonce before anything is signed. */
+  get needsNonce(): boolean {
+    return this.#nonce === undefined;
   }
 
-  set nonce(nonce: bigint) {
-    this.#nonce = nonce;
+  /** A node says that this is the next. */
+  learnNonce(nonce: bigint): void {
+    this.#nonce = nonce > this.#floor ? nonce : this.#floor;
   }
 
   /** One more transaction falls due. @returns whether there was room */
@@ -99,8 +108,22 @@ export class LoadAccount {
     return this.#unsettled.slice(0, limit);
   }
 
-  /** These have an answer that is final: a node has them, or will not. */
-  settle(items: ReadonlySet<Unsettled>): void {
-    this.#unsettled = this.#unsettled.filter((each) => !items.has(each));
+  /**
+   * What a node said to these. After a rejection the nonce is asked for anew, and what has not been taken is forgotten.
+   *
+   * @returns how many of those that were to be sent again are forgotten
+   */
+  settle(answers: ReadonlyMap<Unsettled, Answer>): number {
+    let firstRejected: bigint | undefined;
+    this.#unsettled = this.#unsettled.filter((item) => {
+      const answer = answers.get(item) ?? 'again';
+      const { nonce } = item.tx;
+      if (answer === 'taken' && nonce >= this.#floor) this.#floor = nonce + 1n;
+      if (answer === 'rejected') firstRejected ??= nonce;
+      return answer === 'again';
+    });
+    if (firstRejected === undefined) return 0;
+    if (firstRejected < this.#floor) this.#floor = firstRejected;
+    return this.dropUnsettled();
   }
 }

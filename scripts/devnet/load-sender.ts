@@ -7,8 +7,8 @@ import { type Address, formatAddress } from '../../crypto/address.ts';
 import type { KeyPair } from '../../crypto/mnemonic.ts';
 import { MAX_SUBMIT_BATCH } from '../../node/api/limits.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
-import { type GrapevineClient, GrapevineError, isForNow, type SubmitRefusal, type SubmitResult } from '../client.ts';
-import { LoadAccount, type LoadAccountOptions, type Unsettled } from './load-account.ts';
+import { type GrapevineClient, GrapevineError, isForNow } from '../client.ts';
+import { type Answer, LoadAccount, type LoadAccountOptions, type Unsettled } from './load-account.ts';
 
 export interface LoadNode {
   readonly name: string;
@@ -39,10 +39,15 @@ export interface LoadSenderOptions extends Omit<LoadAccountOptions, 'key'> {
 
 /** Between two looks at what is due: at high rates a request to each node so often. */
 const MIN_INTERVAL_MS = 20;
-/** A node that did not answer, or took no more of a request, is sent nothing for so long. */
+/** A node that did not answer, or took no more of a request, is sent nothing for so long, nor what stands behind a gap. */
 const PAUSE_MS = 1_000;
 /** After the load ends, for what no node has taken yet. */
 const FINISH_MS = 10_000;
+
+/** What the node would take if it had what stands before it, or had mined some: the sender waits, and no other. */
+const WAITING: ReadonlySet<string> = new Set(['tx/nonce-gap', 'tx/sender-limit', 'tx/pool-full']);
+
+type SubmitBatch = GrapevineClient['submitBatch'];
 
 interface Parcel {
   readonly account: LoadAccount;
@@ -70,7 +75,10 @@ export class LoadSender {
     return this.#rejected;
   }
 
-  /** Due while a node wanted no more, and so never made; and what no node had taken when the load ended. */
+  /**
+   * Due while a node or an account waited, or more than an account keeps, and so never made; signed and not taken before
+   * another of its account was rejected; and what no node had said to have taken when the load ended.
+   */
   get heldBack(): number {
     return this.#heldBack;
   }
@@ -118,14 +126,14 @@ export class LoadSender {
     const expected = new Set(running.map(({ name }) => name));
     const nowMs = this.#options.clock.monotonicMs();
     for (const [at, node] of running.entries()) {
-      const accounts = this.#accounts.filter((account, index) => {
-        return index % running.length === at && account.hasWork && !account.isInFlight;
-      });
-      if (accounts.length === 0) continue;
-      if (nowMs < (this.#pausedUntilMs.get(node.name) ?? nowMs)) {
-        for (const account of accounts) this.#heldBack += account.dropDue();
-        continue;
+      const isPaused = nowMs < (this.#pausedUntilMs.get(node.name) ?? nowMs);
+      const accounts: LoadAccount[] = [];
+      for (const [index, account] of this.#accounts.entries()) {
+        if (index % running.length !== at || !account.hasWork || account.isInFlight) continue;
+        if (isPaused || nowMs < account.waitsUntilMs) this.#heldBack += account.dropDue();
+        else accounts.push(account);
       }
+      if (accounts.length === 0) continue;
       const answered = this.#send(node, accounts, expected)
         // Thrown by `run`: nobody would handle it before, and an unhandled rejection ends the process.
         .catch((error: unknown) => {
@@ -143,7 +151,7 @@ export class LoadSender {
   async #send(node: LoadNode, accounts: readonly LoadAccount[], expected: ReadonlySet<string>): Promise<void> {
     const { listener } = this.#options;
     try {
-      await Promise.all(accounts.map((account) => this.#learnNonce(account, node)));
+      await this.#learnNonces(node, accounts);
       const limit = Math.floor(MAX_SUBMIT_BATCH / accounts.length);
       const parcels = accounts.flatMap((account): Parcel[] =>
         account.next(limit, () => this.#receiver(account)).map((item) => ({ account, item })),
@@ -158,9 +166,14 @@ export class LoadSender {
     }
   }
 
-  async #learnNonce(account: LoadAccount, { client }: LoadNode): Promise<void> {
-    if (account.nonce === undefined)
-      account.nonce = BigInt((await client.account(formatAddress(account.address))).pendingNonce);
+  /** Waits for all answers, for an account with a question under way is in flight. */
+  async #learnNonces({ client }: LoadNode, accounts: readonly LoadAccount[]): Promise<void> {
+    const asked = accounts.filter(({ needsNonce }) => needsNonce);
+    const answers = await Promise.allSettled(asked.map(({ address }) => client.account(formatAddress(address))));
+    for (const [at, answer] of answers.entries()) {
+      if (answer.status === 'rejected') throw answer.reason;
+      asked[at]!.learnNonce(BigInt(answer.value.pendingNonce));
+    }
   }
 
   /** Any other account. */
@@ -169,32 +182,31 @@ export class LoadSender {
     return (others[Math.floor(this.#options.rng.unit() * others.length)] ?? account).address;
   }
 
-  #onAnswers(node: LoadNode, parcels: readonly Parcel[], results: readonly (SubmitResult | SubmitRefusal)[]): void {
-    const { listener } = this.#options;
-    const settled = new Set<Unsettled>();
-    const gapped = new Set<LoadAccount>();
+  #onAnswers(node: LoadNode, parcels: readonly Parcel[], results: Awaited<ReturnType<SubmitBatch>>): void {
+    const { listener, clock } = this.#options;
+    const answers = new Map<Unsettled, Answer>();
     for (const [at, { account, item }] of parcels.entries()) {
       const result = results[at]!;
       if ('state' in result) {
-        settled.add(item);
+        answers.set(item, 'taken');
         listener.onTaken(result.id);
         continue;
       }
       refuse(item, listener);
       if (isForNow(result.code)) {
-        this.#pause(node, PAUSE_MS);
+        this.#pause(node, Math.max(PAUSE_MS, (result.retryAfterS ?? 0) * 1000));
+      } else if (WAITING.has(result.code)) {
+        account.waitsUntilMs = clock.monotonicMs() + PAUSE_MS;
       } else {
         this.#rejected += 1;
-        settled.add(item);
-        gapped.add(account);
+        answers.set(item, 'rejected');
       }
     }
-    for (const account of new Set(parcels.map((parcel) => parcel.account))) account.settle(settled);
-    for (const account of gapped) this.#heldBack += account.dropUnsettled();
+    for (const account of new Set(parcels.map((parcel) => parcel.account))) this.#heldBack += account.settle(answers);
   }
 
   #onFailure(node: LoadNode, accounts: readonly LoadAccount[], { status, retryAfterS }: GrapevineError): void {
-    if (status === 0) {
+    if (retryAfterS === undefined && (status === 0 || status >= 500)) {
       this.#pause(node, PAUSE_MS); // it may have taken them: they go again as they are
       return;
     }

@@ -144,7 +144,7 @@ describe.each([
     ]);
     expect(firstOnly.asked).toBe(400);
     expect(firstOnly.results.map((result) => 'state' in result)).toEqual(txs.map((_, at) => at < 356));
-    expect(firstOnly.results[356]).toMatchObject({ id: txs[356]!.id, code: 'overloaded' });
+    expect(firstOnly.results[356]).toMatchObject({ id: txs[356]!.id, code: 'overloaded', retryAfterS: 3 });
     backend.submit = busy;
     expect(await errorOf(client.submitBatch(txs))).toMatchObject({ code: 'overloaded', retryAfterS: 3 });
   });

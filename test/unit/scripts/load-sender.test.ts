@@ -12,14 +12,14 @@ import { createSeededRng } from '../../../sim/seeded-rng.ts';
 const forever = new AbortController().signal;
 
 /** Time passes only while somebody sleeps; what was answered before is handled first. */
-function virtualClock(): Clock & { nowMsOf: number } {
+function virtualClock(): Clock & { atMs: number } {
   const clock = {
     ...createSystemClock(),
-    nowMsOf: 0,
-    monotonicMs: () => clock.nowMsOf,
+    atMs: 0,
+    monotonicMs: () => clock.atMs,
     sleep: async (ms: number) => {
       await new Promise((resolve) => setImmediate(resolve));
-      clock.nowMsOf += ms;
+      clock.atMs += ms;
     },
   };
   return clock;
@@ -63,10 +63,11 @@ interface Run {
   readonly rate: number;
   readonly ms: number;
   readonly clock?: ReturnType<typeof virtualClock>;
+  readonly hurry?: AbortSignal;
 }
 
 /** One transaction at 0 ms, then evenly; the last look at what is due is 20 ms before the end. */
-async function send({ nodes, accounts = 1, rate, ms, clock = virtualClock() }: Run) {
+async function send({ nodes, accounts = 1, rate, ms, clock = virtualClock(), hurry = forever }: Run) {
   const ending = new AbortController();
   const heard = { sent: [] as { id: string; sinceMs: number }[], taken: new Set<string>(), refused: 0 };
   const sender = new LoadSender({
@@ -80,7 +81,7 @@ async function send({ nodes, accounts = 1, rate, ms, clock = virtualClock() }: R
       ...clock,
       sleep: async (delayMs, signal) => {
         await clock.sleep(delayMs, signal);
-        if (clock.nowMsOf >= ms) ending.abort();
+        if (clock.atMs >= ms) ending.abort();
       },
     },
     rng: createSeededRng('load'),
@@ -93,7 +94,7 @@ async function send({ nodes, accounts = 1, rate, ms, clock = virtualClock() }: R
       },
     },
   });
-  await sender.run(rate, ending.signal, forever);
+  await sender.run(rate, ending.signal, hurry);
   return { ...heard, rejected: sender.rejected, heldBack: sender.heldBack };
 }
 
@@ -105,12 +106,114 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) 
 const overloaded = new GrapevineError('overloaded', 'too much to do', { status: 429, retryAfterS: 5 });
 
 it('what an overloaded node had no room for goes again, the same bytes, so no nonce is left out', async () => {
-  const node = new FakeNode('node1', (tx, request) => (request === 0 && tx.nonce % 2n === 0n ? 'overloaded' : 'take'));
   const clock = virtualClock();
-  const run = await send({ nodes: [node], rate: 100, ms: 3_000, clock });
-  expect(run).toMatchObject({ rejected: 0, refused: node.requests[0]!.length });
+  const askedAtMs: number[] = [];
+  const node = new FakeNode('node1', (tx, request) => {
+    askedAtMs[request] = clock.atMs;
+    return request === 1 && tx.nonce % 2n === 0n ? 'overloaded' : 'take';
+  });
+  const run = await send({ nodes: [node], rate: 1_000, ms: 3_000, clock });
+  const [, refusedInPart, next] = node.requests;
+  expect(refusedInPart).toHaveLength(20);
+  const refused = refusedInPart!.filter(({ nonce }) => nonce % 2n === 0n).map(({ id }) => id);
+  expect(next!.slice(0, refused.length).map(({ id }) => id)).toEqual(refused);
+  expect(askedAtMs.slice(0, 3)).toEqual([0, 20, 1_020]);
+  expect(run).toMatchObject({ rejected: 0, refused: 10 });
   expect(noncesOf(node.taken)).toEqual(upTo(run.taken.size));
-  expect(node.requests[1]![0]!.id).toBe(node.requests[0]![0]!.id);
+  expect(node.taken).toHaveLength(run.taken.size); // each once
+});
+
+it('a node that lacks what stands before a nonce is asked again later: nothing is signed anew', async () => {
+  const clock = virtualClock();
+  const quick = new FakeNode('node1', () => 'take');
+  // Accounts are at it from when the other dies; it has heard of nothing until two seconds later.
+  const behind = new FakeNode('node2', () => (clock.atMs < 3_000 ? 'tx/nonce-gap' : 'take'));
+  const { sleep } = clock;
+  clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    quick.isRunning = clock.atMs < 1_000;
+  };
+  const run = await send({ nodes: [quick, behind], accounts: 1, rate: 100, ms: 6_000, clock });
+  expect(run.rejected).toBe(0);
+  const nonces = [...quick.taken, ...behind.taken].map(({ nonce }) => Number(nonce));
+  expect(nonces).toEqual(upTo(run.taken.size)); // each nonce once, in order
+  expect(quick.taken.length).toBeGreaterThan(90);
+  expect(run.taken.size + run.heldBack).toBe(599);
+});
+
+it('after a rejection no nonce below one that a node has taken is signed again, whatever another node says', async () => {
+  const first = new FakeNode('node1', () => {
+    if (first.taken.length === 10) first.isRunning = false;
+    return 'take';
+  });
+  let rejections = 0;
+  const second = new FakeNode('node2', () => (rejections++ === 0 ? 'tx/balance-low' : 'take')); // says that 0 is next
+  const run = await send({ nodes: [first, second], rate: 50, ms: 1_000 });
+  expect(run.rejected).toBe(1);
+  const nonces = [...first.taken, ...second.taken].map(({ nonce }) => Number(nonce));
+  expect(nonces).toEqual(upTo(run.taken.size));
+});
+
+it('a nonce that is told late, after another question failed, does not count', async () => {
+  const clock = virtualClock();
+  const node = new FakeNode('node1', () => 'take');
+  let asked = 0;
+  node.client.account = async () => {
+    asked += 1;
+    if (asked === 1) throw new GrapevineError('client/no-answer', 'gone');
+    while (clock.atMs < 500) await new Promise((resolve) => setImmediate(resolve));
+    return { address: '', balance: '0', nonce: '0', pendingNonce: '0' };
+  };
+  const run = await send({ nodes: [node], accounts: 2, rate: 100, ms: 4_000, clock });
+  expect(run).toMatchObject({ rejected: 0 });
+  for (const from of new Set(node.taken.map((tx) => tx.from))) {
+    const ofOne = node.taken.filter((tx) => tx.from === from);
+    expect(noncesOf(ofOne)).toEqual(upTo(ofOne.length));
+  }
+});
+
+it('a node that fails may have taken what it was sent: it goes again, the same bytes', async () => {
+  const broken = new GrapevineError('internal-error', 'oh', { status: 500 });
+  const node = new FakeNode('node1', (_, request) => (request === 1 ? broken : 'take'));
+  const run = await send({ nodes: [node], rate: 100, ms: 2_000 });
+  expect(run.rejected).toBe(0);
+  expect(node.requests[2]!.slice(0, node.requests[1]!.length)).toEqual(node.requests[1]);
+});
+
+it('what falls due behind requests without end is bounded, and so is what a request carries', async () => {
+  const clock = virtualClock();
+  const node = new FakeNode('node1', () => 'take');
+  const { submitBatch } = node.client;
+  const waiting: (() => void)[] = [];
+  node.client.submitBatch = async (txs) => {
+    const results = await submitBatch(txs);
+    if (node.requests.length <= 2) await new Promise<void>((resolve) => waiting.push(resolve));
+    return results;
+  };
+  const { sleep } = clock;
+  clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (clock.atMs >= 2_000) for (const release of waiting.splice(0)) release();
+  };
+  const run = await send({ nodes: [node], accounts: 2, rate: 1_000, ms: 2_500, clock });
+  // Of the 1,000 of each account meanwhile 500 are kept.
+  expect(run.heldBack).toBeGreaterThan(900);
+  expect(run.taken.size + run.heldBack).toBe(2_481);
+  expect(Math.max(...node.requests.map((txs) => txs.length))).toBe(500);
+});
+
+it('who is in a hurry does not wait for what no node has taken', async () => {
+  const hurry = new AbortController();
+  const clock = virtualClock();
+  const node = new FakeNode('node1', () => 'overloaded');
+  const { sleep } = clock;
+  clock.sleep = async (ms, signal) => {
+    await sleep(ms, signal);
+    if (clock.atMs >= 1_500) hurry.abort();
+  };
+  const run = await send({ nodes: [node], rate: 100, ms: 1_000, clock, hurry: hurry.signal });
+  expect(clock.atMs).toBe(1_500);
+  expect(run.taken.size).toBe(0);
 });
 
 it('a request without an answer goes again, at another node if that one is gone, and the taken are taken once', async () => {
@@ -138,7 +241,7 @@ it('an account has one request under way; what falls due meanwhile shares the ne
   const cancel = clock.sleep;
   clock.sleep = async (ms, signal) => {
     await cancel(ms, signal);
-    if (clock.nowMsOf >= 200) release();
+    if (clock.atMs >= 200) release();
   };
   const run = await send({ nodes: [node], rate: 100, ms: 400, clock });
   expect(node.requests.map((txs) => txs.length).slice(0, 2)).toEqual([1, 22]);
@@ -149,7 +252,7 @@ it('a node that asks to wait is sent nothing until then, and what falls due mean
   const clock = virtualClock();
   const askedAtMs: number[] = [];
   const node = new FakeNode('node1', () => {
-    askedAtMs.push(clock.nowMsOf);
+    askedAtMs.push(clock.atMs);
     return askedAtMs.length === 1 ? overloaded : 'take';
   });
   const run = await send({ nodes: [node], rate: 10, ms: 5_500, clock });
