@@ -1,10 +1,10 @@
 /**
  * The library, and what in its inner state has to be mended. The one file that imports it.
  *
- * It answers IWANT with messages that have no verdict yet, and in random order; it refuses newcomers for good where all have a full mesh; it
- * reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between; what it has handed in
- * once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it before that; and
- * after a stream breaks, while the connection lives, it never opens another.
+ * It answers IWANT with messages that have no verdict yet, and in random order; it refuses newcomers for good where all
+ * have a full mesh; it reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between;
+ * what it has handed in once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it
+ * before that; and after a stream breaks, while the connection lives, it never opens another.
  */
 import type {
   GossipSub,
@@ -27,7 +27,7 @@ export type {
 } from '@chainsafe/libp2p-gossipsub';
 export { StrictNoSign } from '@chainsafe/libp2p-gossipsub';
 
-/** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `sendOnlySettled`. */
+/** One RPC carries one message, or the answer to an IWANT, which we keep below this; see `answerInOrder`. */
 export const MAX_RPC_BYTES = 2 * MAX_BLOCK_BYTES;
 /** Gossipsub drops all RPCs of a peer with a lower score. */
 export const GRAYLIST_SCORE = -80;
@@ -55,14 +55,11 @@ export interface GossipRouter extends GossipSub {
   readonly seenCache: { readonly entries: Map<string, unknown> };
   readonly fastMsgIdCache: { readonly entries: Map<string, unknown> } | undefined;
   readonly mcache: {
-    readonly msgs: ReadonlyMap<
-      string,
-      { readonly validated: boolean; readonly message: { readonly data?: Uint8Array } }
-    >;
+    readonly msgs: ReadonlyMap<string, { readonly validated: boolean }>;
     put(id: unknown, message: object, validated?: boolean): boolean;
     getWithIWantCount(id: string, peer: PeerKey): unknown;
   };
-  handleIWant(peer: PeerKey, iwant: readonly unknown[]): object[];
+  handleIWant(peer: PeerKey, iwant: readonly unknown[]): { readonly data?: Uint8Array }[];
   isStarted(): boolean;
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
   sendIDontWants(id: Uint8Array, topic: string, source: PeerKey): void;
@@ -160,37 +157,23 @@ function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsu
 }
 
 /**
- * Gossipsub answers IWANT from its cache whether or not the message has its verdict, and puts all answers into one
- * RPC however large. Here: only what was accepted, and at most `MAX_RPC_BYTES` per RPC, which the peer accepts.
+ * Gossipsub answers IWANT from its cache whether or not the message has its verdict. Here: only with what was accepted.
  *
  * @throws Error when gossipsub's cache is not as this file knows it
  */
-function sendOnlySettled(router: GossipRouter): void {
-  const cache = router.mcache;
-  if (typeof cache?.getWithIWantCount !== 'function' || !(cache.msgs instanceof Map)) {
+function sendOnlySettled({ mcache }: GossipRouter): void {
+  if (typeof mcache?.getWithIWantCount !== 'function' || !(mcache.msgs instanceof Map)) {
     throw new Error('this version of gossipsub has another message cache');
   }
-  const original = cache.getWithIWantCount.bind(cache);
-  let rpcBytes = 0;
-  cache.getWithIWantCount = (id, peer) => {
-    const entry = cache.msgs.get(id);
-    if (entry?.validated !== true) return null;
-    // One IWANT is answered within one turn of the event loop.
-    if (rpcBytes === 0)
-      queueMicrotask(() => {
-        rpcBytes = 0;
-      });
-    const bytes = entry.message.data?.byteLength ?? 0;
-    if (rpcBytes > 0 && rpcBytes + bytes > MAX_RPC_BYTES) return null;
-    rpcBytes += bytes;
-    return original(id, peer);
-  };
+  const original = mcache.getWithIWantCount.bind(mcache);
+  mcache.getWithIWantCount = (id, peer) => (mcache.msgs.get(id)?.validated === true ? original(id, peer) : null);
 }
 
 /**
  * Gossipsub shuffles the ids of IHAVE and of IWANT. A sender's transactions that arrive in another order than they were
  * sent in have gaps in their nonces; a peer parks few of those, and has the rest with their block only (TX-10). Here an
- * IWANT is answered in the order in which the messages came.
+ * IWANT is answered in the order in which the messages came, and with the first `MAX_RPC_BYTES` of them, which the peer
+ * accepts: gossipsub puts all into one RPC however large.
  *
  * @throws Error when gossipsub is not as this file knows it
  */
@@ -208,8 +191,15 @@ function answerInOrder(router: GossipRouter): void {
     return isNew;
   };
   const answer = router.handleIWant.bind(router);
-  router.handleIWant = (peer, iwant) =>
-    answer(peer, iwant).sort((a, b) => (arrivals.get(a) ?? arrived) - (arrivals.get(b) ?? arrived));
+  router.handleIWant = (peer, iwant) => {
+    const messages = answer(peer, iwant).sort((a, b) => (arrivals.get(a) ?? arrived) - (arrivals.get(b) ?? arrived));
+    let bytes = 0;
+    const tooMuch = messages.findIndex(({ data }, at) => {
+      bytes += data?.byteLength ?? 0;
+      return at > 0 && bytes > MAX_RPC_BYTES;
+    });
+    return tooMuch < 0 ? messages : messages.slice(0, tooMuch);
+  };
 }
 
 /**

@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr';
 import { decode, encode } from 'it-length-prefixed';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSystemClock } from '../../node/adapters.ts';
+import { MAX_RPC_BYTES } from '../../node/net/gossipsub.ts';
 import type { Host } from '../../node/net/host.ts';
 import { createHost } from '../../node/net/host.ts';
 import { identityOfSeed } from '../../node/net/identity.ts';
@@ -242,6 +243,22 @@ describe('IWANT', () => {
     send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: texts.map(idOf).reverse() }] } });
     await eventually('an answer', () => inbox.some(({ messages }) => messages.length > 0));
     expect(inbox.flatMap(({ messages }) => messages.map(({ data }) => textOf(data!)))).toEqual(b.heard);
+  });
+
+  it('for more than an RPC holds is answered with the first of them', async () => {
+    const bytes = 60_000;
+    const fit = Math.floor(MAX_RPC_BYTES / bytes);
+    const texts = Array.from({ length: fit + 5 }, (_, at) => `free ${at} `.padEnd(bytes, '.'));
+    for (const text of texts) {
+      await a.network.publish('tx', bytesOf(text));
+      await eventually('B has it', () => b.heard.includes(text));
+    }
+    send({ control: { ...EMPTY_CONTROL, iwant: [{ messageIDs: texts.map(idOf).reverse() }] } });
+    await eventually('an answer', () => inbox.some(({ messages }) => messages.length > 0));
+    const answer = inbox.flatMap(({ messages }) => messages.map(({ data }) => textOf(data!)));
+    expect(answer.map((text) => text.trimEnd().slice(0, 10))).toEqual(
+      texts.slice(0, fit).map((text) => text.slice(0, 10)),
+    );
   });
 });
 
