@@ -52,12 +52,13 @@ const LOOK_MS = 1;
 const WAKE_MS = 0.25;
 
 /**
- * A batch that takes longer than the best by so much was interrupted: the rest of its time went to other processes. After
- * a rest the first batch takes half as long again, as its code and data have left the caches.
+ * A batch that takes longer than at its usual rate by so much was interrupted: the rest of its time went to other processes.
+ * After a rest the first batch takes half as long again, as its code and data have left the caches. Where the core itself
+ * is slower by more than this most of the time, but not three quarters of it, the budget is exceeded by as much.
  */
 const MAX_SLOWDOWN = 2;
-/** How much of what is missing to a batch's rate the best one loses with it: it follows the machine within minutes. */
-const RATE_DECAY = 0.01;
+/** Of so many batches, some seconds of them, a quarter ran at the rate that counts as uninterrupted, or faster. */
+const RATES_KEPT = 32;
 
 /**
  * How long the grinder holds its thread: short with a small budget, so that the rests are short too; with a large one
@@ -76,7 +77,9 @@ export class NonceGrinder {
   #usedMs = 0;
   #job: { readonly id: number; readonly search: PowSearch; next: bigint; hashes: number } | undefined;
   #batch = 256;
-  /** Hashes a millisecond while nothing else has the core. */
+  /** Hashes a millisecond of the last batches. */
+  readonly #rates: number[] = [];
+  /** While nothing else has the core. */
   #hashesPerMs = 0;
   #cancelBurst: (() => void) | undefined;
 
@@ -132,8 +135,7 @@ export class NonceGrinder {
         say({ kind: 'found', id: job.id, nonce: found, hashes: hashed, total: job.hashes });
         hashed = 0;
       } else if (elapsedMs > 0) {
-        const rate = tried / elapsedMs;
-        this.#hashesPerMs = Math.max(rate, this.#hashesPerMs + RATE_DECAY * (rate - this.#hashesPerMs));
+        this.#noteRate(tried / elapsedMs);
         // At most doubled: the first batches run before the kernel is compiled well.
         this.#batch = Math.min(2 * this.#batch, 65_536, Math.max(16, Math.round(this.#hashesPerMs * LOOK_MS)));
       }
@@ -144,6 +146,13 @@ export class NonceGrinder {
     if (hashed > 0) say({ kind: 'progress', hashes: hashed });
     this.#usedMs += usedMs;
     if (this.#job !== undefined) this.#schedule();
+  }
+
+  #noteRate(hashesPerMs: number): void {
+    this.#rates.push(hashesPerMs);
+    if (this.#rates.length > RATES_KEPT) this.#rates.shift();
+    const fastestFirst = [...this.#rates].sort((a, b) => b - a);
+    this.#hashesPerMs = fastestFirst[Math.floor(fastestFirst.length / 4)]!;
   }
 
   /** Rests after a find too: a template that is solved at once must not turn into a busy loop. */

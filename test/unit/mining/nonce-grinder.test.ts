@@ -8,14 +8,14 @@ const LOOK_MS = 0.25;
 class LookedAtClock implements Clock {
   /** After the next look that follows a timer's first; then 0 again. */
   interruptionMs = 0;
-  readonly #lookMs: number;
+  lookMs: number;
   #looksOfTimer = 0;
   now = 0;
   looks = 0;
   timer: { readonly delayMs: number; readonly fn: () => void } | undefined;
 
   constructor(lookMs = LOOK_MS) {
-    this.#lookMs = lookMs;
+    this.lookMs = lookMs;
   }
 
   nowMs(): number {
@@ -24,7 +24,7 @@ class LookedAtClock implements Clock {
 
   monotonicMs(): number {
     this.looks += 1;
-    this.now += this.#lookMs;
+    this.now += this.lookMs;
     if (++this.#looksOfTimer === 2) {
       this.now += this.interruptionMs;
       this.interruptionMs = 0;
@@ -85,8 +85,9 @@ test('on a thread that it shares its bursts alone are taken off the budget', () 
   }
 });
 
-test('what other processes take of a burst is not taken off the budget, and the next burst does as much as before', () => {
-  const clock = new LookedAtClock(1); // a batch stays as long as the first
+/** A hopeless search on a shared thread whose batches take a millisecond, and stay as long as the first. */
+function steadyGrinder() {
+  const clock = new LookedAtClock(1);
   const hashes: number[] = [];
   const grinder = new NonceGrinder({
     budget: BUDGET,
@@ -96,13 +97,42 @@ test('what other processes take of a burst is not taken off the budget, and the 
     },
   });
   grinder.post({ kind: 'search', id: 1, header: new Uint8Array(113), target: new Uint8Array(32), start: 0n });
-  for (let i = 0; i < 3; i++) clock.fire();
+  for (let i = 0; i < 4; i++) clock.fire();
+  return { clock, hashes, grinder };
+}
+
+/** Looks at the clock when a burst begins and when its rest is worked out. */
+const LOOKS_BESIDE = 2;
+const WAKE_MS = 0.25;
+
+test('of a small budget a burst and its wake-up are taken off, and the burst is ten times as long', () => {
+  const { clock, grinder } = steadyGrinder();
+  const batches = Math.ceil(burstMs(BUDGET));
+  expect(clock.fire()).toBeCloseTo((batches + WAKE_MS) / BUDGET - batches - LOOKS_BESIDE);
+  expect(burstMs(BUDGET)).toBeGreaterThanOrEqual(10 * WAKE_MS);
+  grinder.stop();
+});
+
+test('what other processes take of a burst is not taken off the budget, and the next burst does as much as before', () => {
+  const { clock, hashes, grinder } = steadyGrinder();
   const usual = clock.fire();
   const before = hashes.at(-1)!;
   clock.interruptionMs = 50;
   clock.fire();
   expect(clock.fire()).toBeLessThanOrEqual(usual); // the interrupted one tried one batch only
   expect(hashes.at(-1)).toBeGreaterThan(0.9 * before);
+  grinder.stop();
+});
+
+test('a core that is slower for good has all of its time taken off, however fast it was and whatever one batch says', () => {
+  const { clock, grinder } = steadyGrinder();
+  for (let i = 0; i < 100; i++) clock.fire();
+  clock.lookMs = 5;
+  for (let i = 0; i < 150; i++) clock.fire(); // on this clock shorter batches are no quicker: the rate falls in steps
+  clock.interruptionMs = -4.99; // one batch that seems fast
+  clock.fire();
+  const slowBatch = (5 + WAKE_MS) / BUDGET - 5 * (1 + LOOKS_BESIDE);
+  expect(clock.fire()).toBeGreaterThan(0.95 * slowBatch);
   grinder.stop();
 });
 
