@@ -123,6 +123,22 @@ it('what an overloaded node had no room for goes again, the same bytes, so no no
   expect(node.taken).toHaveLength(run.taken.size); // each once
 });
 
+it('a node that took a part, and says when to take more, is asked then', async () => {
+  const clock = virtualClock();
+  const node = new FakeNode('node1', () => 'take');
+  const askedAtMs: number[] = [];
+  const { submitBatch } = node.client;
+  node.client.submitBatch = async (txs) => {
+    askedAtMs.push(clock.atMs);
+    if (askedAtMs.length !== 2) return await submitBatch(txs);
+    const taken = await submitBatch(txs.slice(0, 1));
+    return [...taken, ...txs.slice(1).map(({ id }) => ({ id, code: 'overloaded', detail: '', retryAfterS: 3 }))];
+  };
+  const run = await send({ nodes: [node], rate: 1_000, ms: 4_000, clock });
+  expect(askedAtMs.slice(0, 3)).toEqual([0, 20, 3_020]);
+  expect(noncesOf(node.taken)).toEqual(upTo(run.taken.size));
+});
+
 it('a node that lacks what stands before a nonce is asked again later: nothing is signed anew', async () => {
   const clock = virtualClock();
   const quick = new FakeNode('node1', () => 'take');
