@@ -23,7 +23,7 @@ import { MiningService } from './mining/mining-service.ts';
 import { OBJECT_CODEC, type ObjectCodec } from './object-codec.ts';
 import { Ingest } from './pipeline/ingest.ts';
 import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier } from './ports.ts';
-import { missingForReadiness } from './readiness.ts';
+import { MeshWatch, missingForReadiness } from './readiness.ts';
 import { loadOrInitialize } from './store/load-or-initialize.ts';
 import { type Store, StoreError } from './store/store.ts';
 import { SyncService } from './sync/sync-service.ts';
@@ -253,6 +253,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
   });
 
   const lifecycle = new Lifecycle({ clock, logger });
+  const mesh = new MeshWatch(network, clock);
   return {
     genesis,
     events,
@@ -269,7 +270,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
         agreement: agreementService,
         clockWatch,
         sync,
-        network,
+        mesh,
         expectsPeers: settings.expectsPeers,
       }),
 

@@ -322,6 +322,8 @@ describe('the node', () => {
     expect(backend.genesis).toBe(world.genesis.doc);
     expect(expectFits(schemas.Readiness, backend.readiness())).toEqual({ ready: true, missing: [] });
     world.node('b').kill();
+    expect(backend.readiness().ready).toBe(true); // its mesh may be empty for a moment
+    await world.run(2_000);
     expect(backend.readiness().missing).toContain('mesh: no peer on topic tx');
     expect(a.isRunning).toBe(true);
     const follower = await openBackend().then(({ world: other }) => backendOf(other, 'b').status());
