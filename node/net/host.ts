@@ -2,11 +2,11 @@
 import type { Identify } from '@libp2p/identify';
 import { identify } from '@libp2p/identify';
 import type { Libp2p, PrivateKey } from '@libp2p/interface';
-import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
 import type { Libp2pOptions } from 'libp2p';
 import { createLibp2p } from 'libp2p';
 import type { Clock, PeerKey } from '../ports.ts';
+import { noiseEncryption, type SocketBytes } from './encryption.ts';
 import { probedYamux } from './probed-muxer.ts';
 
 export interface HostOptions {
@@ -39,6 +39,8 @@ export interface HostInit<Pubsub> {
   readonly options: HostOptions;
   readonly clock: Clock;
   readonly isRefused: (peer: PeerKey) => boolean;
+  /** Is counted up. */
+  readonly socketBytes: SocketBytes;
   readonly pubsub: NonNullable<Libp2pOptions<{ pubsub: Pubsub }>['services']>['pubsub'];
 }
 
@@ -55,7 +57,7 @@ export function createHost<Pubsub>(init: HostInit<Pubsub>): Promise<Host<Pubsub>
     transports: [
       tcp({ maxConnections: options.maxConnections, dialOpts: { noDelay: true }, listenOpts: { noDelay: true } }),
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noiseEncryption(init.socketBytes)],
     streamMuxers: [
       probedYamux(
         {

@@ -1,7 +1,7 @@
 import type { Connection, IdentifyResult, PeerId, PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
-import type { Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { ChainId } from '../../chain/types.ts';
 import type {
   Clock,
@@ -18,6 +18,7 @@ import type {
 } from '../ports.ts';
 import type { AddressBookOptions, AddressStore } from './address-book.ts';
 import { AddressBook } from './address-book.ts';
+import type { SocketBytes } from './encryption.ts';
 import { Gossip } from './gossip.ts';
 import type { GossipOptions } from './gossip-settings.ts';
 import type { Host, HostOptions } from './host.ts';
@@ -123,7 +124,7 @@ export interface NetworkDeps {
   readonly logger: Logger;
   readonly options: NetworkOptions;
   readonly addressStore: AddressStore;
-  /** Gossip's metrics go here; one registry serves one network. */
+  /** The network's metrics go here; one registry serves one network. */
   readonly metricsRegistry?: Registry;
 }
 
@@ -154,6 +155,7 @@ class Libp2pNetwork implements Network {
   >();
   /** Peers we hung up on: their disconnection is not followed by a quick redial. */
   readonly #hungUp = new Set<PeerKey>();
+  readonly #socketBytes: SocketBytes = { sent: 0, received: 0 };
   #host: Host<unknown> | undefined;
   #handlers: NetworkHandlers | undefined;
   #state: 'new' | 'started' | 'stopped' = 'new';
@@ -180,6 +182,7 @@ class Libp2pNetwork implements Network {
       onGraylisted: (peer) => this.penalize(peer, deps.options.peerScore.banPoints, 'gossip score'),
       onTooMuch: (peer) => this.#disconnect(peer, 'too many messages'),
     });
+    if (deps.metricsRegistry !== undefined) showSocketBytes(deps.metricsRegistry, this.#socketBytes);
     this.#book = new AddressBook({
       self: this.self,
       bootstrap: deps.bootstrap,
@@ -209,6 +212,7 @@ class Libp2pNetwork implements Network {
       options: this.#deps.options.host,
       clock: this.#deps.clock,
       isRefused: (peer) => this.isRefused(peer),
+      socketBytes: this.#socketBytes,
       pubsub: this.#gossip.service,
     });
     this.#host = host;
@@ -418,4 +422,20 @@ function abortOpenStreams(connection: Connection, reason: string): void {
     const ours = stream.protocol.startsWith('/grapevine/');
     if (ours && stream.writeStatus === 'writable') stream.abort(new Error(reason));
   }
+}
+
+function showSocketBytes(registry: Registry, bytes: SocketBytes): void {
+  const shown: SocketBytes = { sent: 0, received: 0 };
+  new Counter({
+    name: 'grapevine_network_bytes_total',
+    help: 'Bytes through the sockets of peers: all protocols, encrypted and framed, without the headers of TCP and IP',
+    labelNames: ['direction'],
+    registers: [registry],
+    collect() {
+      for (const direction of ['sent', 'received'] as const) {
+        this.inc({ direction }, bytes[direction] - shown[direction]);
+        shown[direction] = bytes[direction];
+      }
+    },
+  });
 }

@@ -60,6 +60,7 @@ beforeEach(async () => {
     options: DEVNET_NETWORK.host,
     clock: createSystemClock(),
     isRefused: () => false,
+    socketBytes: { sent: 0, received: 0 },
     pubsub: () => ({}),
   });
   inbox = [];

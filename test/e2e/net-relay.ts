@@ -5,6 +5,8 @@ import { eventually } from '../eventually.ts';
 import { addressOf, type TestNode } from './net-support.ts';
 
 export interface Relay {
+  /** Bytes that the dialler has sent. */
+  readonly asked: number;
   /** Bytes that the listener has sent. */
   readonly answered: number;
   /** Nothing more is passed on, either way. */
@@ -16,11 +18,14 @@ export interface Relay {
 export async function connectThroughRelay(dialler: TestNode, listener: TestNode): Promise<Relay> {
   const port = Number(/\/tcp\/(\d+)/.exec(addressOf(listener))![1]);
   const sockets: Socket[] = [];
-  let answered = 0;
+  let [asked, answered] = [0, 0];
   const server = createServer((from) => {
     const to = connect({ host: '127.0.0.1', port });
     sockets.push(from, to);
     for (const socket of [from, to]) socket.on('error', () => undefined); // reset when a node hangs up
+    from.on('data', ({ byteLength }) => {
+      asked += byteLength;
+    });
     to.on('data', ({ byteLength }) => {
       answered += byteLength;
     });
@@ -32,6 +37,9 @@ export async function connectThroughRelay(dialler: TestNode, listener: TestNode)
   await dialler.network.connect(relayed);
   await eventually('they are connected', () => listener.connected.length > 0 && dialler.connected.length > 0);
   return {
+    get asked() {
+      return asked;
+    },
     get answered() {
       return answered;
     },

@@ -134,6 +134,7 @@ export async function startBareHost(seed: number): Promise<Host<unknown>> {
     options: DEVNET_NETWORK.host,
     clock,
     isRefused: () => false,
+    socketBytes: { sent: 0, received: 0 },
     pubsub: () => ({}),
   });
   await host.start();
