@@ -81,6 +81,11 @@ async function run({ short }: { readonly short: boolean }): Promise<Row[]> {
             `devnet at ${LOAD_TPS} tx/s: gossip bytes per transaction and node, above idle, without framing, of its size`,
             'times',
             live.map(({ txBytes }) => txBytes),
+          ),
+          makeRow(
+            `devnet at ${LOAD_TPS} tx/s: bytes on the wire per transaction and node, above idle, of its size`,
+            'times',
+            live.map(({ socketBytes }) => socketBytes),
             undefined,
             atMost(2.5),
           ),

@@ -30,6 +30,7 @@ const forever = new AbortController().signal;
 interface Sample {
   readonly processorS: number;
   readonly sentBytes: number;
+  readonly socketBytes: number;
   readonly txs: number;
   readonly txCopies: number;
   readonly votes: number;
@@ -45,6 +46,7 @@ function sampleOf(texts: readonly string[]): Sample {
   return {
     processorS: sum(/^process_cpu_seconds_total (\S+)/gm),
     sentBytes: sum(/^gossipsub_rpc_sent_bytes_total (\S+)/gm),
+    socketBytes: sum(/^grapevine_network_bytes_total\{direction="sent"\} (\S+)/gm),
     txs: sum(/^grapevine_verdicts_total\{kind="tx",verdict="accept",reason=""\} (\S+)/gm),
     txCopies: sum(/^grapevine_gossip_tx_copies_total (\S+)/gm),
     votes: sum(/^grapevine_verdicts_total\{kind="vote",verdict="accept",reason=""\} (\S+)/gm),
@@ -64,6 +66,8 @@ export interface LiveRun {
    * its size. Without noise, yamux and TCP framing, and without what travels on other streams.
    */
   readonly txBytes: number;
+  /** The same of all that its sockets took: blocks, votes and exchanges too, encrypted and framed, without TCP and IP. */
+  readonly socketBytes: number;
   readonly txCopies: number;
   /** Votes that a node counted in a second, idle. */
   readonly votesPerS: number;
@@ -127,6 +131,8 @@ export async function runLive(nodes: number, seconds: number, ratePerS: number):
       idleCores: (before.processorS - rested.processorS) / seconds / nodes,
       txMicros: ((span(({ processorS }) => processorS) - idle(({ processorS }) => processorS)) * 1e6) / delivered,
       txBytes: (span(({ sentBytes }) => sentBytes) - idle(({ sentBytes }) => sentBytes)) / delivered / TX_BYTES,
+      socketBytes:
+        (span(({ socketBytes }) => socketBytes) - idle(({ socketBytes }) => socketBytes)) / delivered / TX_BYTES,
       txCopies: span(({ txCopies }) => txCopies) / delivered,
       votesPerS: idle(({ votes }) => votes) / (1 + 2 / seconds) / nodes / seconds,
       residentMiB: after.residentMb,
