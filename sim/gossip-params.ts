@@ -1,6 +1,6 @@
 /** What gossipsub is told: the parameters of the model, with the values the node uses and those of the literature. */
 import type { GossipOptions } from '../node/net/gossip-settings.ts';
-import { messageCacheLengths } from '../node/net/message-cache.ts';
+import { MIN_IDONTWANT_BYTES, messageCacheLengths } from '../node/net/message-cache.ts';
 
 export interface GossipParams {
   /** Mesh degree wanted, and the bounds within which the mesh is left alone. */
@@ -20,6 +20,8 @@ export interface GossipParams {
   /** Heartbeats that a message can be asked for by IWANT, and those that IHAVE names it. */
   readonly mcacheLength: number;
   readonly mcacheGossip: number;
+  /** IHAVE does not name to a peer what it named to it at the heartbeat before. */
+  readonly namesOnce: boolean;
   readonly seenTtlMs: number;
   /** Own messages go to all peers, not only to the mesh. */
   readonly floodPublish: boolean;
@@ -60,9 +62,10 @@ export function gossipParamsOf(options: NodeGossipOptions): GossipParams {
     gossipFactor: 0.25,
     heartbeatIntervalMs: options.heartbeatIntervalMs,
     ...messageCacheLengths(options),
+    namesOnce: true,
     seenTtlMs: 120_000,
     floodPublish: options.floodPublish,
-    idontwantMinBytes: 512,
+    idontwantMinBytes: MIN_IDONTWANT_BYTES,
     graftOnSubscribe: true,
     messageTtlMs: options.messageTtlMs,
     maxUnsettledPerPeer: options.maxUnsettledPerPeer,
@@ -122,6 +125,7 @@ export const V1_1_GOSSIP: GossipParams = {
   heartbeatIntervalMs: 1_000,
   mcacheLength: 5,
   mcacheGossip: 3,
+  namesOnce: false,
   seenTtlMs: 120_000,
   floodPublish: true,
   idontwantMinBytes: Number.POSITIVE_INFINITY,

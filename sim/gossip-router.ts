@@ -103,6 +103,8 @@ export class GossipPeer {
   /** IHAVE to go out with this heartbeat. */
   gossipItems: GossipItem[] | undefined;
   gossipTopics = 0;
+  /** Per topic: the heartbeat at which it last heard IHAVE. */
+  readonly gossipTicks = TOPIC_KINDS.map(() => 0);
 
   constructor(peer: PeerKey, isOutbound: boolean, place: number) {
     this.peer = peer;
@@ -145,6 +147,8 @@ export class GossipRouter<P extends GossipPeer> {
   /** Newest first; one entry per heartbeat. */
   readonly #history: GossipItem[][];
   #queued: { readonly item: GossipItem; readonly atMs: number }[] = [];
+  /** What IHAVE named at the last heartbeat. */
+  #named: ReadonlySet<GossipItem> = NOTHING;
   #ticks = 0;
   #isStopped = false;
 
@@ -619,17 +623,20 @@ export class GossipRouter<P extends GossipPeer> {
   // Lazy gossip.
 
   #emitGossip(): void {
-    const { mcacheGossip, Dlazy, gossipFactor } = this.#deps.params;
+    const { mcacheGossip, Dlazy, gossipFactor, namesOnce } = this.#deps.params;
     const items: GossipItem[][] = TOPIC_KINDS.map(() => []);
     for (let at = 0; at < mcacheGossip; at++) {
       for (const item of this.#history[at]!) {
         if (item.state(this.place) === VALID) items[item.topic]!.push(item);
       }
     }
+    const before = this.#named;
+    if (namesOnce) this.#named = items.every(({ length }) => length === 0) ? NOTHING : new Set(items.flat());
     const receivers: P[] = [];
     for (const topic of ALL_TOPIC_INDICES) {
-      const named = items[topic]!;
-      if (named.length === 0) continue;
+      const all = items[topic]!;
+      if (all.length === 0) continue;
+      const fresh = before.size === 0 ? all : all.filter((item) => !before.has(item));
       const candidates: P[] = [];
       const now = this.#deps.nowMs();
       for (const peer of this.#peers) {
@@ -639,6 +646,9 @@ export class GossipRouter<P extends GossipPeer> {
       const target = Math.floor(Math.max(Dlazy, gossipFactor * candidates.length));
       const chosen = target >= candidates.length ? candidates : pick(candidates, target, this.#deps.rng);
       for (const peer of chosen) {
+        const named = namesOnce && peer.gossipTicks[topic] === this.#ticks - 1 ? fresh : all;
+        peer.gossipTicks[topic] = this.#ticks;
+        if (named.length === 0) continue;
         if (peer.gossipItems === undefined) {
           peer.gossipItems = named;
           receivers.push(peer);
@@ -657,6 +667,7 @@ export class GossipRouter<P extends GossipPeer> {
   }
 }
 
+const NOTHING: ReadonlySet<GossipItem> = new Set();
 const NO_ITEMS: readonly GossipItem[] = [];
 const NO_TOPICS: readonly number[] = [];
 const CONTROL_NAMES = ['subscribe', 'subscribe', 'graft', 'prune', 'ihave', 'iwant', 'idontwant'] as const;

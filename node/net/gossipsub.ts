@@ -1,7 +1,8 @@
 /**
  * The library, and what in its inner state has to be mended. The one file that imports it.
  *
- * It answers IWANT with messages that have no verdict yet, and in random order; it refuses newcomers for good where all
+ * It answers IWANT with messages that have no verdict yet, and in random order; it names a message to the same peer again
+ * and again; it refuses newcomers for good where all
  * have a full mesh; it reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between;
  * what it has handed in once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it
  * before that; and after a stream breaks, while the connection lives, it never opens another.
@@ -17,6 +18,7 @@ import { gossipsub } from '@chainsafe/libp2p-gossipsub';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import type { Clock, PeerKey } from '../ports.ts';
 import type { MeshDegrees } from './mesh-degrees.ts';
+import { MIN_IDONTWANT_BYTES } from './message-cache.ts';
 
 export type {
   GossipSub,
@@ -44,7 +46,7 @@ interface GossipPeerId {
 /** What gossipsub's class has beyond its published interface, as of @libp2p/gossipsub 17. */
 export interface GossipRouter extends GossipSub {
   readonly peers: ReadonlyMap<PeerKey, unknown>;
-  readonly streamsOutbound: ReadonlyMap<PeerKey, unknown>;
+  readonly streamsOutbound: ReadonlyMap<PeerKey, object>;
   readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
   readonly score: { score(peer: PeerKey): number };
   /** Read anew at each decision; none is kept. */
@@ -60,9 +62,16 @@ export interface GossipRouter extends GossipSub {
     getWithIWantCount(id: string, peer: PeerKey): unknown;
   };
   handleIWant(peer: PeerKey, iwant: readonly unknown[]): { readonly data?: Uint8Array }[];
+  pushGossip(peer: PeerKey, ihave: Ihave): void;
   isStarted(): boolean;
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
   sendIDontWants(id: Uint8Array, topic: string, source: PeerKey): void;
+}
+
+/** Messages of a topic that a peer can ask for. */
+interface Ihave {
+  readonly topicID: string;
+  readonly messageIDs: readonly Uint8Array[];
 }
 
 /** What of an RPC is counted. */
@@ -86,6 +95,7 @@ export function createGossipsub(options: CreateGossipsubOptions, components: Gos
   const router = gossipsub(options.settings)(components) as GossipRouter;
   sendOnlySettled(router);
   answerInOrder(router);
+  nameOnce(router);
   takeInUpTo(router, options.Dmax);
   readInTurns(router, options);
   if (!(router.seenCache?.entries instanceof Map) || !(router.fastMsgIdCache?.entries instanceof Map)) {
@@ -94,9 +104,6 @@ export function createGossipsub(options: CreateGossipsubOptions, components: Gos
   if (typeof router.sendIDontWants !== 'function') throw new Error('this version of gossipsub has no IDONTWANT');
   return router;
 }
-
-/** As gossipsub has it: of shorter messages the copies cost no more than to say so. */
-const MIN_IDONTWANT_BYTES = 512;
 
 /**
  * Tells the mesh, but for who sent it, to send no copies of the message. Gossipsub would say so before anybody knows
@@ -199,6 +206,31 @@ function answerInOrder(router: GossipRouter): void {
       return at > 0 && bytes > MAX_RPC_BYTES;
     });
     return tooMuch < 0 ? messages : messages.slice(0, tooMuch);
+  };
+}
+
+/**
+ * Gossipsub names a message by IHAVE at each heartbeat of its window, 22 bytes each time, also to a peer to which it named
+ * it before: in a small net, where all who are not in the mesh hear IHAVE, to each of them twice. Streams lose nothing, so
+ * once is enough. The window is for those who were not chosen, and for what had its verdict late.
+ *
+ * @throws Error when gossipsub is not as this file knows it
+ */
+function nameOnce(router: GossipRouter): void {
+  if (typeof router.pushGossip !== 'function' || !(router.streamsOutbound instanceof Map)) {
+    throw new Error('this version of gossipsub names messages in another way');
+  }
+  /** By the stream that it went over; the cache has one object for each message's id. */
+  const named = new WeakMap<object, WeakSet<Uint8Array>>();
+  const push = router.pushGossip.bind(router);
+  router.pushGossip = (peer, { topicID, messageIDs }) => {
+    const stream = router.streamsOutbound.get(peer);
+    if (stream === undefined) return;
+    const before = named.get(stream) ?? new WeakSet();
+    named.set(stream, before);
+    const fresh = messageIDs.filter((id) => !before.has(id));
+    for (const id of fresh) before.add(id);
+    if (fresh.length > 0) push(peer, { topicID, messageIDs: fresh });
   };
 }
 

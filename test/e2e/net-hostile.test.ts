@@ -11,6 +11,7 @@ import type { Host } from '../../node/net/host.ts';
 import { createHost } from '../../node/net/host.ts';
 import { identityOfSeed } from '../../node/net/identity.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
+import { MIN_IDONTWANT_BYTES } from '../../node/net/message-cache.ts';
 import { topicName } from '../../node/net/topics.ts';
 import { eventually } from '../eventually.ts';
 import type { TestNode } from './net-support.ts';
@@ -263,11 +264,29 @@ describe('IWANT', () => {
   });
 });
 
+describe('IHAVE', () => {
+  const named = () => inbox.flatMap(({ control }) => control?.ihave.flatMap(({ messageIDs }) => messageIDs) ?? []);
+  const isNamed = (text: string) => named().some((id) => Buffer.from(id).equals(idOf(text)));
+
+  it('names a message once to a peer, though it is in the window for two heartbeats', async () => {
+    send({ subscriptions: [{ subscribe: true, topic: TX }] });
+    await eventually('B knows that the peer hears transactions', () =>
+      b.network.peers().some(({ peer }) => peer === hostile.peerId.toString()),
+    );
+    await a.network.publish('tx', bytesOf('named'));
+    await eventually('B names it', () => isNamed('named'));
+    // A heartbeat later it is in the window still, and another message is named then.
+    await a.network.publish('tx', bytesOf('later'));
+    await eventually('B names that one', () => isNamed('later'));
+    expect(named()).toHaveLength(2);
+  });
+});
+
 describe('IDONTWANT', () => {
   it('is said of a long message that there was room for', async () => {
     send({ subscriptions: [{ subscribe: true, topic: TX }], control: { ...EMPTY_CONTROL, graft: [{ topicID: TX }] } });
     await eventually('B has it in its mesh', inMesh);
-    const [long, short] = ['x'.repeat(512), 'x'.repeat(511)];
+    const [long, short] = ['x'.repeat(MIN_IDONTWANT_BYTES), 'x'.repeat(MIN_IDONTWANT_BYTES - 1)];
     await a.network.publish('tx', bytesOf(short));
     await a.network.publish('tx', bytesOf(long));
     const unwanted = () =>

@@ -73,7 +73,7 @@ export interface TwinReport {
 /** What the two kinds are like: a transaction, below the size from which IDONTWANT is sent, and a block above it. */
 const LOAD: readonly { readonly kind: TopicKind; readonly bytes: number }[] = [
   { kind: 'tx', bytes: 240 },
-  { kind: 'block', bytes: 4_000 },
+  { kind: 'block', bytes: 4_500 },
 ];
 /** Messages that nobody forwards, by which sending and travelling are timed. They must go to all neighbours. */
 const PROBES = 48;

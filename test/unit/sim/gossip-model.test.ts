@@ -1,6 +1,7 @@
 /** The gossip model alone, with endpoints that accept everything. */
 import { describe, expect, it, test } from 'vitest';
 import { DEVNET_NETWORK, PUBLIC_NETWORK } from '../../../node/net/libp2p-network.ts';
+import { MIN_IDONTWANT_BYTES } from '../../../node/net/message-cache.ts';
 import type { GossipMessage, TopicKind } from '../../../node/ports.ts';
 import {
   DEVNET_GOSSIP,
@@ -240,6 +241,19 @@ describe('a message', () => {
     expect(iwantSent).toBeGreaterThan(0);
   });
 
+  it('is named once to each peer outside the mesh, and at each heartbeat of the window by gossipsub as it is', async () => {
+    const namesOf = async (namesOnce: boolean): Promise<number> => {
+      const lab = await openRegular(6, 4, { ...DEVNET_GOSSIP, D: 2, Dlo: 1, Dhi: 2, namesOnce });
+      lab.hub.stats.reset();
+      await lab.publish('n0', bytesOf('named'));
+      await lab.clock.run(5_000);
+      return lab.hub.stats.total().control.ihave;
+    };
+    const once = await namesOf(true);
+    expect(once).toBeGreaterThan(0);
+    expect(await namesOf(false)).toBe(DEVNET_GOSSIP.mcacheGossip * once);
+  });
+
   it('from IDONTWANT’s size on costs fewer copies; below it none are spared', async () => {
     // It helps only where verdicts take time: else the announcement and the copy leave together.
     const uneven: LinkProfile = { latencyMs: [5, 80], jitterMs: 0, loss: 0 };
@@ -254,8 +268,8 @@ describe('a message', () => {
       expect(kinds.tx.first).toBe(10 * 49);
       return { copies: lab.hub.stats.copiesPerDelivery(), spared: kinds.tx.spared, control: control.idontwant };
     };
-    const small = await copiesOf(511);
-    const large = await copiesOf(512);
+    const small = await copiesOf(MIN_IDONTWANT_BYTES - 1);
+    const large = await copiesOf(MIN_IDONTWANT_BYTES);
     expect(small).toMatchObject({ spared: 0, control: 0 });
     expect(large.spared).toBeGreaterThan(0);
     expect(large.control).toBeGreaterThan(0);
