@@ -20,7 +20,7 @@ export interface GossipParams {
   /** Heartbeats that a message can be asked for by IWANT, and those that IHAVE names it. */
   readonly mcacheLength: number;
   readonly mcacheGossip: number;
-  /** IHAVE does not name to a peer what it named to it at the heartbeat before. */
+  /** IHAVE does not name to a peer the batches of transactions that it named to it at the heartbeat before. */
   readonly namesOnce: boolean;
   readonly seenTtlMs: number;
   /** Own messages go to all peers, not only to the mesh. */

@@ -9,7 +9,8 @@
  * they wait.
  *
  * Left out: the score (peers with many penalty points go below zero and leave the mesh, time in the mesh counts, the rest
- * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises.
+ * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises; what an IHAVE of
+ * more than 5,000 ids leaves out counts as named.
  *
  * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
  */
@@ -51,6 +52,7 @@ export class Control {
 export type Gossip = GossipItem | Control;
 
 const ALL_TOPIC_INDICES: readonly number[] = TOPIC_KINDS.map((_, index) => index);
+const TX = TOPIC_KINDS.indexOf('tx');
 
 /** `/grapevine/<16 hex>/<kind>/1`, about. */
 const TOPIC_BYTES = 33;
@@ -147,7 +149,7 @@ export class GossipRouter<P extends GossipPeer> {
   /** Newest first; one entry per heartbeat. */
   readonly #history: GossipItem[][];
   #queued: { readonly item: GossipItem; readonly atMs: number }[] = [];
-  /** What IHAVE named at the last heartbeat. */
+  /** Batches of transactions that IHAVE named at the last heartbeat. */
   #named: ReadonlySet<GossipItem> = NOTHING;
   #ticks = 0;
   #isStopped = false;
@@ -631,12 +633,12 @@ export class GossipRouter<P extends GossipPeer> {
       }
     }
     const before = this.#named;
-    if (namesOnce) this.#named = items.every(({ length }) => length === 0) ? NOTHING : new Set(items.flat());
+    if (namesOnce) this.#named = items[TX]!.length === 0 ? NOTHING : new Set(items[TX]);
     const receivers: P[] = [];
     for (const topic of ALL_TOPIC_INDICES) {
       const all = items[topic]!;
       if (all.length === 0) continue;
-      const fresh = before.size === 0 ? all : all.filter((item) => !before.has(item));
+      const fresh = topic !== TX || before.size === 0 ? all : all.filter((item) => !before.has(item));
       const candidates: P[] = [];
       const now = this.#deps.nowMs();
       for (const peer of this.#peers) {

@@ -23,7 +23,8 @@ const INCOMPLETE = new RangeError('the length of a frame has not come in full');
 
 /**
  * Bytes through the sockets of all connections since the node started: what all protocols send, encrypted and framed, and
- * Noise's handshake, to some hundred bytes a connection; without TCP's and IP's headers.
+ * Noise's handshake, without TCP's and IP's headers. What waited to be written when a connection broke counts as sent, and
+ * what a peer sends before the handshake asks for it counts twice.
  */
 export interface SocketBytes {
   sent: number;

@@ -123,7 +123,8 @@ export class Gossip {
       },
     });
     const mayReceive = (peer: PeerKey, units: number): boolean => this.#mayReceive(peer, units);
-    const router = createGossipsub({ settings, Dmax: options.Dmax, clock, mayReceive }, components);
+    const isNamedOnce = (topic: string): boolean => this.#kinds.get(topic) === 'tx';
+    const router = createGossipsub({ settings, Dmax: options.Dmax, isNamedOnce, clock, mayReceive }, components);
     this.#repair = new StreamRepair({ router, components }, { streamLost: onStreamLost, graylisted: onGraylisted });
     this.#router = router;
     this.#self = components.peerId.toString();

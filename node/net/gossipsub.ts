@@ -44,9 +44,8 @@ interface GossipPeerId {
 }
 
 /** What gossipsub's class has beyond its published interface, as of @libp2p/gossipsub 17. */
-export interface GossipRouter extends GossipSub {
+export interface GossipRouter extends GossipSub, MessageNamer {
   readonly peers: ReadonlyMap<PeerKey, unknown>;
-  readonly streamsOutbound: ReadonlyMap<PeerKey, object>;
   readonly mesh: ReadonlyMap<string, ReadonlySet<PeerKey>>;
   readonly score: { score(peer: PeerKey): number };
   /** Read anew at each decision; none is kept. */
@@ -62,7 +61,6 @@ export interface GossipRouter extends GossipSub {
     getWithIWantCount(id: string, peer: PeerKey): unknown;
   };
   handleIWant(peer: PeerKey, iwant: readonly unknown[]): { readonly data?: Uint8Array }[];
-  pushGossip(peer: PeerKey, ihave: Ihave): void;
   isStarted(): boolean;
   reportMessageValidationResult(id: string, source: PeerKey, outcome: TopicValidatorResult): void;
   sendIDontWants(id: Uint8Array, topic: string, source: PeerKey): void;
@@ -85,6 +83,8 @@ export interface CreateGossipsubOptions {
   readonly settings: Partial<GossipsubOpts>;
   /** Mesh peers with which a GRAFT is refused. */
   readonly Dmax: number;
+  /** Topics whose messages a peer that has been told of them knows for good. */
+  readonly isNamedOnce: (topic: string) => boolean;
   readonly clock: Pick<Clock, 'after'>;
   /** An RPC came, of so much; false: it is not to be looked at, and nothing after it. */
   readonly mayReceive: (peer: PeerKey, units: number) => boolean;
@@ -95,7 +95,7 @@ export function createGossipsub(options: CreateGossipsubOptions, components: Gos
   const router = gossipsub(options.settings)(components) as GossipRouter;
   sendOnlySettled(router);
   answerInOrder(router);
-  nameOnce(router);
+  nameOnce(router, options.isNamedOnce);
   takeInUpTo(router, options.Dmax);
   readInTurns(router, options);
   if (!(router.seenCache?.entries instanceof Map) || !(router.fastMsgIdCache?.entries instanceof Map)) {
@@ -209,28 +209,39 @@ function answerInOrder(router: GossipRouter): void {
   };
 }
 
+/** What of gossipsub names messages to peers outside the mesh. */
+export interface MessageNamer {
+  readonly streamsOutbound: ReadonlyMap<PeerKey, object>;
+  pushGossip(peer: PeerKey, ihave: Ihave): void;
+}
+
 /**
  * Gossipsub names a message by IHAVE at each heartbeat of its window, 22 bytes each time, also to a peer to which it named
  * it before: in a small net, where all who are not in the mesh hear IHAVE, to each of them twice. Streams lose nothing, so
- * once is enough. The window is for those who were not chosen, and for what had its verdict late.
+ * that once is enough where a peer that has been told knows for good: a block or a vote for which it has no room it
+ * forgets, and wants it again. The window is for those who were not chosen, and for what had its verdict late.
  *
+ * @param isNamedOnce whether a topic's messages are named once
  * @throws Error when gossipsub is not as this file knows it
  */
-function nameOnce(router: GossipRouter): void {
+export function nameOnce(router: MessageNamer, isNamedOnce: (topic: string) => boolean): void {
   if (typeof router.pushGossip !== 'function' || !(router.streamsOutbound instanceof Map)) {
     throw new Error('this version of gossipsub names messages in another way');
   }
   /** By the stream that it went over; the cache has one object for each message's id. */
   const named = new WeakMap<object, WeakSet<Uint8Array>>();
   const push = router.pushGossip.bind(router);
-  router.pushGossip = (peer, { topicID, messageIDs }) => {
+  router.pushGossip = (peer, ihave) => {
     const stream = router.streamsOutbound.get(peer);
-    if (stream === undefined) return;
+    if (stream === undefined || !isNamedOnce(ihave.topicID)) {
+      push(peer, ihave);
+      return;
+    }
     const before = named.get(stream) ?? new WeakSet();
     named.set(stream, before);
-    const fresh = messageIDs.filter((id) => !before.has(id));
-    for (const id of fresh) before.add(id);
-    if (fresh.length > 0) push(peer, { topicID, messageIDs: fresh });
+    const messageIDs = ihave.messageIDs.filter((id) => !before.has(id));
+    for (const id of messageIDs) before.add(id);
+    if (messageIDs.length > 0) push(peer, { topicID: ihave.topicID, messageIDs });
   };
 }
 

@@ -5,10 +5,9 @@ const GOSSIP_WINDOW_MS = 1_000;
 
 /**
  * Of messages of so many bytes the mesh is told that no copies are wanted (IDONTWANT). To say so, and to hear it, costs an
- * RPC for each mesh peer, which is what a short message costs: with gossipsub's own 512 a node of five at 400 tx/s sent 34
- * a second and was spared 7 copies (`gossipsub_rpc_sent_idontwant_total`, `gossipsub_idontwant_skipped_sends_total`).
+ * RPC for each mesh peer, which is what a short message costs (ADR 0013); gossipsub's own is 512.
  */
-export const MIN_IDONTWANT_BYTES = 4_096;
+export const MIN_IDONTWANT_BYTES = 2_048;
 
 export interface MessageCacheLengths {
   /** Heartbeats that a message can be asked for by IWANT. */

@@ -87,3 +87,29 @@ it('what goes through the sockets of peers is counted, all of it and both ways',
     return missing.length > 0 && missing.every((each) => Math.abs(each) <= PRELUDE_BYTES);
   });
 });
+
+it('what comes through a socket makes no errors: noise asks for the length of a frame that has not come', async () => {
+  const stream = await sender.network.open(receiver.network.self, SINK, new AbortController().signal);
+  await stream.send(new Uint8Array(1)); // the stream is negotiated
+  await eventually('the first frame has come', () => frames === 1);
+  const real = globalThis.RangeError;
+  let made = 0;
+  const counting = <T>(make: () => T): T => {
+    made += 1;
+    return make();
+  };
+  globalThis.RangeError = new Proxy(real, {
+    apply: (target, self, args) => counting(() => Reflect.apply(target, self, args)),
+    construct: (target, args) => counting(() => Reflect.construct(target, args)),
+  });
+  try {
+    for (let at = 1; at <= 10; at++) {
+      await stream.send(new Uint8Array(100));
+      await eventually('the frame has come', () => frames === at + 1);
+    }
+  } finally {
+    globalThis.RangeError = real;
+  }
+  await stream.close();
+  expect(made).toBe(0);
+});
