@@ -196,6 +196,38 @@ describe('publishing', () => {
   });
 });
 
+describe('a node outside the mesh', () => {
+  it('hears of a vote again for which it had no room at first', async () => {
+    /** With room for so many in the mesh. */
+    const room = (count: number) => {
+      const degrees = { D: count, Dlo: count, Dhi: count, Dmax: count, Dout: 0 };
+      return { ...DEVNET_NETWORK, gossip: { ...DEVNET_NETWORK.gossip, ...degrees } };
+    };
+    const a = await node({ seed: 1, options: room(1) });
+    const c = await node({ seed: 3 });
+    const timesHeard = (text: string) => b.heard.filter((heard) => heard === text).length;
+    const b = await node({
+      seed: 2,
+      options: room(0),
+      settle: (message) => {
+        if (timesHeard(textOf(message.data)) > 1) return 'accept';
+        message.settle('unread');
+        return undefined;
+      },
+    });
+    await connectAndMesh(a, c);
+    await a.network.connect(addressOf(b));
+    // Not one only: A may hear of it before it knows that B hears votes, and name it to B once.
+    let sent = 0;
+    await eventually('B hears a vote twice', () => {
+      sent += 1;
+      void c.network.publish('vote', bytesOf(`vote ${sent}`));
+      return b.heard.some((text) => timesHeard(text) === 2);
+    });
+    expect(a.network.peers().find(({ peer }) => peer === b.network.self)?.mesh).toEqual([]);
+  });
+});
+
 describe('the mesh', () => {
   it('of five nodes stands within three heartbeats of the connections, and each message reaches all once', async () => {
     const nodes: TestNode[] = [];
