@@ -9,8 +9,8 @@
  * they wait.
  *
  * Left out: the score (peers with many penalty points go below zero and leave the mesh, time in the mesh counts, the rest
- * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises; what an IHAVE of
- * more than 5,000 ids leaves out counts as named.
+ * does not), opportunistic grafting, peer exchange, fanout (every node joins every topic), broken IWANT promises. What
+ * an IHAVE of more than 5,000 ids leaves out counts as named.
  *
  * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
  */
@@ -105,8 +105,8 @@ export class GossipPeer {
   /** IHAVE to go out with this heartbeat. */
   gossipItems: GossipItem[] | undefined;
   gossipTopics = 0;
-  /** Per topic: the heartbeat at which it last heard IHAVE. */
-  readonly gossipTicks = TOPIC_KINDS.map(() => 0);
+  /** The heartbeat at which it last heard IHAVE of batches of transactions. */
+  txGossipTick = -1;
 
   constructor(peer: PeerKey, isOutbound: boolean, place: number) {
     this.peer = peer;
@@ -648,8 +648,8 @@ export class GossipRouter<P extends GossipPeer> {
       const target = Math.floor(Math.max(Dlazy, gossipFactor * candidates.length));
       const chosen = target >= candidates.length ? candidates : pick(candidates, target, this.#deps.rng);
       for (const peer of chosen) {
-        const named = namesOnce && peer.gossipTicks[topic] === this.#ticks - 1 ? fresh : all;
-        peer.gossipTicks[topic] = this.#ticks;
+        const named = peer.txGossipTick === this.#ticks - 1 ? fresh : all;
+        if (topic === TX) peer.txGossipTick = this.#ticks;
         if (named.length === 0) continue;
         if (peer.gossipItems === undefined) {
           peer.gossipItems = named;

@@ -1,12 +1,13 @@
 /**
- * Encryption of connections by Noise, with a count of what goes through their sockets.
+ * Encryption of connections by Noise.
  *
- * Noise, as of @libp2p/noise 17, looks after each frame for the length of the next one, and where there is none yet it
+ * The library, as of @libp2p/noise 17, looks after each frame for the length of the next one, and where there is none yet it
  * throws and catches an error, once for each chunk that the socket hands over. What that costs is its stack trace: 2 to 4 %
- * of what a node does. Here it is one error, made once.
+ * of a node's main thread. Here it is one error, made once.
  */
-import type { ConnectionEncrypter, MessageStream } from '@libp2p/interface';
+import type { ConnectionEncrypter } from '@libp2p/interface';
 import { type NoiseComponents, noise } from '@libp2p/noise';
+import { countSocketBytes, type SocketBytes } from './socket-bytes.ts';
 
 /** What noise's connections have beyond their published interface. */
 interface NoiseConnection {
@@ -22,19 +23,9 @@ const LENGTH_BYTES = 2;
 const INCOMPLETE = new RangeError('the length of a frame has not come in full');
 
 /**
- * Bytes through the sockets of all connections since the node started: what all protocols send, encrypted and framed, and
- * Noise's handshake, without TCP's and IP's headers. What waited to be written when a connection broke counts as sent, and
- * what a peer sends before the handshake asks for it counts twice.
- */
-export interface SocketBytes {
-  sent: number;
-  received: number;
-}
-
-/**
  * Encrypts connections by Noise (XX, ChaCha20-Poly1305).
  *
- * @param bytes is counted up
+ * @param bytes of their sockets, counted up
  */
 export function noiseEncryption(bytes: SocketBytes): (components: NoiseComponents) => ConnectionEncrypter {
   const create = noise();
@@ -43,7 +34,7 @@ export function noiseEncryption(bytes: SocketBytes): (components: NoiseComponent
     for (const method of ['secureInbound', 'secureOutbound'] as const) {
       const secure = encrypter[method].bind(encrypter);
       encrypter[method] = async (socket, options) => {
-        count(socket, bytes);
+        countSocketBytes(socket, bytes);
         const secured = await secure(socket, options);
         expectFrames(secured.connection);
         return secured;
@@ -51,17 +42,6 @@ export function noiseEncryption(bytes: SocketBytes): (components: NoiseComponent
     }
     return encrypter;
   };
-}
-
-function count(socket: MessageStream, bytes: SocketBytes): void {
-  const send = socket.send.bind(socket);
-  socket.send = (data) => {
-    bytes.sent += data.byteLength;
-    return send(data);
-  };
-  socket.addEventListener('message', ({ data }) => {
-    bytes.received += data.byteLength;
-  });
 }
 
 /** @throws Error where noise is not built as this version expects */

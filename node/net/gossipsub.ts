@@ -2,10 +2,10 @@
  * The library, and what in its inner state has to be mended. The one file that imports it.
  *
  * It answers IWANT with messages that have no verdict yet, and in random order; it names a message to the same peer again
- * and again; it refuses newcomers for good where all
- * have a full mesh; it reads whatever a peer sends, as fast as it comes and without a turn of the event loop in between;
- * what it has handed in once it drops for two minutes, looked at or not, and it tells the mesh to send no more copies of it
- * before that; and after a stream breaks, while the connection lives, it never opens another.
+ * and again; it refuses newcomers for good where all have a full mesh; it reads whatever a peer sends, as fast as it comes
+ * and without a turn of the event loop in between; what it has handed in once it drops for two minutes, looked at or not,
+ * and it tells the mesh to send no more copies of it before that; and after a stream breaks, while the connection lives, it
+ * never opens another.
  */
 import type {
   GossipSub,

@@ -6,8 +6,9 @@ import { tcp } from '@libp2p/tcp';
 import type { Libp2pOptions } from 'libp2p';
 import { createLibp2p } from 'libp2p';
 import type { Clock, PeerKey } from '../ports.ts';
-import { noiseEncryption, type SocketBytes } from './encryption.ts';
+import { noiseEncryption } from './encryption.ts';
 import { probedYamux } from './probed-muxer.ts';
+import type { SocketBytes } from './socket-bytes.ts';
 
 export interface HostOptions {
   readonly maxConnections: number;

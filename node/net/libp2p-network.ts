@@ -1,7 +1,7 @@
 import type { Connection, IdentifyResult, PeerId, PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
-import { Counter, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { ChainId } from '../../chain/types.ts';
 import type {
   Clock,
@@ -18,7 +18,6 @@ import type {
 } from '../ports.ts';
 import type { AddressBookOptions, AddressStore } from './address-book.ts';
 import { AddressBook } from './address-book.ts';
-import type { SocketBytes } from './encryption.ts';
 import { Gossip } from './gossip.ts';
 import type { GossipOptions } from './gossip-settings.ts';
 import type { Host, HostOptions } from './host.ts';
@@ -27,6 +26,7 @@ import { identityOfSeed } from './identity.ts';
 import { meshDegrees } from './mesh-degrees.ts';
 import type { PeerScoreOptions } from './peer-score.ts';
 import { PeerScore } from './peer-score.ts';
+import { type SocketBytes, showSocketBytes } from './socket-bytes.ts';
 import type { FrameStreamOptions } from './streams.ts';
 import { createFrameStream } from './streams.ts';
 
@@ -422,20 +422,4 @@ function abortOpenStreams(connection: Connection, reason: string): void {
     const ours = stream.protocol.startsWith('/grapevine/');
     if (ours && stream.writeStatus === 'writable') stream.abort(new Error(reason));
   }
-}
-
-function showSocketBytes(registry: Registry, bytes: SocketBytes): void {
-  const shown: SocketBytes = { sent: 0, received: 0 };
-  new Counter({
-    name: 'grapevine_network_bytes_total',
-    help: 'Bytes through the sockets of peers: all protocols, encrypted and framed, without the headers of TCP and IP',
-    labelNames: ['direction'],
-    registers: [registry],
-    collect() {
-      for (const direction of ['sent', 'received'] as const) {
-        this.inc({ direction }, bytes[direction] - shown[direction]);
-        shown[direction] = bytes[direction];
-      }
-    },
-  });
 }
