@@ -26,20 +26,25 @@ export interface MempoolLimits {
   readonly replaceFeePercent: number;
 }
 
-export const DEFAULT_MEMPOOL_LIMITS: MempoolLimits = {
-  // Some 100 blocks' worth of transactions, and more than a block's time of a fast devnet's load.
-  maxBytes: 32 * 1024 * 1024,
+/** Some 100 blocks' worth of transactions, and more than a block's time of a fast devnet's load. */
+export const DEFAULT_MEMPOOL_BYTES = 32 * 1024 * 1024;
+
+const FIXED_LIMITS = {
   // A devnet's load comes from ten accounts: thousands each must fit. What a flooder takes, it must pay for
   // (TX-11) or be evicted from (TX-15).
   maxPerSender: 10_000,
   // Gossip reorders by a few dozen at most; a parked transaction can't be mined, so it is the cheapest spam.
   maxGap: 64n,
-  // A quarter of the bytes, were all as long as can be. What cannot be mined is never charged its fee, whatever it offers.
-  maxParked: Math.floor((32 * 1024 * 1024) / 4 / MAX_TX_BYTES),
   // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
   expiryMs: 3 * 60 * 60 * 1000,
   replaceFeePercent: 10,
 };
+
+/** The limits of a pool of so many bytes, which leave room for what can be mined whatever its size. */
+export function mempoolLimits(maxBytes: number): MempoolLimits {
+  // A quarter of the bytes, were all as long as can be. What cannot be mined is never charged its fee, whatever it offers.
+  return { ...FIXED_LIMITS, maxBytes, maxParked: Math.floor(maxBytes / 4 / MAX_TX_BYTES) };
+}
 
 /** Share of its bound below which a pool forgets who is to go first: nobody empties and fills a tenth of it at will. */
 const TAILS_KEPT_ABOVE = 0.9;
@@ -94,7 +99,7 @@ export class Mempool {
   #ready = 0;
   #nextSeq = 0;
 
-  constructor(limits: MempoolLimits = DEFAULT_MEMPOOL_LIMITS) {
+  constructor(limits: MempoolLimits = mempoolLimits(DEFAULT_MEMPOOL_BYTES)) {
     this.#limits = limits;
   }
 

@@ -6,7 +6,7 @@
 import { Agreement } from '../chain/agreement.ts';
 import { checkpointOf } from '../chain/checkpoint.ts';
 import type { Genesis } from '../chain/genesis.ts';
-import { DEFAULT_MEMPOOL_LIMITS } from '../chain/mempool.ts';
+import { mempoolLimits } from '../chain/mempool.ts';
 import type { Address } from '../crypto/address.ts';
 import type { SigningBackend } from '../crypto/signature.ts';
 import { AgreementService, type AgreementServiceDeps, type VoterKey } from './agreement/agreement-service.ts';
@@ -140,7 +140,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       store,
       clock,
       events,
-      limits: { ...DEFAULT_MEMPOOL_LIMITS, maxBytes: settings.mempoolMaxBytes },
+      limits: mempoolLimits(settings.mempoolMaxBytes),
       onFailure,
     },
     stored.mempool,

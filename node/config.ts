@@ -3,6 +3,7 @@
  * checks follow. Precedence: flags > environment (`GRAPEVINE_*`) > file > preset.
  */
 
+import { DEFAULT_MEMPOOL_BYTES } from '../chain/mempool.ts';
 import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
 import { parsePeerAddress } from './net/peer-address.ts';
 import { TX_LINGER_MS } from './pipeline/tx-batcher.ts';
@@ -213,7 +214,7 @@ const DEVNET: NodeConfig = {
   mineIntervalMs: 2000,
   minerAddress: '',
   hashBudget: 0.004,
-  mempoolMaxBytes: 32 * 1024 * 1024,
+  mempoolMaxBytes: DEFAULT_MEMPOOL_BYTES,
   txLingerMs: TX_LINGER_MS,
   signatureBackend: 'auto',
   verifyWorkers: 'auto',

@@ -3,6 +3,7 @@
  * It neither listens nor mines nor votes, and is not started: blocks and votes are handed to it.
  */
 import type { Genesis } from '../chain/genesis.ts';
+import { DEFAULT_MEMPOOL_BYTES } from '../chain/mempool.ts';
 import { composeNode, type GrapevineNode } from './compose.ts';
 import { createMetrics } from './metrics.ts';
 import type { Clock, Logger, Network, PowSolver, Rng, SignatureVerifier } from './ports.ts';
@@ -16,8 +17,6 @@ export interface OfflinePorts {
   readonly verifier: SignatureVerifier;
 }
 
-const MEMPOOL_BYTES = 32 * 1024 * 1024;
-
 /** Loads the store, or begins the chain of `genesis` in an empty one. Throws what `composeNode` throws. */
 export function composeOffline(genesis: Genesis, ports: OfflinePorts): Promise<GrapevineNode> {
   return composeNode(
@@ -28,7 +27,7 @@ export function composeOffline(genesis: Genesis, ports: OfflinePorts): Promise<G
       mine: 'off',
       mineIntervalMs: 1_000,
       minerAddress: undefined,
-      mempoolMaxBytes: MEMPOOL_BYTES,
+      mempoolMaxBytes: DEFAULT_MEMPOOL_BYTES,
       expectsPeers: false,
     },
     { ...ports, network: NOBODY, solver: IDLE, metrics: createMetrics({ processMetrics: false }) },

@@ -4,6 +4,7 @@
  */
 import type { ElectorateRule } from '../chain/electorate.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
+import { DEFAULT_MEMPOOL_BYTES } from '../chain/mempool.ts';
 import type { ChainParams } from '../chain/params.ts';
 import { signTx } from '../chain/sign.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from '../chain/target.ts';
@@ -354,7 +355,7 @@ export class World {
         mine,
         mineIntervalMs,
         minerAddress: key.address,
-        mempoolMaxBytes: mempoolMaxBytes ?? 32 * 1024 * 1024,
+        mempoolMaxBytes: mempoolMaxBytes ?? DEFAULT_MEMPOOL_BYTES,
         expectsPeers: this.nodes.length > 1,
       },
       {

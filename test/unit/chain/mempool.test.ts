@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { MempoolLimits } from '../../../chain/mempool.ts';
-import { DEFAULT_MEMPOOL_LIMITS, Mempool } from '../../../chain/mempool.ts';
+import { DEFAULT_MEMPOOL_BYTES, Mempool, mempoolLimits } from '../../../chain/mempool.ts';
 import type { Account, AccountView, Tx } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import type { TxOptions } from '../../tree-fixtures.ts';
@@ -11,7 +11,7 @@ const TX_BYTES = 176;
 const ignored = (reason: string) => ({ kind: 'ignore', reason });
 
 function poolOf(limits: Partial<MempoolLimits> = {}) {
-  return new Mempool({ ...DEFAULT_MEMPOOL_LIMITS, ...limits });
+  return new Mempool({ ...mempoolLimits(DEFAULT_MEMPOOL_BYTES), ...limits });
 }
 
 /** Adds and expects acceptance. */
@@ -26,7 +26,7 @@ function addAll(pool: Mempool, accounts: AccountView, ...options: TxOptions[]): 
 const only = (...accounts: [Address, Account][]) => accountsOf(new Map(accounts));
 
 test('the limits are those of docs/PROTOCOL.md', () => {
-  expect(DEFAULT_MEMPOOL_LIMITS).toEqual({
+  expect(mempoolLimits(DEFAULT_MEMPOOL_BYTES)).toEqual({
     maxBytes: 32 * 1024 * 1024,
     maxPerSender: 10_000,
     maxGap: 64n,
@@ -194,6 +194,16 @@ describe('Mempool.add', () => {
     addAll(pool, RICH, { sender: 2, nonce: 3n, fee: 2000n }, { sender: 3 }, { sender: 1, nonce: 0n });
     expect(pool.parkedSize).toBe(1);
     addAll(pool, RICH, { sender: 3, nonce: 2n });
+  });
+
+  test.each([20, 1000])('TX-15: what is parked fills no pool: %s transactions’ bytes', (count) => {
+    const pool = new Mempool(mempoolLimits(count * TX_BYTES));
+    const verdicts = Array.from({ length: count }, (_, at) =>
+      pool.add(txOf({ sender: at % 60, nonce: BigInt(1 + Math.floor(at / 60)), fee: 9000n }), RICH, 0),
+    );
+    expect(verdicts.at(-1)!.verdict).toEqual(ignored('tx/pool-full'));
+    expect(pool.parkedSize * TX_BYTES).toBeLessThanOrEqual((count * TX_BYTES) / 4);
+    addAll(pool, RICH, { sender: 61 });
   });
 
   test('TX-15: what was in the middle can go once it is its sender’s last', () => {
