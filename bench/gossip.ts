@@ -89,6 +89,9 @@ async function startMesh(): Promise<Node[]> {
         options: DEVNET_NETWORK,
         addressStore: { loadPeers: () => Promise.resolve(new Map()), savePeers: () => Promise.resolve() },
         metricsRegistry: registry,
+        onHandlerFailure: (error) => {
+          throw error;
+        },
       }),
     };
     await node.network.start({

@@ -22,5 +22,8 @@ export function createLoopbackNetwork(options: {
     logger: silentLogger,
     options: DEVNET_NETWORK,
     addressStore: options.store,
+    onHandlerFailure: (error) => {
+      throw error;
+    },
   });
 }

@@ -75,6 +75,10 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
     logger: logger.child({ part: 'net' }),
     options: ofNetwork,
     addressStore: store,
+    onHandlerFailure: (error) => {
+      metrics.internalErrors.inc({ where: 'network-handler' });
+      logger.error({ err: error }, 'internal error in a network handler');
+    },
     metricsRegistry: metrics.registry,
   });
   const solver = createPowSolver({

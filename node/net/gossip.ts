@@ -41,6 +41,8 @@ export interface GossipDeps {
   /** What a banned peer sent before its connection was closed is not handed in. */
   readonly isRefused: (peer: PeerKey) => boolean;
   readonly onMessage: (message: GossipMessage) => void;
+  /** `onMessage` has thrown: the message is ignored. */
+  readonly onHandlerFailure: (error: unknown) => void;
   /** The peer sent something that was rejected. */
   readonly onReject: (peer: PeerKey, kind: TopicKind) => void;
   /** Gossipsub closed the peer's stream (an over-long or broken frame), and would not open another by itself. */
@@ -202,7 +204,7 @@ export class Gossip {
     try {
       this.#deps.onMessage({ kind, from, data: ownBytes(msg.data), settle });
     } catch (error) {
-      this.#deps.logger.error({ err: error, kind }, 'gossip handler threw');
+      this.#deps.onHandlerFailure(error);
       settle('ignore');
     }
     if (settled !== 'unread') wantNoCopies(this.#started(), event.detail);

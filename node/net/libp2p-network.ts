@@ -124,6 +124,8 @@ export interface NetworkDeps {
   readonly logger: Logger;
   readonly options: NetworkOptions;
   readonly addressStore: AddressStore;
+  /** A handler of the node's has thrown: the node's own bug. */
+  readonly onHandlerFailure: (error: unknown) => void;
   /** The network's metrics go here; one registry serves one network. */
   readonly metricsRegistry?: Registry;
 }
@@ -174,6 +176,7 @@ class Libp2pNetwork implements Network {
       penaltyPoints: (peer) => this.#score.points(peer, deps.clock.monotonicMs()),
       isRefused: (peer) => this.isRefused(peer),
       onMessage: (message) => this.#handlers?.onGossip(message),
+      onHandlerFailure: deps.onHandlerFailure,
       onReject: (peer, kind) => this.penalize(peer, REJECT_POINTS, `invalid ${kind}`),
       onStreamLost: (peer) => {
         this.penalize(peer, BROKEN_STREAM_POINTS, 'broken gossip stream');
@@ -411,7 +414,7 @@ class Libp2pNetwork implements Network {
     try {
       call();
     } catch (error) {
-      this.#deps.logger.error({ err: error }, 'network handler threw');
+      this.#deps.onHandlerFailure(error);
     }
   }
 }

@@ -71,6 +71,7 @@ export function createNode(init: TestNodeInit): TestNode & { start(): Promise<vo
         saved.peers = peers;
       },
     },
+    onHandlerFailure: (error) => logger.error({ err: error }, 'handler threw'),
     metricsRegistry: registry,
     ...deps,
   });

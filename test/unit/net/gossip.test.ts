@@ -81,6 +81,9 @@ function setUp(options: Partial<GossipOptions> = {}, clock: Clock = createSystem
     penaltyPoints: () => 0,
     isRefused: () => false,
     onMessage: (message) => handedIn.push(message),
+    onHandlerFailure: (error) => {
+      throw error;
+    },
     onReject: () => undefined,
     onStreamLost: () => undefined,
     onGraylisted: () => undefined,

@@ -20,6 +20,9 @@ it('bans once: what was on its way when the ban came is neither counted nor logg
     logger,
     options: DEVNET_NETWORK,
     addressStore: { loadPeers: async () => new Map(), savePeers: async () => {} },
+    onHandlerFailure: (error) => {
+      throw error;
+    },
   });
   const bans = (): number => lines.filter(({ message }) => message === 'peer banned').length;
   network.penalize('evil', banPoints - 1, 'almost');
