@@ -32,7 +32,6 @@ export const BATCH_REASONS = [
   'batch/few-new', // BATCH-5: less than half of it is new here and good
   'batch/nothing-new', // BATCH-5: none of it is
 ] as const;
-export type BatchReason = (typeof BATCH_REASONS)[number];
 
 export const BLOCK_REASONS = [
   'block/malformed', // BLK-1
@@ -61,6 +60,12 @@ export const BLOCK_REASONS = [
 ] as const;
 export type BlockReason = (typeof BLOCK_REASONS)[number];
 
+/** BLK-2, BLK-8: the body is not its header's. They are about the bytes that came, and say nothing about the block. */
+export const BODY_MISMATCH_REASONS: ReadonlySet<Reason> = new Set<BlockReason>([
+  'block/too-large',
+  'block/bad-merkle-root',
+]);
+
 export const VOTE_REASONS = [
   'vote/malformed', // VOTE-1
   'vote/wrong-chain', // VOTE-2
@@ -85,11 +90,14 @@ export const EVIDENCE_REASONS = [
 ] as const;
 export type EvidenceReason = (typeof EVIDENCE_REASONS)[number];
 
-export type Reason =
-  | TxReason
-  | BatchReason
-  | BlockReason
-  | VoteReason
-  | EvidenceReason
-  | 'overloaded'
-  | 'internal-error';
+/** The closed list. */
+export const REASONS = [
+  ...TX_REASONS,
+  ...BATCH_REASONS,
+  ...BLOCK_REASONS,
+  ...VOTE_REASONS,
+  ...EVIDENCE_REASONS,
+  'overloaded',
+  'internal-error',
+] as const;
+export type Reason = (typeof REASONS)[number];

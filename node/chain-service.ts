@@ -20,7 +20,7 @@ import {
 import { chooseTip } from '../chain/fork-choice.ts';
 import type { Genesis } from '../chain/genesis.ts';
 import { recentTimestamps } from '../chain/median-time.ts';
-import type { BlockReason } from '../chain/reasons.ts';
+import { type BlockReason, BODY_MISMATCH_REASONS } from '../chain/reasons.ts';
 import { Accounts, BranchView, connectBlock } from '../chain/state.ts';
 import { bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type {
@@ -80,9 +80,6 @@ const SLICE_MS = 5;
 const CONDEMNED_KEPT = 1_024;
 /** A header whose place is unknown counts where it has at least this part of the work of our tip. */
 const FAIR_WORK_DIVISOR = 4n;
-/** Of a body that is not its header's: nothing is said about the block. */
-const OF_OTHER_BODY: ReadonlySet<BlockReason> = new Set<BlockReason>(['block/too-large', 'block/bad-merkle-root']);
-
 /** Blocks of our own branch in which a rival block's transactions are looked for. */
 const MAX_RIVAL_BLOCKS = 8;
 
@@ -160,7 +157,7 @@ export class ChainService {
     const { genesis, codec } = this.#deps;
     const verdict = codec.checkBlockBody(block, { chainId: genesis.chainId, params: genesis.params });
     if (verdict.kind === 'accept') this.#goodBodies.add(block);
-    else if (!OF_OTHER_BODY.has(verdict.reason)) this.#condemned.set(block.header.id, verdict.reason);
+    else if (!BODY_MISMATCH_REASONS.has(verdict.reason)) this.#condemned.set(block.header.id, verdict.reason);
     return verdict;
   }
 

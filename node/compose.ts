@@ -13,12 +13,12 @@ import { AgreementService, type AgreementServiceDeps, type VoterKey } from './ag
 import { loadPathToFinal } from './agreement/path-to-final.ts';
 import { ChainService } from './chain-service.ts';
 import { ClockWatch } from './clock-watch.ts';
-import type { MineMode } from './config.ts';
 import { EventBus } from './events.ts';
 import { MempoolExchange } from './exchange/mempool-exchange.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { MempoolService } from './mempool-service.ts';
 import { type Metrics, registerGauges } from './metrics.ts';
+import type { MineMode } from './mining/mine-modes.ts';
 import { MiningService } from './mining/mining-service.ts';
 import { OBJECT_CODEC, type ObjectCodec } from './object-codec.ts';
 import { Ingest } from './pipeline/ingest.ts';

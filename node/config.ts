@@ -5,11 +5,10 @@
 
 import { DEFAULT_MEMPOOL_BYTES } from '../chain/mempool.ts';
 import { type BackendChoice, SIGNATURE_BACKENDS } from '../crypto/load-backend.ts';
+import { MINE_MODES, type MineMode } from './mining/mine-modes.ts';
 import { parsePeerAddress } from './net/peer-address.ts';
 import { TX_LINGER_MS } from './pipeline/tx-batcher.ts';
 
-export const MINE_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
-export type MineMode = (typeof MINE_MODES)[number];
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -137,7 +136,11 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
     ...BOOLEAN,
     help: 'the bootstrap peers, all with /p2p/<id>, are all there are, each connected with all: few take a thinner mesh',
   },
-  apiHost: { ...opt('api-host'), ...TEXT, help: 'address the HTTP API binds; one of localhost’s' },
+  apiHost: {
+    ...opt('api-host'),
+    ...TEXT,
+    help: 'address that the HTTP API binds: 127.0.0.1 for this machine alone, 0.0.0.0 for all',
+  },
   apiPort: { ...opt('api-port'), ...integer(0, 65_535), help: 'port of the HTTP API; 0 picks a free one' },
   adminToken: { ...opt('admin-token'), ...TEXT, secret: true, help: 'bearer token of administrative calls' },
   voterKeyFile: { ...opt('voter-key-file'), ...TEXT, help: 'keystore of the key that votes and is paid for blocks' },
@@ -145,7 +148,7 @@ export const CONFIG_OPTIONS: { readonly [K in ConfigKey]: Option<NodeConfig[K]> 
   devIndex: {
     ...opt('dev-index'),
     ...integer(-1, 999),
-    help: 'use development identity and voter key N (devnet only)',
+    help: 'use development identity and voter key N (devnet only); -1: none',
   },
   vote: { ...opt('vote'), ...BOOLEAN, help: 'vote, where the key is in the electorate' },
   mine: { ...opt('mine'), ...choice(MINE_MODES), help: 'when to mine' },

@@ -8,7 +8,8 @@
 import { type Static, Type } from 'typebox';
 import { CERTIFICATE_FORMAT } from '../../chain/certificate-document.ts';
 import { U64_PATTERN } from '../../chain/decimal.ts';
-import { BATCH_REASONS, BLOCK_REASONS, EVIDENCE_REASONS, TX_REASONS, VOTE_REASONS } from '../../chain/reasons.ts';
+import { REASONS } from '../../chain/reasons.ts';
+import { MINE_MODES } from '../mining/mine-modes.ts';
 import { MAX_SUBMIT_BATCH } from './limits.ts';
 
 /** Longest page of any list. */
@@ -37,10 +38,10 @@ export const HexId = Type.String({
 
 export const AddressText = Type.String({ title: 'Address', description: 'bech32m address, 42 characters: gv1p…' });
 
-export const Reason = Type.Enum(
-  [...TX_REASONS, ...BLOCK_REASONS, ...VOTE_REASONS, ...EVIDENCE_REASONS, 'overloaded', 'internal-error'],
-  { title: 'Reason', description: 'Closed list of reason codes; docs/PROTOCOL.md says which rule gives which' },
-);
+export const Reason = Type.Enum([...REASONS], {
+  title: 'Reason',
+  description: 'Closed list of reason codes; docs/PROTOCOL.md says which rule gives which',
+});
 export type Reason = Static<typeof Reason>;
 
 /** Codes of problems that are not a rule's verdict. */
@@ -65,19 +66,10 @@ export const PROBLEM_CODES = [
   'stopping',
 ] as const;
 
-export const ProblemCode = Type.Enum(
-  [
-    ...PROBLEM_CODES,
-    ...TX_REASONS,
-    ...BATCH_REASONS,
-    ...BLOCK_REASONS,
-    ...VOTE_REASONS,
-    ...EVIDENCE_REASONS,
-    'overloaded',
-    'internal-error',
-  ],
-  { title: 'ProblemCode', description: 'What went wrong, for programs; stable' },
-);
+export const ProblemCode = Type.Enum([...PROBLEM_CODES, ...REASONS], {
+  title: 'ProblemCode',
+  description: 'What went wrong, for programs; stable',
+});
 export type ProblemCode = Static<typeof ProblemCode>;
 
 export const ProblemDocument = Type.Object(
@@ -436,8 +428,6 @@ export type ConnectRequest = Static<typeof ConnectRequest>;
 export const ConnectResult = Type.Object({ address: Type.String() }, { title: 'ConnectResult' });
 export type ConnectResult = Static<typeof ConnectResult>;
 
-export const MINING_MODES = ['continuous', 'interval', 'on-demand', 'off'] as const;
-
 export const NodeStatus = Type.Object(
   {
     name: Type.String({ description: "The operator's name for this node" }),
@@ -469,7 +459,7 @@ export const NodeStatus = Type.Object(
     peers: Type.Integer(),
     mempool: Type.Object({ count: Type.Integer(), bytes: Type.Integer(), parked: Type.Integer() }),
     mining: Type.Object({
-      mode: Type.Enum([...MINING_MODES]),
+      mode: Type.Enum([...MINE_MODES]),
       address: Type.Optional(AddressText),
       hashRate: Type.Number({ description: 'Hashes per second' }),
       blocks: Type.Integer({ description: 'Found since the start' }),

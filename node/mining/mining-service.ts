@@ -13,12 +13,12 @@ import type { Block, Checkpoint } from '../../chain/types.ts';
 import type { Verdict } from '../../chain/verdict.ts';
 import type { Address } from '../../crypto/address.ts';
 import type { ChainService } from '../chain-service.ts';
-import type { MineMode } from '../config.ts';
 import type { EventBus } from '../events.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, PowSolver } from '../ports.ts';
 import { Serial } from '../serial.ts';
+import type { MineMode } from './mine-modes.ts';
 
 export interface MiningServiceDeps {
   readonly mode: MineMode;

@@ -16,7 +16,7 @@
 import { decodeBlockHeader } from '../../chain/codec.ts';
 import { type CompactBlock, decodeCompactBlock, isCompactOf, rebuildBlock } from '../../chain/compact-block.ts';
 import { HEADER_BYTES } from '../../chain/params.ts';
-import type { Reason } from '../../chain/reasons.ts';
+import { BODY_MISMATCH_REASONS } from '../../chain/reasons.ts';
 import { bitsToTarget, workOfTarget } from '../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, Tx } from '../../chain/types.ts';
 import { accept, ignore, reject } from '../../chain/verdict.ts';
@@ -72,9 +72,6 @@ const DEADLINE_MS = 8_000;
 
 /** How far below our tip a block of no more work is looked at (CMPCT-8): more than branches of a net that is whole differ by. */
 const MAX_DEPTH = 128n;
-
-/** These verdicts are about the bytes, not the block whose header came with them. */
-const UNFIT_REASONS: ReadonlySet<Reason> = new Set<Reason>(['block/bad-merkle-root', 'block/too-large']);
 
 interface Message extends BlockAnnouncement {
   /** SHA-256 of its bytes. */
@@ -409,5 +406,5 @@ export class BlockLane {
 }
 
 function isUnfit(verdict: OutcomeVerdict): boolean {
-  return verdict.kind === 'reject' && UNFIT_REASONS.has(verdict.reason);
+  return verdict.kind === 'reject' && BODY_MISMATCH_REASONS.has(verdict.reason);
 }
