@@ -48,15 +48,6 @@ export interface Delivery {
   readonly bytes: number;
 }
 
-export interface Publication {
-  readonly messageId: string;
-  readonly kind: TopicKind;
-  readonly node: PeerKey;
-  readonly atMs: number;
-  readonly bytes: number;
-  readonly recipients: number;
-}
-
 export function createNodeCounts(): NodeCounts {
   const kind = (): KindCounts => ({
     published: 0,

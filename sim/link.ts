@@ -2,7 +2,7 @@
 import type { PeerKey, StreamProtocol, TopicKind } from '../node/ports.ts';
 import type { GossipParams } from './gossip-params.ts';
 import { type Gossip, GossipPeer } from './gossip-router.ts';
-import type { GossipStats, Publication } from './gossip-stats.ts';
+import type { GossipStats } from './gossip-stats.ts';
 import type { StreamEnd } from './memory-stream.ts';
 import type { GossipItem, MessageTable } from './message-table.ts';
 import type { Trace } from './trace.ts';
@@ -115,8 +115,6 @@ export interface Carrier {
   readonly gossip: GossipParams;
   readonly messages: MessageTable;
   readonly stats: GossipStats;
-  /** Somebody listens to publications. */
-  readonly isWatched: boolean;
   /** Lets two nodes connect; `a` dials. */
   link(a: PeerKey, b: PeerKey): void;
   disconnect(a: PeerKey, b: PeerKey, reason: string): void;
@@ -126,5 +124,4 @@ export interface Carrier {
   send(from: LinkEnd, payload: Payload, bytes: number): void;
   carry(from: LinkEnd, bytes: number, arrive: () => void): void;
   tellDelivery(item: GossipItem, node: PeerKey, from: PeerKey, hop: number): void;
-  tellPublication(publication: Omit<Publication, 'atMs'>): void;
 }

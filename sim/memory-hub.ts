@@ -13,7 +13,7 @@
 import type { Clock, PeerKey } from '../node/ports.ts';
 import { DeliveryQueue } from './delivery-queue.ts';
 import { DEVNET_GOSSIP, type GossipParams } from './gossip-params.ts';
-import { type Delivery, GossipStats, type Publication } from './gossip-stats.ts';
+import { type Delivery, GossipStats } from './gossip-stats.ts';
 import { type Carrier, DEFAULT_LINK, FRAME, type Link, LinkEnd, type LinkProfile, type Payload } from './link.ts';
 import { BAN_MS, MemoryNetwork } from './memory-network.ts';
 import { type GossipItem, ITEM, MessageTable } from './message-table.ts';
@@ -59,7 +59,6 @@ export class MemoryHub implements Carrier {
   readonly #ports = new Map<PeerKey, MemoryNetwork>();
   readonly #queue: DeliveryQueue<LinkEnd, Payload>;
   readonly #onDelivery = new Set<(delivery: Delivery) => void>();
-  readonly #onPublication = new Set<(publication: Publication) => void>();
   readonly #sendMs: number;
   readonly #resolutionMs: number;
   #portCount = 0;
@@ -97,12 +96,6 @@ export class MemoryHub implements Carrier {
     return () => this.#onDelivery.delete(listener);
   }
 
-  /** Tells of each publication; one that waits for a peer is told when it is asked for, with 0 recipients. */
-  onPublication(listener: (publication: Publication) => void): () => void {
-    this.#onPublication.add(listener);
-    return () => this.#onPublication.delete(listener);
-  }
-
   /** A port for a node that starts; it replaces the one an earlier life of that node had. */
   createPort(self: PeerKey, clock: Clock): MemoryNetwork {
     this.#ports.get(self)?.kill();
@@ -131,15 +124,6 @@ export class MemoryHub implements Carrier {
       else links.push(link);
     }
     this.#dial(link);
-  }
-
-  /** Another profile from now on; what is under way is not affected. */
-  reshape(a: PeerKey, b: PeerKey, profile: LinkProfile): void {
-    const link = this.#links.get(linkKey(a, b));
-    if (link === undefined) return;
-    link.profile = profile;
-    link.latencyMs = this.#drawLatency(a, b, profile);
-    for (const end of link.connection?.ends ?? []) end.shape();
   }
 
   /** All pairs with a link, the one who dials first. */
@@ -296,14 +280,6 @@ export class MemoryHub implements Carrier {
       bytes: item.data.byteLength,
     };
     for (const listener of this.#onDelivery) listener(delivery);
-  }
-
-  tellPublication(publication: Omit<Publication, 'atMs'>): void {
-    for (const listener of this.#onPublication) listener({ ...publication, atMs: this.clock.monotonicMs() });
-  }
-
-  get isWatched(): boolean {
-    return this.#onPublication.size > 0;
   }
 
   #drawLatency(a: PeerKey, b: PeerKey, { latencyMs: [min, max] }: LinkProfile): number {

@@ -16,7 +16,6 @@ import type {
   StreamProtocol,
   TopicKind,
 } from '../node/ports.ts';
-import { TOPIC_KINDS } from '../node/ports.ts';
 import { type Gossip, GossipRouter } from './gossip-router.ts';
 import type { Carrier, LinkEnd, LinkPort } from './link.ts';
 import { createStreamPair, type StreamEnd } from './memory-stream.ts';
@@ -114,14 +113,7 @@ export class MemoryNetwork implements Network, LinkPort {
 
   async publish(kind: TopicKind, data: Uint8Array): Promise<PublishOutcome> {
     if (!this.isRunning) return { kind: 'queued' };
-    const outcome = this.#router.publish(kind, data);
-    if (this.#hub.isWatched) {
-      const nowMs = this.#hub.clock.monotonicMs();
-      const { id } = this.#hub.messages.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
-      const recipients = outcome.kind === 'sent' ? outcome.recipients : 0;
-      this.#hub.tellPublication({ messageId: id, kind, node: this.self, bytes: data.byteLength, recipients });
-    }
-    return outcome;
+    return this.#router.publish(kind, data);
   }
 
   /** Mesh peers on one topic. */
