@@ -50,7 +50,11 @@ interface Sender {
   last: Promise<void>;
 }
 
-/** Resolves when all transactions have been answered. Refusals are counted, never thrown. */
+/**
+ * Resolves when all transactions have been answered. Refusals are counted, never thrown.
+ *
+ * @throws what failed here, not at the node: nothing more is sent then
+ */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const { count, ratePerS, clock } = options;
   if (options.senders.length === 0) throw new RangeError('load needs a sender');
@@ -60,8 +64,9 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const accepted: AcceptedTransaction[] = [];
   const rejected: Record<string, number> = {};
   const inFlight = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
   const startMs = clock.monotonicMs();
-  for (let submitted = 0; submitted < count; submitted++) {
+  for (let submitted = 0; submitted < count && failure === undefined; submitted++) {
     const delayMs = startMs + (submitted * 1000) / ratePerS - clock.monotonicMs();
     if (delayMs > 0) await clock.sleep(delayMs, NEVER);
     if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
@@ -70,8 +75,8 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
       try {
         accepted.push(await sendOne(sender, options));
       } catch (error) {
-        const code = error instanceof GrapevineError ? error.code : 'internal-error';
-        rejected[code] = (rejected[code] ?? 0) + 1;
+        if (error instanceof GrapevineError) rejected[error.code] = (rejected[error.code] ?? 0) + 1;
+        else failure ??= { error };
       }
     });
     sender.last = answered;
@@ -79,6 +84,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     answered.finally(() => inFlight.delete(answered));
   }
   await Promise.all(inFlight);
+  if (failure !== undefined) throw failure.error;
   return { submitted: count, accepted, rejected };
 }
 

@@ -56,9 +56,10 @@ export function addNodeCommand(program: Command): void {
       new Option('--json', 'log a JSON document a line: the same as --log-format json').conflicts('logFormat'),
     );
   for (const key of Object.keys(CONFIG_OPTIONS) as ConfigKey[]) {
-    const { flag, env, help } = CONFIG_OPTIONS[key];
+    const { flag, env, help, expects } = CONFIG_OPTIONS[key];
     const preset = PRESETS.devnet[key];
-    command.option(`${flag} <value>`, `${help} [${env}; ${preset === '' ? 'none' : String(preset) || 'none'}]`);
+    const shown = String(preset) === '' ? 'none' : String(preset);
+    command.option(`${flag} <value>`, `${help}; ${expects} [${env}; ${shown}]`);
   }
   command
     .addHelpText(
@@ -95,7 +96,10 @@ async function runNodeCommand(options: Record<string, unknown>): Promise<void> {
   if (process.send !== undefined && !process.connected) onOrphaned();
   process.on('disconnect', onOrphaned);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat, bindings: { node: config.name } });
-  const genesis = await readGenesis(config.genesis === '' ? join(config.dataDir, 'genesis.json') : config.genesis);
+  const genesis = await readGenesis(config.genesis || join(config.dataDir, 'genesis.json')).catch((error: unknown) => {
+    if (config.genesis !== '' || !(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message}; --genesis names another file, and \`grapevine make-genesis\` makes one`);
+  });
   const voter = await readVoter(config, genesis.doc.name);
   const identitySeed =
     config.devIndex >= 0

@@ -1,5 +1,6 @@
 /** `grapevine send-tx`: one transfer, or many at a rate. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { MAX_MEMO_BYTES } from '../chain/params.ts';
 import { keysFromMnemonic } from '../crypto/mnemonic.ts';
 import { createSystemClock } from '../node/adapters.ts';
 import { type ApiOptions, addApiOptions, openClient, readCoins, readInteger, readNumber } from './api-options.ts';
@@ -31,7 +32,7 @@ export function addSendTxCommand(program: Command): void {
     .option('--to <address>', 'recipient; with --count each account pays the next one')
     .option('--amount <coins>', 'such as 1.5, up to 8 decimals', readCoins)
     .option('--fee <coins>', "default: the network's minimum", readCoins)
-    .option('--memo <text>', 'up to 256 bytes')
+    .option('--memo <text>', `up to ${MAX_MEMO_BYTES} bytes`, readMemo)
     .option('--nonce <n>', "default: the sender's next", readInteger(0, Number.MAX_SAFE_INTEGER));
   addKeyOptions(command)
     .addOption(
@@ -139,6 +140,12 @@ async function sendMany(options: SendTxOptions, count: number): Promise<void> {
     for (const [code, times] of Object.entries(settled.dropped)) printLine(`dropped ${code}: ${times}`);
   }
   if (settled.reached < load.submitted) process.exitCode = EXIT.refused;
+}
+
+function readMemo(text: string): string {
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > MAX_MEMO_BYTES) throw new InvalidArgumentError(`It has ${bytes} bytes; ${MAX_MEMO_BYTES} are allowed.`);
+  return text;
 }
 
 function waitState(options: SendTxOptions): Exclude<TransactionState, 'dropped' | 'pending'> | undefined {

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
  * twentieth of the time it has waited, 1 ms to 100 ms: soon where it comes soon, and seldom where each look is a request.
  *
  * @param what what is waited for, for the error
- * @param deadlineMs less than the test has itself, or nobody learns what did not come: unit tests have 30 s
+ * @param deadlineMs less than the test has itself, or nobody learns what did not come: unit tests have 90 s
  * @throws Error with `what` and the probe's last error as its cause, once `deadlineMs` have passed
  */
 export async function eventually<T>(

@@ -172,19 +172,24 @@ export class Devnet {
 
   async #startAll(): Promise<void> {
     const { dir, basePort, hashBudget, logLevel, nodeArgs, screen, rng } = this.#options;
-    const taken = new Set<number>();
+    const { nodes } = dir.shape;
+    const apiPort = (index: number): number => basePort + 1 + index;
+    const p2pPort = (index: number): number => basePort + 1 + Math.max(P2P_PORT_OFFSET, nodes) + index;
+    // What one node cannot have is replaced by none that another is to have.
+    const taken = new Set(Array.from({ length: nodes }, (_, index) => [apiPort(index), p2pPort(index)]).flat());
     const ports: { readonly api: number; readonly p2p: number }[] = [];
     const choose = async (wanted: number, what: string): Promise<number> => {
+      taken.delete(wanted);
       const port = await findFreePort(wanted, taken);
+      taken.add(wanted);
       taken.add(port);
       if (port !== wanted) screen.say(`port ${wanted} is in use: ${what} takes ${port}`);
       return port;
     };
-    const { nodes } = dir.shape;
     for (let index = 0; index < nodes; index++) {
       ports.push({
-        api: await choose(basePort + 1 + index, `the API of node${index + 1}`),
-        p2p: await choose(basePort + 1 + Math.max(P2P_PORT_OFFSET, nodes) + index, `node${index + 1}`),
+        api: await choose(apiPort(index), `the API of node${index + 1}`),
+        p2p: await choose(p2pPort(index), `node${index + 1}`),
       });
     }
     const addresses = ports.map(
@@ -279,7 +284,7 @@ export class Devnet {
         signal.throwIfAborted();
         for (const { process, client } of this.#members) {
           missing = process.name;
-          if ((await client.transaction(id).catch(() => undefined)) === undefined) return false; // 404: not there yet
+          if ((await client.transaction(id).catch(() => undefined)) === undefined) return false; // not there yet, or no answer
         }
         return true;
       },

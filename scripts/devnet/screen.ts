@@ -29,7 +29,7 @@ export function renderTable(view: ScreenView): string[] {
           String(status.mempool.count),
           String(status.mining.hashRate),
           String(status.mining.blocks),
-          status.ready ? 'ready' : (status.missing[0] ?? ''),
+          status.ready ? `ready${votes(status) ? '' : ', does not vote'}` : (status.missing[0] ?? ''),
         ],
   );
   const widths = header.map((_, column) => Math.max(...[header, ...body].map((row) => row[column]!.length)));
@@ -56,10 +56,12 @@ export function renderLine(view: ScreenView): string {
     const high = Math.max(...values);
     return values.length === 0 ? '-' : low === high ? String(low) : `${low}..${high}`;
   };
+  const voters = up.filter(({ status }) => votes(status!)).length;
   const mempool = Math.max(0, ...up.map(({ status }) => status!.mempool.count));
   return [
     `up ${Math.round(view.uptimeMs / 1000)} s`,
     `nodes ${up.length}/${view.rows.length}`,
+    ...(voters === up.length ? [] : [`voting ${voters}`]),
     `height ${heights((status) => status.tip.height)}`,
     `agreed ${heights((status) => status.agreed.height)}`,
     `final ${heights((status) => status.final.height)}`,
@@ -67,6 +69,11 @@ export function renderLine(view: ScreenView): string {
     `mempool ${mempool}`,
     `${view.txPerSecond.toFixed(1)} tx/s`,
   ].join('  ');
+}
+
+/** By its configuration, or as its vote has moved to another machine; whether it is in the electorate is not asked. */
+function votes({ voting }: NodeStatus): boolean {
+  return voting.address !== undefined && voting.movedAway !== true;
 }
 
 /** Writes views to a stream: in place where it is a terminal, else a line each. */

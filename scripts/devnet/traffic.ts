@@ -152,7 +152,7 @@ export class Traffic implements LoadListener {
     for (const id of this.#ids) {
       if (signal.aborted) return;
       if (known.has(id)) continue;
-      const found = await client.transaction(id).catch(() => undefined); // unknown there: not mined
+      const found = await client.transaction(id).catch(() => undefined); // unknown there, or no answer: asked again
       if (found === undefined || found.state === 'pending' || found.state === 'dropped') continue;
       this.#mined.add(id);
       if (found.state !== 'mined') this.#agreed.add(id);

@@ -31,8 +31,15 @@ const COMMANDS = [
   'certificate',
   'verify-certificate',
   'vote-protection',
+  'db',
   'sim',
 ];
+/** Commands that only hold others. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  wallet: ['balance', 'history'],
+  'vote-protection': ['export', 'import'],
+  db: ['verify', 'repair', 'stats', 'export', 'import', 'prune'],
+};
 
 let backend: FakeBackend;
 let server: ApiServer;
@@ -122,6 +129,11 @@ describe('help and usage', () => {
     await writeFile(join(folder, 'empty-password'), '\n');
     const emptyPassword = await grapevine([...voter, join(folder, 'empty-password')]);
     expect(emptyPassword).toMatchObject({ status: 2, stderr: 'error: the password is empty\n' });
+    const noGenesis = await grapevine(['node', '--data-dir', join(folder, 'paths')]);
+    expect(noGenesis).toMatchObject({ status: 2, stdout: '' });
+    expect(noGenesis.stderr).toMatch(
+      /genesis\.json: ENOENT: .*--genesis names another file, and `grapevine make-genesis`/,
+    );
     const noDirectory = await grapevine([
       'node',
       '--genesis',
@@ -140,14 +152,14 @@ describe('help and usage', () => {
     const top = await grapevine(['--help']);
     expect(top.status).toBe(0);
     for (const command of COMMANDS) expect(top.stdout).toContain(`\n  ${command}`);
-    const all = [...COMMANDS, 'wallet balance', 'wallet history', 'vote-protection export', 'vote-protection import'];
+    const grouped = Object.entries(GROUPS).flatMap(([group, members]) => members.map((member) => `${group} ${member}`));
+    const all = [...COMMANDS, ...grouped];
     const pages = await Promise.all(all.map((command) => grapevine([...command.split(' '), '--help'])));
     for (const [i, page] of pages.entries()) {
       expect(page.status, all[i]).toBe(0);
       expect(page.stdout, all[i]).toContain('Examples:');
       expect(page.stdout, all[i]).toContain(`grapevine ${all[i]}`);
-      const isGroup = all[i] === 'wallet' || all[i] === 'vote-protection';
-      if (!isGroup) expect(page.stdout, all[i]).toContain('--json');
+      if (GROUPS[all[i]!] === undefined) expect(page.stdout, all[i]).toContain('--json');
     }
   });
 
