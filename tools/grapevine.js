@@ -21,6 +21,8 @@ const NEEDED_MAJOR = 24;
 const SIM_FLAGS = ['--max-semi-space-size=64', ...(availableParallelism() === 1 ? ['--single-threaded-gc'] : [])];
 /** Commands that are worth a second or two before the first of them: those that start a node. */
 const NODE_COMMANDS = ['devnet', 'node'];
+/** How often it is looked whether the shell that npm started is still there. */
+const PARENT_LOOK_MS = 500;
 /** Exit status when the command cannot begin. */
 const EXIT_USAGE = 2;
 
@@ -58,6 +60,21 @@ function continueOn(node, flags) {
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));
 }
 
+/**
+ * npm sends its signals to the shell that it runs a script in, and that keeps them to itself: once the shell is gone,
+ * what it was told is done here.
+ */
+function followShellOfNpm() {
+  if (process.env.npm_lifecycle_event === undefined || process.platform === 'win32') return;
+  const shell = process.ppid;
+  const look = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(look);
+    process.kill(process.pid, 'SIGTERM');
+  }, PARENT_LOOK_MS).unref();
+}
+
+followShellOfNpm();
 const major = Number.parseInt(process.versions.node, 10);
 const flags = process.argv[2] === 'sim' && !SIM_FLAGS.every((flag) => process.execArgv.includes(flag)) ? SIM_FLAGS : [];
 if (major >= NEEDED_MAJOR && flags.length > 0) {

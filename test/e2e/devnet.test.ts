@@ -1,11 +1,22 @@
 /** `grapevine devnet`, as `npm start` runs it. The tests share a directory and build on each other. */
+import { spawn } from 'node:child_process';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { TOPIC_KINDS } from '../../node/ports.ts';
 import { DEV_MNEMONIC, DEV_WARNING } from '../../scripts/dev-accounts.ts';
 import { eventually } from '../eventually.ts';
-import { clientOf, closeServer, isAlive, listen, nodePids, type Running, Workbench } from './process-support.ts';
+import { withoutGrapevine } from '../run-cli.ts';
+import {
+  clientOf,
+  closeServer,
+  commandLine,
+  isAlive,
+  listen,
+  nodePids,
+  type Running,
+  Workbench,
+} from './process-support.ts';
 
 const bench = new Workbench();
 let dir: string;
@@ -144,6 +155,24 @@ describe('a devnet', () => {
     const log = await readFile(join(dir, 'node3.log'), 'utf8');
     expect(log).toContain('the parent process is gone');
     expect(log.trimEnd().split('\n').at(-1)).toContain('"msg":"stopped"');
+  });
+
+  it('ends, and its nodes with it, when the shell is gone that npm started it in', async () => {
+    const args = commandLine(['devnet', '--data-dir', dir, '--base-port', String(base)]);
+    const shell = spawn('sh', ['-c', '"$@"; exit', 'sh', ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: { ...withoutGrapevine(process.env), npm_lifecycle_event: 'start' },
+    });
+    let said = '';
+    shell.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await eventually('ready', () => /^ready in \d+ ms$/m.test(said));
+    const pids = await nodePids(dir);
+    expect(pids.filter(isAlive)).toHaveLength(5);
+    shell.kill('SIGTERM');
+    await eventually('end of all nodes', () => !pids.some(isAlive));
+    await eventually('the lock is given up', async () => !(await readdir(dir)).includes('devnet.lock'));
   });
 
   it('refuses another number of nodes or another block time than its directory has, naming --fresh', async () => {

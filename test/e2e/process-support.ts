@@ -27,6 +27,11 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Program and arguments of a `grapevine` command. */
+export function commandLine(args: readonly string[]): readonly [string, ...string[]] {
+  return [NODE, CLI, ...args];
+}
+
 /** A running `grapevine` command. */
 export class Running {
   readonly child: ChildProcess;
@@ -35,7 +40,8 @@ export class Running {
   stderr = '';
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.child = spawn(NODE, [CLI, ...args], {
+    const [program, ...rest] = commandLine(args);
+    this.child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...withoutGrapevine(process.env), NO_COLOR: '1', ...env },
     });
