@@ -19,7 +19,7 @@
  * | 0c   |                                             | all peers                   | get                 |
  *
  * Ids are hashes, so most writes fall on random keys: that is the pattern LevelDB was chosen for by measurement
- * (issue 2). Headers stand apart from bodies so that `load` reads 200 bytes per block, not the block; they are in
+ * (ADR 0005). Headers stand apart from bodies so that `load` reads 200 bytes per block, not the block; they are in
  * id order, and sorting 10,000 of them by height costs less than a second index would on every write.
  */
 import { blockIdToBytes, txIdToBytes, voteIdToBytes } from '../../chain/codec.ts';
