@@ -15,6 +15,15 @@
  * Complexity: a copy that is no news costs O(1) and no allocation. A heartbeat is O(peers + messages in the window).
  */
 import {
+  GOSSIP_THRESHOLD,
+  MAX_IDONTWANT_IDS,
+  MAX_IHAVE_IDS,
+  MESH_SECONDS_CAP,
+  MESH_SECONDS_WEIGHT,
+  POINTS_WEIGHT,
+  TOLERATED_POINTS,
+} from '../node/net/gossip-bounds.ts';
+import {
   type GossipMessage,
   type GossipOutcome,
   type PeerKey,
@@ -63,17 +72,9 @@ const ID_BYTES = 22;
 /** Tags and lengths of the RPC and of the control message. */
 const CONTROL_FRAMING_BYTES = 8;
 
-const MAX_IHAVE_IDS = 5_000;
 const MAX_IHAVES_PER_HEARTBEAT = 10;
-const MAX_IDONTWANTS = 512;
 const MAX_QUEUED = 1_024;
 const BACKOFF_TICKS = 15;
-const GOSSIP_THRESHOLD = -20;
-const POINTS_WEIGHT = 0.4;
-/** Points that cost nothing in the mesh. */
-const TOLERATED_POINTS = 50;
-const MESH_SECONDS_WEIGHT = 0.01;
-const MESH_SECONDS_CAP = 300;
 
 /** What a node knows of a message; 0: nothing. Gone: rejected, ignored, or out of the message cache. */
 const PENDING = 1;
@@ -505,7 +506,7 @@ export class GossipRouter<P extends GossipPeer> {
   #onIdontwant(from: P, items: readonly GossipItem[]): void {
     from.idontwant ??= new Map();
     for (const item of items) {
-      if (from.idontwants >= MAX_IDONTWANTS) return;
+      if (from.idontwants >= MAX_IDONTWANT_IDS) return;
       from.idontwants += 1;
       from.idontwant.delete(item); // so that the map stays in order of ticks
       from.idontwant.set(item, this.#ticks);

@@ -1,8 +1,18 @@
 /** What gossipsub is told. */
+
 import { createHash } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import { claimedTxCount } from '../../chain/tx-batch.ts';
 import type { PeerKey, TopicKind } from '../ports.ts';
+import {
+  GOSSIP_THRESHOLD,
+  MAX_IDONTWANT_IDS,
+  MAX_IHAVE_IDS,
+  MESH_SECONDS_CAP,
+  MESH_SECONDS_WEIGHT,
+  POINTS_WEIGHT,
+  TOLERATED_POINTS,
+} from './gossip-bounds.ts';
 import { createGossipMetricsRegister } from './gossip-metrics.ts';
 import { type GossipsubOpts, GRAYLIST_SCORE, MAX_RPC_BYTES, StrictNoSign } from './gossipsub.ts';
 import { messageCacheLengths } from './message-cache.ts';
@@ -54,11 +64,6 @@ export interface GossipOptions {
 /** An RPC is a little longer than its messages. */
 const RPC_SLACK_BYTES = 256 * 1024;
 const MESSAGE_ID_BYTES = 20;
-/**
- * Points that cost a peer nothing in the mesh, which has room only for scores of at least 0: a request that timed out
- * while the network was cut costs points, and both ends of a healed link would keep each other out until these decay.
- */
-const TOLERATED_POINTS = 50;
 /** More than a peer can have by its time in the meshes and its messages. */
 const PREFERRED_POINTS = 100;
 
@@ -68,9 +73,9 @@ const PREFERRED_POINTS = 100;
  */
 const TOPIC_SCORE = {
   topicWeight: 1,
-  timeInMeshWeight: 0.01,
+  timeInMeshWeight: MESH_SECONDS_WEIGHT,
   timeInMeshQuantum: 1_000,
-  timeInMeshCap: 300,
+  timeInMeshCap: MESH_SECONDS_CAP,
   firstMessageDeliveriesWeight: 0.02,
   firstMessageDeliveriesDecay: 0.97,
   firstMessageDeliveriesCap: 200,
@@ -126,10 +131,10 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     maxTopicBytesPerPeer: 16 * 1024,
     decodeRpcLimits: {
       maxSubscriptions: 16,
-      maxMessages: 5_000, // what an IWANT may ask for, gossipsub's MaxIHaveLength
-      maxIhaveMessageIDs: 5_000,
-      maxIwantMessageIDs: 5_000,
-      maxIdontwantMessageIDs: 512,
+      maxMessages: MAX_IHAVE_IDS, // what an IWANT may ask for
+      maxIhaveMessageIDs: MAX_IHAVE_IDS,
+      maxIwantMessageIDs: MAX_IHAVE_IDS,
+      maxIdontwantMessageIDs: MAX_IDONTWANT_IDS,
       maxControlMessages: 64,
       maxPeerInfos: 16, // ignored below acceptPXThreshold
     },
@@ -155,8 +160,7 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
         const excess = Math.max(0, init.penaltyPoints(peer) - TOLERATED_POINTS);
         return excess === 0 && init.isPreferred(peer) ? PREFERRED_POINTS : -excess;
       },
-      // 0.4 · 50 points: the ban must come before the graylist hides from us what the peer sends.
-      appSpecificWeight: 0.4,
+      appSpecificWeight: POINTS_WEIGHT,
       IPColocationFactorWeight: -1,
       IPColocationFactorThreshold: 16,
       IPColocationFactorWhitelist: options.trustPrivateAddresses ? new PrivateAddressSet() : new Set(),
@@ -170,7 +174,7 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
       retainScore: 10_000,
     },
     scoreThresholds: {
-      gossipThreshold: -20,
+      gossipThreshold: GOSSIP_THRESHOLD,
       publishThreshold: -40,
       graylistThreshold: GRAYLIST_SCORE,
       acceptPXThreshold: 1_000,
