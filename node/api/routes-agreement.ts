@@ -53,7 +53,10 @@ export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
       const height = requireUInt64(request.params.height, 'height');
       const certificate = await certificates.make(reply, () => backend.certificate(height, state));
       if (certificate !== undefined) return certificate as CertificateInfo;
-      throw new Problem(404, 'not-found', `no votes here prove the block at that height ${state ?? 'agreed'}`);
+      const { tip } = await backend.tip();
+      const why =
+        height > BigInt(tip.height) ? `the tip is at ${tip.height}` : `no votes here prove it ${state ?? 'agreed'}`;
+      throw new Problem(404, 'not-found', `block ${height}: ${why}`);
     },
   );
 }

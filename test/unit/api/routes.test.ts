@@ -362,7 +362,10 @@ describe('reading', () => {
     expect((await get('/v1/agreement/certificate/5')).json()).toEqual(await api.backend.certificate(5n, undefined));
     await get('/v1/agreement/certificate/5?state=agreed');
     expect(api.backend.calls.at(-1)).toEqual(['certificate', 5n, 'agreed']);
-    expectProblem(await get('/v1/agreement/certificate/7'), 404, 'not-found');
+    const { tip } = await api.backend.tip();
+    const missing = await get(`/v1/agreement/certificate/${BigInt(tip.height) + 2n}`);
+    expectProblem(missing, 404, 'not-found');
+    expect(missing.json().detail).toBe(`block ${BigInt(tip.height) + 2n}: the tip is at ${tip.height}`);
     expectProblem(await get('/v1/agreement/certificate/5?state=mined'), 400, 'bad-request');
   });
 
