@@ -115,10 +115,16 @@ class BodyDownload {
     }
   }
 
+  /** What is under way then, a run that is being written or a body that comes late, begins nothing more. */
+  get #isOver(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
   /** Anew with each body: gives up where none comes for `NO_BODY_MS`. */
   #waitForBody(): void {
     const { clock, entries } = this.#deps;
     this.#cancelWait();
+    if (this.#isOver) return;
     this.#cancelWait = clock.after(NO_BODY_MS, () => {
       if (this.#arrived.size > 0)
         this.#waitForBody(); // it is our turn: they are being checked and connected
@@ -193,6 +199,7 @@ class BodyDownload {
   /** Signatures of what has come, in the order in which it will be connected. */
   #checkAhead(): void {
     const { entries } = this.#deps;
+    if (this.#isOver) return;
     let signatures = 0;
     for (let at = this.#connected; at < entries.length; at++) {
       const next = this.#arrived.get(entries[at]!.header.id);

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { encodeBlock } from '../../../chain/codec.ts';
 import type { Block, BlockId, ChainEntry } from '../../../chain/types.ts';
 import { checkBlockBody } from '../../../chain/validate/block-body.ts';
@@ -65,6 +65,8 @@ async function download(
     readonly connect?: (block: Block, clock: VirtualClock) => Promise<void>;
     readonly checkAhead?: (block: Block, clock: VirtualClock) => Promise<void>;
     readonly mayGoOn?: (clock: VirtualClock) => boolean;
+    /** Blocks to be had; default: all. */
+    readonly count?: number;
   } = {},
 ): Promise<Download> {
   const clock = new VirtualClock(0);
@@ -97,7 +99,7 @@ async function download(
   const done = downloadBodies({
     network: me,
     clock,
-    entries: ENTRIES,
+    entries: ENTRIES.slice(0, options.count),
     peers: () => Object.keys(peers),
     checkBody: (block) => checkBlockBody(block, rules),
     checkAhead: async (block) => {
@@ -320,3 +322,31 @@ test('when it may not go on it ends with what has been connected', async () => {
   expect(connected).toEqual(ALL.slice(0, connected.length));
   expect(faults).toEqual([]);
 });
+
+test.each([3, 40])(
+  'a turn that ends while blocks are being written, of %s: nothing fires once it has ended',
+  async (count) => {
+    let isOver = false;
+    const { clock, done } = await download(
+      {
+        a: async (ids, stream, at) => {
+          for (const id of ids) await stream.send(messages.encodeBodyReply({ id, block: encodeBlock(BY_ID.get(id)!) }));
+          await at.sleep(1_200, new AbortController().signal); // the stream ends a while after its last body
+          await stream.close();
+        },
+      },
+      {
+        count,
+        connect: async (block, at) => {
+          if (block.header.height === 3n) isOver = true;
+          await at.sleep(500, new AbortController().signal);
+        },
+        mayGoOn: () => !isOver,
+      },
+    );
+    expect(await clock.runUntilSettled(done, 200_000)).toBe(false);
+    const after = vi.spyOn(clock, 'after');
+    await clock.run(120_000); // throws what a timer throws
+    expect(after.mock.calls.filter(([ms]) => ms >= 30_000)).toEqual([]);
+  },
+);
