@@ -8,9 +8,28 @@ import type { Logger } from './ports.ts';
 /** Loaded where text is wanted: 55 modules and 10 MB that a node with JSON logs does without. */
 const loadPretty = (): typeof pretty => createRequire(import.meta.url)('pino-pretty');
 
+/** Lines that wait for room on a full disk, in characters. */
+const MAX_WAITING = 1024 * 1024;
+/** Of a disk that is full, or broken. */
+const DISK_FAULTS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']);
+
+/**
+ * Writes at once, so that nothing is lost in a crash. What a full disk does not take waits, and is dropped where it is too
+ * much: a node that goes on without its store must not end for its log.
+ *
+ * @param fd of the open file
+ */
+export function openLog(fd: number): DestinationStream {
+  const log = pino.destination({ dest: fd, sync: true, maxLength: MAX_WAITING });
+  log.on('error', (error: NodeJS.ErrnoException) => {
+    if (!DISK_FAULTS.has(error.code)) throw error;
+  });
+  return log;
+}
+
 /**
  * @param format `auto`: text where the destination is a terminal
- * @param destination default: standard output, written synchronously so that nothing is lost in a crash
+ * @param destination default: standard output
  */
 export function createLogger(options: {
   readonly level: LogLevel;
@@ -25,7 +44,7 @@ export function createLogger(options: {
     options.destination ??
     (isPretty
       ? loadPretty()({ sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })
-      : pino.destination({ dest: 1, sync: true }));
+      : openLog(process.stdout.fd));
   return pino(
     { level, base: { pid: process.pid, ...bindings }, timestamp: pino.stdTimeFunctions.isoTime },
     destination,

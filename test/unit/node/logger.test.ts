@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { closeSync, openSync } from 'node:fs';
+import { expect, onTestFinished, test } from 'vitest';
 import type { LogLevel } from '../../../node/config.ts';
-import { createLogger } from '../../../node/logger.ts';
+import { createLogger, openLog } from '../../../node/logger.ts';
 
 function setUp(level: LogLevel, bindings?: object) {
   const lines: string[] = [];
@@ -35,4 +36,21 @@ test('an error keeps its message, stack and code', () => {
   const { logger, read } = setUp('info');
   logger.error({ err: Object.assign(new Error('disk'), { code: 'full' }) }, 'not written');
   expect(read()[0]).toMatchObject({ err: { message: 'disk', code: 'full', stack: expect.stringContaining('disk') } });
+});
+
+test.runIf(process.platform === 'linux')('a full disk costs lines, and no more of them wait than have room', () => {
+  const fd = openSync('/dev/full', 'w'); // each write to it fails as on a full disk
+  onTestFinished(() => closeSync(fd));
+  const destination = openLog(fd);
+  const logger = createLogger({ level: 'info', format: 'json', destination });
+  const before = process.memoryUsage().heapUsed;
+  for (let line = 0; line < 20_000; line++) logger.info({ fill: 'x'.repeat(1_000) }, 'written nowhere');
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(16 * 1024 * 1024);
+});
+
+test('a log that is closed for another reason is not kept quiet about', () => {
+  const fd = openSync('/dev/null', 'w');
+  const destination = openLog(fd);
+  closeSync(fd);
+  expect(() => destination.write('x\n')).toThrow('EBADF');
 });
