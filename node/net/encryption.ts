@@ -26,8 +26,12 @@ const INCOMPLETE = new RangeError('the length of a frame has not come in full');
  * Encrypts connections by Noise (XX, ChaCha20-Poly1305).
  *
  * @param bytes of their sockets, counted up
+ * @param maxWriteBufferBytes that wait for a peer that does not read: beyond it its connection is closed
  */
-export function noiseEncryption(bytes: SocketBytes): (components: NoiseComponents) => ConnectionEncrypter {
+export function noiseEncryption(
+  bytes: SocketBytes,
+  maxWriteBufferBytes: number,
+): (components: NoiseComponents) => ConnectionEncrypter {
   const create = noise();
   return (components) => {
     const encrypter = create(components);
@@ -37,6 +41,7 @@ export function noiseEncryption(bytes: SocketBytes): (components: NoiseComponent
         countSocketBytes(socket, bytes);
         const secured = await secure(socket, options);
         expectFrames(secured.connection);
+        boundWrites(secured.connection, maxWriteBufferBytes);
         return secured;
       };
     }
@@ -49,6 +54,17 @@ function expectFrames(connection: object): void {
   const { decoder } = connection as NoiseConnection;
   if (typeof decoder?.lengthDecoder !== 'function') throw new Error('noise has changed: it decodes no lengths');
   decoder.lengthDecoder = frameLength;
+}
+
+/**
+ * A stream's data waits for its window, but what a muxer says itself, such as answers to pings, waits here.
+ *
+ * @throws Error where libp2p's streams are not built as this version expects
+ */
+function boundWrites(connection: object, maxWriteBufferBytes: number): void {
+  if (!('maxWriteBufferLength' in connection))
+    throw new Error('libp2p has changed: its connections have no such bound');
+  connection.maxWriteBufferLength = maxWriteBufferBytes;
 }
 
 /**

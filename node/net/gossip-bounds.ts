@@ -1,5 +1,9 @@
 /** Numbers that gossipsub is given here and that its model in `sim/` goes by too: it does without libp2p. */
 
+/** Of a message: the first of its SHA-256. */
+export const MESSAGE_ID_BYTES = 20;
+/** GRAFTs, PRUNEs, IHAVEs, IWANTs or IDONTWANTs of one RPC: there are four topics. */
+export const MAX_CONTROL_MESSAGES = 16;
 /** Message ids that one IHAVE may name, and one IWANT ask for: gossipsub's MaxIHaveLength. */
 export const MAX_IHAVE_IDS = 5_000;
 /** Message ids of one IDONTWANT. */

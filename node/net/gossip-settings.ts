@@ -6,10 +6,12 @@ import { claimedTxCount } from '../../chain/tx-batch.ts';
 import type { PeerKey, TopicKind } from '../ports.ts';
 import {
   GOSSIP_THRESHOLD,
+  MAX_CONTROL_MESSAGES,
   MAX_IDONTWANT_IDS,
   MAX_IHAVE_IDS,
   MESH_SECONDS_CAP,
   MESH_SECONDS_WEIGHT,
+  MESSAGE_ID_BYTES,
   POINTS_WEIGHT,
   TOLERATED_POINTS,
 } from './gossip-bounds.ts';
@@ -63,7 +65,6 @@ export interface GossipOptions {
 
 /** An RPC is a little longer than its messages. */
 const RPC_SLACK_BYTES = 256 * 1024;
-const MESSAGE_ID_BYTES = 20;
 /** More than a peer can have by its time in the meshes and its messages. */
 const PREFERRED_POINTS = 100;
 
@@ -127,6 +128,8 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     doPX: false,
+    // Each GRAFT and PRUNE would be a write to libp2p's peer store, of tags by which nothing here goes.
+    tagMeshPeers: false,
     allowedTopics: topics,
     maxTopicBytesPerPeer: 16 * 1024,
     decodeRpcLimits: {
@@ -135,7 +138,7 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
       maxIhaveMessageIDs: MAX_IHAVE_IDS,
       maxIwantMessageIDs: MAX_IHAVE_IDS,
       maxIdontwantMessageIDs: MAX_IDONTWANT_IDS,
-      maxControlMessages: 64,
+      maxControlMessages: MAX_CONTROL_MESSAGES,
       maxPeerInfos: 16, // ignored below acceptPXThreshold
     },
     maxInboundDataLength: MAX_RPC_BYTES + RPC_SLACK_BYTES,

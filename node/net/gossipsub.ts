@@ -17,6 +17,7 @@ import type {
 import { gossipsub } from '@chainsafe/libp2p-gossipsub';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
 import type { Clock, PeerKey } from '../ports.ts';
+import { MESSAGE_ID_BYTES } from './gossip-bounds.ts';
 import type { MeshDegrees } from './mesh-degrees.ts';
 import { MIN_IDONTWANT_BYTES } from './message-cache.ts';
 
@@ -76,7 +77,17 @@ interface Ihave {
 interface ReceivedRpc {
   readonly subscriptions?: readonly unknown[];
   readonly messages: readonly unknown[];
-  readonly control?: unknown;
+  readonly control?: {
+    readonly graft?: readonly unknown[];
+    readonly prune?: readonly unknown[];
+    readonly ihave?: readonly NamedMessages[];
+    readonly iwant?: readonly NamedMessages[];
+    readonly idontwant?: readonly NamedMessages[];
+  };
+}
+
+interface NamedMessages {
+  readonly messageIDs?: readonly Uint8Array[];
 }
 
 export interface CreateGossipsubOptions {
@@ -122,13 +133,16 @@ export function forgetSeen(router: GossipRouter, id: string): void {
 
 /** RPCs of one peer that are looked at in one turn of the event loop: some of them hold thousands of messages. */
 const RPCS_PER_TURN = 32;
-/** An honest peer sends none without anything in it, and none that does not decode. */
+/** An honest peer sends none without anything in it, none that does not decode, and names no message in other lengths. */
 const IDLE_RPC_UNITS = 10;
+/** Ids named in IHAVE, IWANT or IDONTWANT that cost as much as a message. */
+const IDS_PER_UNIT = 16;
 
 /**
  * Gossipsub looks at all RPCs that have come in one chunk, one after the other, and each costs the same few microseconds
- * where it is a single byte; what does not decode it forgets. Here the others have their turn in between, each RPC and each
- * message in it is counted, and nothing more is read of a peer that may send no more.
+ * where it is a single byte; what does not decode it forgets, and ids it keeps in whatever length they come. Here the others
+ * have their turn in between, each RPC and each part of it is counted, one with ids that nothing can have is not looked at,
+ * and nothing more is read of a peer that may send no more or has gone.
  */
 function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsubOptions): void {
   if (typeof router.pipePeerReadStream !== 'function' || typeof router.handleReceivedRpc !== 'function') {
@@ -147,9 +161,8 @@ function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsu
   const handle = router.handleReceivedRpc.bind(router);
   router.handleReceivedRpc = async (from, rpc) => {
     decoded.add(from);
-    const parts = rpc.messages.length + (rpc.subscriptions?.length ?? 0);
-    const units = parts === 0 && rpc.control === undefined ? IDLE_RPC_UNITS : 1 + parts;
-    if (count(from, units)) await handle(from, rpc);
+    const parts = partsOf(rpc);
+    if (count(from, parts === 0 ? IDLE_RPC_UNITS : 1 + parts) && parts > 0) await handle(from, rpc);
   };
   async function* inTurns<T>(peer: GossipPeerId, frames: AsyncIterable<T>): AsyncGenerator<T> {
     let read = 0;
@@ -157,10 +170,22 @@ function readInTurns(router: GossipRouter, { clock, mayReceive }: CreateGossipsu
       decoded.delete(peer);
       yield frame; // comes back when gossipsub is done with it
       if (!decoded.has(peer)) count(peer, IDLE_RPC_UNITS);
-      if (ended.has(peer)) return;
+      if (ended.has(peer) || !router.peers.has(peer.toString())) return;
       if (++read % RPCS_PER_TURN === 0) await new Promise<void>((resolve) => clock.after(0, resolve));
     }
   }
+}
+
+/** What of an RPC there is to look at, in units of a message; 0: nothing, or an id of another length than ids have. */
+export function partsOf({ messages, subscriptions = [], control = {} }: ReceivedRpc): number {
+  const { graft = [], prune = [], ihave = [], iwant = [], idontwant = [] } = control;
+  const named = [...ihave, ...iwant, ...idontwant];
+  let ids = 0;
+  for (const { messageIDs = [] } of named) {
+    if (messageIDs.some((id) => id.length !== MESSAGE_ID_BYTES)) return 0;
+    ids += messageIDs.length;
+  }
+  return messages.length + subscriptions.length + graft.length + prune.length + named.length + ids / IDS_PER_UNIT;
 }
 
 /**

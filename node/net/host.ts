@@ -28,6 +28,8 @@ export interface HostOptions {
   readonly maxReadBufferBytes: number;
   /** yamux's default is unbounded: a stream whose peer does not read is reset beyond this. */
   readonly maxWriteBufferBytes: number;
+  /** Of a connection, all its streams and the muxer itself: beyond this it is closed. */
+  readonly maxConnectionWriteBufferBytes: number;
   /** Streams of all protocols open at once on one connection, each way. */
   readonly maxStreamsPerConnection: number;
 }
@@ -58,7 +60,7 @@ export function createHost<Pubsub>(init: HostInit<Pubsub>): Promise<Host<Pubsub>
     transports: [
       tcp({ maxConnections: options.maxConnections, dialOpts: { noDelay: true }, listenOpts: { noDelay: true } }),
     ],
-    connectionEncrypters: [noiseEncryption(init.socketBytes)],
+    connectionEncrypters: [noiseEncryption(init.socketBytes, options.maxConnectionWriteBufferBytes)],
     streamMuxers: [
       probedYamux(
         {

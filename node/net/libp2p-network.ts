@@ -55,6 +55,7 @@ export const PUBLIC_NETWORK: NetworkOptions = {
     maxStreamWindowBytes: 1024 * 1024,
     maxReadBufferBytes: 4 * 1024 * 1024,
     maxWriteBufferBytes: 4 * 1024 * 1024,
+    maxConnectionWriteBufferBytes: 8 * 1024 * 1024,
     maxStreamsPerConnection: 128,
   },
   gossip: {

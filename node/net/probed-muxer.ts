@@ -5,6 +5,7 @@
 import type { MessageStream, StreamMuxerFactory } from '@libp2p/interface';
 import { type YamuxMuxerInit, yamux } from '@libp2p/yamux';
 import type { Clock } from '../ports.ts';
+import { boundMuxer } from './muxer-bounds.ts';
 import { updateWindowsByHalves } from './window-updates.ts';
 
 export interface ProbeOptions {
@@ -14,9 +15,12 @@ export interface ProbeOptions {
   readonly timeoutMs: number;
 }
 
+/** With a bound of what its streams may have on its way to us. */
+type BoundedYamuxInit = YamuxMuxerInit & { readonly streamOptions: { readonly maxStreamWindowSize: number } };
+
 type Muxer = ReturnType<ReturnType<ReturnType<typeof yamux>>['createStreamMuxer']>;
 
-export function probedYamux(init: YamuxMuxerInit, clock: Clock, options: ProbeOptions): () => StreamMuxerFactory {
+export function probedYamux(init: BoundedYamuxInit, clock: Clock, options: ProbeOptions): () => StreamMuxerFactory {
   const createFactory = yamux({ ...init, enableKeepAlive: false });
   return () => {
     const factory = createFactory();
@@ -25,6 +29,7 @@ export function probedYamux(init: YamuxMuxerInit, clock: Clock, options: ProbeOp
       createStreamMuxer(connection) {
         const muxer = factory.createStreamMuxer(connection);
         updateWindowsByHalves(muxer);
+        boundMuxer(muxer, init.streamOptions.maxStreamWindowSize, clock);
         probe(muxer, connection, clock, options);
         return muxer;
       },

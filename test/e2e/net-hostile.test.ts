@@ -4,8 +4,10 @@ import { RPC } from '@chainsafe/libp2p-gossipsub/message';
 import type { Connection, Stream } from '@libp2p/interface';
 import { multiaddr } from '@multiformats/multiaddr';
 import { decode, encode } from 'it-length-prefixed';
+import { Uint8ArrayList } from 'uint8arraylist';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSystemClock } from '../../node/adapters.ts';
+import { MAX_CONTROL_MESSAGES } from '../../node/net/gossip-bounds.ts';
 import { MAX_RPC_BYTES } from '../../node/net/gossipsub.ts';
 import type { Host } from '../../node/net/host.ts';
 import { createHost } from '../../node/net/host.ts';
@@ -143,6 +145,45 @@ describe('wrong bytes on gossip', () => {
   });
 });
 
+/** Below libp2p's streams: what the muxer says to the muxer at the other end. */
+interface MuxerInside {
+  send(bytes: Uint8Array): void;
+  readonly status: string;
+}
+
+describe('below the streams', () => {
+  const muxer = (): MuxerInside => (connection as unknown as { readonly muxer: MuxerInside }).muxer;
+  /** Version 0, type, flags, stream, length. */
+  const header = (type: number, flags: number, stream: number, length: number): Uint8Array => {
+    const bytes = new DataView(new ArrayBuffer(12));
+    bytes.setUint8(1, type);
+    bytes.setUint16(2, flags);
+    bytes.setUint32(4, stream);
+    bytes.setUint32(8, length);
+    return new Uint8Array(bytes.buffer);
+  };
+
+  it('a frame that is longer than any window is not waited for', async () => {
+    muxer().send(header(0, 0, 1, DEVNET_NETWORK.host.maxStreamWindowBytes + 1));
+    await eventually('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
+    expect(b.network.peers()).toHaveLength(2);
+  });
+
+  it('some pings are answered, and a flood of them costs the peer its connection', async () => {
+    const ping = (id: number): Uint8Array => header(2, 1, 0, id);
+    for (let id = 0; id < 20; id++) muxer().send(ping(id));
+    send({ messages: [message('still here')] });
+    await eventually('heard', () => b.heard.includes('still here'));
+    for (let id = 0; id < 100 && connection.status === 'open'; id++) muxer().send(ping(id));
+    await eventually('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
+    expect(b.network.peers()).toHaveLength(2);
+  });
+});
+
 describe('more than a node reads', () => {
   it('of frames without anything in them: the others have their turn meanwhile, and the peer is hung up on', async () => {
     const peer = hostile.peerId.toString();
@@ -182,6 +223,36 @@ describe('more than a node reads', () => {
       return b.disconnected.includes(peer);
     });
     expect(b.heard.filter((text) => text === 'again')).toHaveLength(1);
+  });
+
+  it.each(['prune', 'graft'] as const)('of %ss: the peer is hung up on', async (kind) => {
+    const peer = hostile.peerId.toString();
+    const many = Array.from({ length: MAX_CONTROL_MESSAGES }, () => ({ topicID: TX, peers: [] }));
+    const rpc = encode.single(
+      RPC.encode({ subscriptions: [], messages: [], control: { ...EMPTY_CONTROL, [kind]: many } }),
+    );
+    const frames = new Uint8ArrayList(...Array.from({ length: 100 }, () => rpc)).subarray();
+    await eventually('disconnected', () => {
+      if (out.status === 'open') out.send(frames);
+      return b.disconnected.includes(peer);
+    });
+    await a.network.publish('tx', bytesOf('life goes on'));
+    await eventually('C hears', () => c.heard.includes('life goes on'));
+    expect(b.network.peers()).toHaveLength(2);
+  });
+
+  it('of ids that no message can have: none is kept', async () => {
+    const kept = async (): Promise<number> => {
+      const text = await b.registry.metrics();
+      return Number(/^gossipsub_cache_size\{cache="idontwants"\} (\d+)$/m.exec(text)?.[1]);
+    };
+    const named = (bytes: number) => ({
+      control: { ...EMPTY_CONTROL, idontwant: [{ messageIDs: [new Uint8Array(bytes).fill(bytes)] }] },
+    });
+    for (const bytes of [0, 19, 21, 4_000]) send(named(bytes));
+    send(named(20));
+    await eventually('the good one is', async () => (await kept()) === 1);
+    expect(await kept()).toBe(1);
   });
 
   it.each(['vote', 'block'] as const)('keeps no %s from it that another peer sends', async (kind) => {

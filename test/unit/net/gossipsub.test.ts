@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type MessageNamer, nameOnce } from '../../../node/net/gossipsub.ts';
+import { type MessageNamer, nameOnce, partsOf } from '../../../node/net/gossipsub.ts';
 import type { PeerKey } from '../../../node/ports.ts';
 
 const [A, B] = ['a', 'b'] as [PeerKey, PeerKey];
@@ -44,5 +44,23 @@ describe('a message', () => {
     const { namer, told } = recordingNamer();
     for (let heartbeat = 0; heartbeat < 2; heartbeat++) namer.pushGossip(A, { topicID: 'vote', messageIDs: ids });
     expect(told).toEqual(['a vote 1 2 3', 'a vote 1 2 3']);
+  });
+});
+
+describe('the parts of an RPC', () => {
+  const id = (bytes = 20): Uint8Array => new Uint8Array(bytes);
+  const ids = (count: number): Uint8Array[] => Array.from({ length: count }, () => id());
+
+  it.each([
+    ['nothing', { messages: [] }, 0],
+    ['empty lists', { messages: [], subscriptions: [], control: { graft: [], ihave: [] } }, 0],
+    ['messages and subscriptions', { messages: [1, 2], subscriptions: [3] }, 3],
+    ['grafts and prunes', { messages: [], control: { graft: [1, 2, 3], prune: [4] } }, 4],
+    ['ids, sixteen of which are one', { messages: [], control: { iwant: [{ messageIDs: ids(32) }] } }, 3],
+    ['two lists of ids', { messages: [], control: { ihave: [{ messageIDs: ids(16) }], idontwant: [{}] } }, 3],
+    ['an id that is too long', { messages: [1], control: { idontwant: [{ messageIDs: [id(), id(21)] }] } }, 0],
+    ['an id that is empty', { messages: [1], control: { ihave: [{ messageIDs: [id(0)] }] } }, 0],
+  ])('%s', (_, rpc, parts) => {
+    expect(partsOf(rpc)).toBe(parts);
   });
 });
