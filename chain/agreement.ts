@@ -30,7 +30,7 @@ import { accept, ignore, reject } from './verdict.ts';
 import { VoterLog } from './voter-log.ts';
 
 export interface AgreementLimits {
-  /** Votes kept of each voter; the highest targets. */
+  /** Votes kept of each voter: see {@link VoterLog}. */
   readonly maxVotesPerVoter: number;
   /** Targets up to this many heights above our tip are kept (VOTE-7). */
   readonly window: bigint;
@@ -330,8 +330,9 @@ export class Agreement {
       return { verdict: accept(vote), evidence, agreed: [] };
     }
     if (!isCandidate) return refused(this.#notElector('vote/not-elector')); // it was one when it cast the others
-    // VOTE-7. What does not fit the voter's log is lower than everything in it.
-    if (!log.fits(vote)) return refused(ignore('vote/too-old'));
+    // VOTE-7. What does not fit the voter's log is lower than everything in it, or ahead where there is no room.
+    const isAhead = vote.target.height > tree.tip.header.height;
+    if (!log.fits(vote, tree.tip.header.height)) return refused(ignore(isAhead ? 'vote/too-new' : 'vote/too-old'));
     if (vote.target.height <= this.#final.height) {
       // Nothing depends on it any more, but a twin of it would be evidence.
       if (vote.target.height >= this.#keptFrom()) this.#keep(vote, log, tree);
@@ -375,7 +376,7 @@ export class Agreement {
       if (found !== undefined) {
         this.#condemn(found);
         evidence.push(found);
-      } else if (vote.target.height >= this.#keptFrom() && log.fits(vote) && !log.has(vote)) {
+      } else if (vote.target.height >= this.#keptFrom() && log.fits(vote, tree.tip.header.height) && !log.has(vote)) {
         this.#keep(vote, log, tree);
       }
     }
@@ -436,7 +437,7 @@ export class Agreement {
     for (const vote of snapshot.votes) {
       if (!this.#candidates.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
       const log = this.#log(vote.voter);
-      if (log.has(vote) || !log.fits(vote)) continue;
+      if (log.has(vote) || !log.fits(vote, tree.tip.header.height)) continue;
       const evidence = this.#findEvidence(vote, log);
       if (evidence !== undefined) this.#condemn(evidence);
       else this.#tryAgree(this.#keep(vote, log, tree), tree, changes);
@@ -516,7 +517,7 @@ export class Agreement {
   }
 
   #keep(vote: Vote, log: VoterLog, tree: BlockTree): Link {
-    const pushedOut = log.add(vote);
+    const pushedOut = log.add(vote, tree.tip.header.height);
     if (pushedOut !== undefined) this.#links.remove(pushedOut);
     return this.#links.add(vote, (link) => linkState(link, tree));
   }

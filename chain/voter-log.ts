@@ -5,7 +5,10 @@ import { contradiction } from './validate/vote.ts';
  * One voter's votes by target height, without contradictions.
  *
  * As no vote surrounds another, source heights do not fall as target heights rise. So a new vote has only its two
- * neighbours to be compared with, and lookups are O(log n). Bound: `maxVotes`, highest targets kept.
+ * neighbours to be compared with, and lookups are O(log n).
+ *
+ * Bound: `maxVotes`. Of the targets up to the tip the highest are kept; those above it only where there is room. A voter
+ * can cast as many votes for blocks to come as it likes, and would push out what contradicts its others.
  */
 export class VoterLog {
   /** Logs are numbered as they are begun. */
@@ -36,16 +39,23 @@ export class VoterLog {
     return below !== undefined && contradiction(below, vote) !== undefined ? below : undefined;
   }
 
-  /** True when there is room, or a vote with a lower target to push out. */
-  fits(vote: Vote): boolean {
-    return this.#votes.length < this.#maxVotes || this.#votes[0]!.target.height < vote.target.height;
+  /**
+   * True when there is room, or a vote to push out.
+   *
+   * @param tip height
+   */
+  fits({ target: { height } }: Vote, tip: bigint): boolean {
+    if (this.#votes.length < this.#maxVotes) return true;
+    if (height > tip) return false;
+    return this.#votes.at(-1)!.target.height > tip || this.#votes[0]!.target.height < height;
   }
 
   /** Adds a vote that fits and contradicts none. Returns the one it pushed out. */
-  add(vote: Vote): Vote | undefined {
+  add(vote: Vote, tip: bigint): Vote | undefined {
     const index = this.#indexOf(vote.target.height);
     this.#votes.splice(index, 0, vote);
-    return this.#votes.length > this.#maxVotes ? this.#votes.shift() : undefined;
+    if (this.#votes.length <= this.#maxVotes) return undefined;
+    return this.#votes.at(-1)!.target.height > tip ? this.#votes.pop() : this.#votes.shift();
   }
 
   /** Takes out those with a target below `height`. */

@@ -281,9 +281,18 @@ export class BranchFetch {
    */
   async #hearRivals(peer: PeerKey, first: Header): Promise<void> {
     if (this.#deps.chain.tree.get(first.parent) === undefined) return;
-    const votes = await requestVotes(this.#deps, peer, first.height, this.#deps.signal);
+    if (await this.#hearVotesFrom(peer, first.height)) return;
+    // Where the fork is deep, the rest: of the votes that made ours final the newest are kept, and theirs for the same
+    // heights, or for a link around them, contradict these.
+    await this.#hearVotesFrom(peer, this.#deps.agreement.rules.final.height + 1n);
+  }
+
+  /** Whether these were all that the peer has. */
+  async #hearVotesFrom(peer: PeerKey, height: bigint): Promise<boolean> {
+    const votes = await requestVotes(this.#deps, peer, height, this.#deps.signal);
     const bad = await this.#deps.receiveVotes(votes);
     if (bad !== undefined) throw new PeerFault('invalid', `votes: ${bad}`);
+    return votes.length < MAX_VOTES_PER_REQUEST;
   }
 
   /** The highest of a branch's blocks that the peer's votes agree, above what we know to be agreed (FORK-2). */

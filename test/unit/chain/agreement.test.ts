@@ -353,6 +353,21 @@ describe('Agreement.addVote', () => {
     expect(agreement.votesFrom(6n).map((vote) => vote.target.height)).toEqual([6n, 8n]);
   });
 
+  test('votes for blocks to come push out none of those up to the tip, and go first', () => {
+    const { agreement, tree, a } = net({ limits: { maxVotesPerVoter: 3 } });
+    const tip = a.at(-1)!;
+    const ahead = chainOn(tip, 4);
+    const heights = (): bigint[] => agreement.votesFrom(0n).map((vote) => vote.target.height - tip.header.height);
+    for (const target of [a[4]!, a[6]!, ahead[2]!]) agreement.addVote(voteOf(0, a[0]!, target), tree);
+    expect(heights()).toEqual([-8n, -6n, 3n]);
+    expect(agreement.addVote(voteOf(0, a[0]!, ahead[3]!), tree).verdict).toEqual(ignored('vote/too-new'));
+    expect(agreement.addVote(voteOf(0, a[0]!, a[2]!), tree).verdict.kind).toBe('accept');
+    expect(heights()).toEqual([-10n, -8n, -6n]);
+    expect(agreement.addVote(voteOf(0, a[0]!, ahead[0]!), tree).verdict).toEqual(ignored('vote/too-new'));
+    const twin = agreement.addVote(voteOf(0, a[0]!, childOf(a[3]!, { salt: 9 })), tree);
+    expect(twin.evidence?.voter).toBe(senderAt(0));
+  });
+
   test('gives a few votes without a look at the many others', () => {
     const { agreement, tree, a } = net();
     let looks = 0;
