@@ -82,11 +82,21 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
     }
   };
 
+  await makeDirectory(options.out);
   let worst: ScenarioReport | undefined;
+  let broken: { readonly seed: string; readonly error: unknown } | undefined;
   const failedSeeds: number[] = [];
   for (const [at, seed] of seeds.entries()) {
     const which = seeds.length === 1 ? '' : ` (${at + 1} of ${seeds.length})`;
-    const report = await run(scenario, seed, `seed ${seed}${which}`);
+    const report = await run(scenario, seed, `seed ${seed}${which}`).catch((error: unknown) => {
+      // The program's own fault, and no verdict: the others have theirs, but the command does not end well.
+      printNote(`seed ${seed}: broke off: ${error instanceof Error ? error.message : String(error)}`);
+      broken ??= { seed, error };
+    });
+    if (report === undefined) {
+      failedSeeds.push(Number(seed));
+      continue;
+    }
     if (!report.passed) failedSeeds.push(Number(seed));
     // The document has one report, the worst: of the other seeds that failed it has but the number.
     if (seeds.length > 1 && (options.json !== true || !report.passed)) {
@@ -94,7 +104,7 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
     }
     if (worst === undefined || isWorse(report, worst)) worst = report;
   }
-  if (worst === undefined) throw new UsageError('--seeds names no seed');
+  if (worst === undefined) throw broken?.error ?? new UsageError('--seeds names no seed');
 
   const files = await writeReport(worst, scenario, options.out);
   if (options.json === true) {
@@ -104,6 +114,7 @@ async function simulate(scenario: Scenario, options: SimOptions): Promise<boolea
     printLine(`${seeds.length} seeds, ${failedSeeds.length} failed; shown is the worst, seed ${worst.seed}`);
   }
   if (!worst.passed) await shrinkAndShow(scenario, worst, { run, nodes }, options);
+  if (broken !== undefined) throw broken.error;
   return worst.passed;
 }
 
@@ -140,7 +151,6 @@ function failedNames({ expectations }: ScenarioReport): readonly string[] {
 }
 
 async function writeReport(report: ScenarioReport, scenario: Scenario, dir: string): Promise<readonly string[]> {
-  await makeDirectory(dir);
   const base = join(dir, `${report.scenario}-seed-${report.seed}`);
   await writeFile(`${base}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
   await writeFile(`${base}.svg`, plotReport(report, scenario));

@@ -2,6 +2,7 @@
 import type { TxId } from '../chain/types.ts';
 import type { SignatureBackend } from '../crypto/signature.ts';
 import type { GrapevineNode } from '../node/compose.ts';
+import { StoreError } from '../node/store/store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
 import { checkPlan } from './check-plan.ts';
 import { checkExpectations, type ExpectationResult } from './expectations.ts';
@@ -257,12 +258,14 @@ class ScenarioRun {
         this.#crashAtWrite(event.crashAtWrite!);
         break;
       case 'restart':
-        for (const disk of this.#powerLosses.splice(0)) await clock.runUntilSettled(disk.losePower(), SETTLE_MS);
-        await each(event.restart, (sim) => sim.restart());
+        await each(event.restart, async (sim) => {
+          kill(sim);
+          await this.#start(sim);
+        });
         break;
       case 'join':
         await each(event.join, async (sim) => {
-          if (!sim.isRunning) await sim.start();
+          if (!sim.isRunning) await this.#start(sim);
         });
         break;
       case 'leave':
@@ -296,6 +299,18 @@ class ScenarioRun {
         break;
       default:
         fault satisfies never;
+    }
+  }
+
+  /** Or not, where its disk is full: such a node ends as a process would, and may be started again. */
+  async #start(sim: SimNode): Promise<void> {
+    for (const disk of this.#powerLosses.splice(0)) {
+      await this.#world.clock.runUntilSettled(disk.losePower(), SETTLE_MS);
+    }
+    try {
+      await sim.start();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
     }
   }
 

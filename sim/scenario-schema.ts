@@ -22,7 +22,8 @@ export const LOAD_FROM = '5s';
 export const DURATION = '^\\d+(\\.\\d+)?(ms|s|m|h)$';
 const Duration = Type.String({ pattern: DURATION, description: 'e.g. 250ms, 2s, 1.5m, 1h' });
 const Offset = Type.String({ pattern: DURATION.replace('^', '^-?') });
-const Name = Type.String({ pattern: '^[a-z][a-z0-9-]*$' });
+/** Of files too. */
+const Name = Type.String({ pattern: '^[a-z][a-z0-9-]*$', maxLength: 100 });
 /** `all`, a group, one node of it (`left2`), its first n (`left:2`) or that share of it (`left:30%`). */
 const Selector = Type.String({ pattern: '^[a-z][a-z0-9-]*(:\\d+%?)?$' });
 const Selectors = Type.Union([Selector, Type.Array(Selector, { minItems: 1 })]);
@@ -75,7 +76,7 @@ const Group = closed({
   behaviour: optional(Type.Enum([...BEHAVIOURS])),
   mine: optional(Type.Enum(['continuous', 'interval', 'on-demand', 'off'])),
   mineInterval: optional(Duration),
-  hashShare: optional(Type.Number({ exclusiveMinimum: 0 })),
+  hashShare: optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
   clockOffset: optional(Offset),
   late: optional(Type.Boolean()),
 });
@@ -102,7 +103,7 @@ const FaultEvent = closed({
   join: optional(Selectors),
   leave: optional(Selectors),
   clock: optional(closed({ nodes: Selectors, offset: Offset })),
-  hashRate: optional(closed({ nodes: Selectors, factor: Type.Number({ exclusiveMinimum: 0 }) })),
+  hashRate: optional(closed({ nodes: Selectors, factor: Type.Number({ exclusiveMinimum: 0, maximum: 1_000 }) })),
   diskFull: optional(Selectors),
   diskFreed: optional(Selectors),
   mine: optional(closed({ node: Name, blocks: Type.Integer({ minimum: 1, maximum: 10_000 }) })),

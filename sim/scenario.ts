@@ -18,6 +18,8 @@ import {
 const compiled = Compile(ScenarioSchema);
 /** Ten years: beyond any chain worth simulating, and far below where the sums of milliseconds lose whole ones. */
 const MAX_DURATION_MS = 10 * 365 * 86_400_000;
+/** A node that starts writes several times, and is given ten virtual seconds. */
+const MAX_SYNC_LATENCY_MS = 1_000;
 /** A flap is expanded into its turns before the run begins. */
 const MAX_TURNS = 100_000;
 /** Free text, where `5s` is no duration. */
@@ -86,6 +88,13 @@ export function checkScenario(value: unknown): Scenario {
     throw new ScenarioError(`expect.${key}.after`, 'is not before the end');
   }
   checkBounds(value.expect.reorgDepth, 'expect.reorgDepth');
+  const { evidenceAtLeast, evidenceAtMost, disk } = { ...value.expect, disk: value.disk };
+  if (evidenceAtLeast !== undefined && evidenceAtMost !== undefined && evidenceAtLeast > evidenceAtMost) {
+    throw new ScenarioError('expect.evidenceAtLeast', 'is more than evidenceAtMost');
+  }
+  if (disk !== undefined && parseDuration(disk.syncLatency) > MAX_SYNC_LATENCY_MS) {
+    throw new ScenarioError('disk.syncLatency', `is more than ${MAX_SYNC_LATENCY_MS}ms`);
+  }
   for (const [at, share] of (value.expect.electorateShare ?? []).entries()) {
     checkBounds(share, `expect.electorateShare[${at}]`);
   }

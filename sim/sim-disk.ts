@@ -55,7 +55,7 @@ export class SimDisk {
     const life = this.#life;
     return {
       open: () => db.open(),
-      close: () => db.close(),
+      close: async () => {}, // the node's: the disk stays, and may lose its power yet
       get: db.get.bind(db) as LevelDatabase['get'],
       getMany: db.getMany.bind(db) as LevelDatabase['getMany'],
       has: db.has.bind(db) as LevelDatabase['has'],

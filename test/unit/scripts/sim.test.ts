@@ -120,6 +120,9 @@ test('a bad file is bad usage: status 2, with the place', async () => {
   expect(status).toBe(2);
   expect(stderr).toContain('timeline[2].at: must be');
   expect((await sim(SMALL, '--seeds', '9..1')).status).toBe(2);
+  const nowhere = await sim(SMALL, '--out', join(import.meta.filename, 'x'));
+  expect(nowhere.status).toBe(2);
+  expect(nowhere.stderr).not.toContain('virtual seconds'); // it has not begun
   for (const nodes of ['many', '10001']) {
     const refused = await sim(SMALL, '--nodes', nodes);
     expect(refused, nodes).toMatchObject({

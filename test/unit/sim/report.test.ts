@@ -54,3 +54,20 @@ test('the axes of the picture count in round numbers, and end where the picture 
   expect(axisTicks(100)).toEqual([0, 20, 40, 60, 80, 100]);
   expect(axisTicks(0.3)).toEqual([0, 0.1, 0.2, 0.3]);
 });
+
+test.each([
+  ['a node that has left loses its power', '{at: 4s, leave: v1}, {at: 5s, losePower: v1}, {at: 7s, restart: v1}'],
+  [
+    'a node cannot begin on a full disk, and does so later',
+    '{at: 2s, diskFull: late}, {at: 4s, join: late}, {at: 6s, diskFreed: late}, {at: 8s, restart: late}',
+  ],
+])('%s', async (_, timeline) => {
+  const scenario = parseScenario(`name: disk
+duration: 20s
+nodes: [{group: v, count: 3}, {group: late, role: observer, late: true}]
+disk: {syncLatency: 5ms}
+timeline: [${timeline}]
+expect: {sameFinal: true}
+`);
+  expect(await runScenario(scenario, { seed: '3' })).toMatchObject({ passed: true });
+});

@@ -26,6 +26,21 @@ test.each([
   ['a key that is missing', BASE.replace('expect: {}\n', ''), 'expect', /is missing/],
   ['a role that is none', BASE.replace('count: 2', 'role: king'), 'nodes[0].role', /must be one of voter/],
   ['a group given twice', BASE.replace('group: b', 'group: a'), 'nodes[1].group', /a is given twice/],
+  ['a long name', BASE.replace(/name: \S+/, `name: ${'n'.repeat(101)}`), 'name', /100/],
+  ['a disk that is too slow to start on', `${BASE}disk: {syncLatency: 2s}`, 'disk.syncLatency', /is more than 1000ms/],
+  [
+    'a hash rate beyond all bounds',
+    `${BASE}timeline: [{at: 1s, hashRate: {nodes: a, factor: 1e300}}]`,
+    'timeline[0].hashRate.factor',
+    /1000/,
+  ],
+  ['a hash share beyond all bounds', BASE.replace('count: 2', 'hashShare: 1e308'), 'nodes[0].hashShare', /1000000/],
+  [
+    'evidence between bounds that cross',
+    BASE.replace('{}', '{evidenceAtLeast: 2, evidenceAtMost: 1}'),
+    'expect.evidenceAtLeast',
+    /is more than/,
+  ],
   [
     'a fault at nobody',
     `${BASE}timeline: [{at: 1s, partition: [a, c]}]`,
