@@ -3,10 +3,12 @@
  * Layouts are in `docs/PROTOCOL.md`. Decoders take bytes from anyone: they never throw, check every length before
  * they allocate, and copy what they keep, so that no decoded object pins (or shares) a network buffer.
  */
-import { type Address, addressFromBytes, addressOf, addressToBytes } from '../crypto/address.ts';
+import { ADDRESS_BYTES, type Address, addressFromBytes, addressOf, addressToBytes } from '../crypto/address.ts';
 import { bytesToHex, equalBytes, hexToBytes } from '../crypto/bytes.ts';
 import { doubleSha256, taggedHash } from '../crypto/hash.ts';
+import { PUBLIC_KEY_BYTES } from '../crypto/keys.ts';
 import { merkleLeafHash, merkleRootOfHashes } from '../crypto/merkle.ts';
+import { SIGNATURE_BYTES } from '../crypto/signature.ts';
 import { EVIDENCE_BYTES, HEADER_BYTES, MAX_MEMO_BYTES, MIN_TX_BYTES, VOTE_BYTES } from './params.ts';
 import type {
   Block,
@@ -30,9 +32,6 @@ export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly o
 /** First byte of every transaction, header and vote. */
 const VERSION = 1;
 const ID_BYTES = 32;
-const PUBLIC_KEY_BYTES = 33;
-const ADDRESS_BYTES = 20;
-const SIGNATURE_BYTES = 64;
 /** Where a transaction's memo length stands: all fields before it have fixed widths. */
 const MEMO_LENGTH_OFFSET = 110;
 /** coinbase u64 and txCount u32, which follow the header in a block. */

@@ -16,6 +16,7 @@ import {
   VOTE_BYTES,
 } from '../../chain/params.ts';
 import { POOL_DIGEST_BYTES, POOL_FINGERPRINT_BYTES, SHORT_TX_ID_BYTES } from '../../chain/pool-digest.ts';
+import { ADDRESS_BYTES } from '../../crypto/address.ts';
 import * as generated from './wire.generated.js';
 
 export const MAX_LOCATOR_IDS = 64;
@@ -32,7 +33,6 @@ const MAX_VERSION_LENGTH = 64;
 /** 2^256 per block and u64 blocks: 320 bits. */
 const MAX_WORK_BYTES = 40;
 const ID_BYTES = 32;
-const ADDRESS_BYTES = 20;
 
 /** Largest frame of each protocol: the longest message that keeps the limits, and room for protobuf's tags. */
 export const STATUS_FRAME_BYTES = 1024;
