@@ -1,6 +1,6 @@
 /**
- * Devnets of real processes under one steady load, all of whose nodes vote and mine next to nothing. What an idle net
- * costs in the same time is taken off what a transaction costs, and told beside it.
+ * Devnets of real processes under one steady load, all of whose nodes vote. What an idle net costs in the same time, with
+ * as many blocks, is taken off what a transaction costs, and told beside it.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,13 +9,21 @@ import { Writable } from 'node:stream';
 import { MIN_TX_BYTES } from '../chain/params.ts';
 import { loadSignatureBackend } from '../crypto/load-backend.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
+import type { GrapevineClient } from '../scripts/client.ts';
 import { Devnet } from '../scripts/devnet/devnet.ts';
 import { openNetworkDir } from '../scripts/devnet/network-dir.ts';
 import { Screen } from '../scripts/devnet/screen.ts';
 
 export const BLOCK_TIME_MS = 4_000;
+/** For the first target: so low that a block takes a few thousand hashes. */
 const HASH_BUDGET = 0.001;
+/** Mined when asked: found by chance, one span would have twice the blocks of the other. */
+const NODE_ARGS = ['--mine=on-demand', '--hash-budget=0.5'];
+/** V8 compiles what is hot meanwhile: each node does so for itself, and the fewer transactions, the more it is to each. */
+const WARM_UP = { seconds: 20, ratePerS: 50 };
 const SETTLE_MS = 15_000;
+/** After the load, until the last transactions are in a block, as part of both spans. */
+const LAST_MS = 2 * BLOCK_TIME_MS;
 /** A transfer of the load: no more than its memo of 11 bytes beside the least. */
 export const TX_BYTES = MIN_TX_BYTES + 11;
 
@@ -76,7 +84,8 @@ export interface LiveRun {
 
 /**
  * @param seconds of rest, and of load
- * @param ratePerS transactions a second
+ * @param ratePerS transactions a second; so few that the machine has room for them, as else they share messages, the more
+ *   the busier it is
  */
 export async function runLive(nodes: number, seconds: number, ratePerS: number): Promise<LiveRun> {
   const path = await mkdtemp(join(tmpdir(), 'grapevine-growth-'));
@@ -89,14 +98,16 @@ export async function runLive(nodes: number, seconds: number, ratePerS: number):
     hashBudget: HASH_BUDGET,
     nowMs: clock.nowMs(),
   });
+  const mining = new AbortController();
   let devnet: Devnet | undefined;
+  let mined: Promise<void> | undefined;
   try {
     devnet = await Devnet.start({
       dir,
       basePort: 19_000,
       hashBudget: HASH_BUDGET,
       logLevel: 'warn',
-      nodeArgs: [],
+      nodeArgs: NODE_ARGS,
       clock,
       rng,
       screen: new Screen(new Writable({ write: (_chunk, _encoding, done) => done() }) as NodeJS.WriteStream),
@@ -106,40 +117,64 @@ export async function runLive(nodes: number, seconds: number, ratePerS: number):
       signal: forever,
     });
     const readyMs = await devnet.untilReady(forever);
-    await clock.sleep(SETTLE_MS, forever);
-    const rested = sampleOf(await devnet.metrics());
-    await clock.sleep(seconds * 1_000, forever);
-    const before = sampleOf(await devnet.metrics());
-    const ending = new AbortController();
-    const load = devnet.sendLoad(ending.signal, forever);
-    try {
-      // The load ends early only where it fails, and nobody would hear of that before the time is over.
-      await Promise.race([load, clock.sleep(seconds * 1_000, ending.signal)]);
-    } finally {
-      ending.abort();
-    }
-    await load;
-    await clock.sleep(2_000, forever); // the last ones have arrived
-    const after = sampleOf(await devnet.metrics());
+    mined = mineByTurns(devnet.clients, mining.signal);
+    const spanMs = seconds * 1_000 + LAST_MS;
+    const measured = async (): Promise<readonly [Sample, Sample, Sample]> => {
+      await sendLoad(devnet!, WARM_UP.seconds, WARM_UP.ratePerS);
+      await clock.sleep(SETTLE_MS, mining.signal);
+      const rested = sampleOf(await devnet!.metrics());
+      await clock.sleep(spanMs, mining.signal);
+      const before = sampleOf(await devnet!.metrics());
+      const end = clock.monotonicMs() + spanMs;
+      await sendLoad(devnet!, seconds, ratePerS);
+      await clock.sleep(end - clock.monotonicMs(), mining.signal);
+      return [rested, before, sampleOf(await devnet!.metrics())];
+    };
+    // Mining ends early only where it fails.
+    const samples = await Promise.race([measured(), mined]);
+    if (samples === undefined) throw new Error('mining has ended');
+    const [rested, before, after] = samples;
+    const idle = (of: (sample: Sample) => number): number => of(before) - of(rested);
+    const above = (of: (sample: Sample) => number): number => of(after) - of(before) - idle(of);
     const delivered = after.txs - before.txs;
-    const span = (of: (sample: Sample) => number): number => of(after) - of(before);
-    // The load ran a little longer than the idle time, as it waited for its answers.
-    const idle = (of: (sample: Sample) => number): number => (of(before) - of(rested)) * (1 + 2 / seconds);
     return {
       nodes,
       readyMs,
-      idleCores: (before.processorS - rested.processorS) / seconds / nodes,
-      txMicros: ((span(({ processorS }) => processorS) - idle(({ processorS }) => processorS)) * 1e6) / delivered,
-      txBytes: (span(({ sentBytes }) => sentBytes) - idle(({ sentBytes }) => sentBytes)) / delivered / TX_BYTES,
-      socketBytes:
-        (span(({ socketBytes }) => socketBytes) - idle(({ socketBytes }) => socketBytes)) / delivered / TX_BYTES,
-      txCopies: span(({ txCopies }) => txCopies) / delivered,
-      votesPerS: idle(({ votes }) => votes) / (1 + 2 / seconds) / nodes / seconds,
+      idleCores: (1000 * idle(({ processorS }) => processorS)) / spanMs / nodes,
+      txMicros: (1e6 * above(({ processorS }) => processorS)) / delivered,
+      txBytes: above(({ sentBytes }) => sentBytes) / delivered / TX_BYTES,
+      socketBytes: above(({ socketBytes }) => socketBytes) / delivered / TX_BYTES,
+      txCopies: (after.txCopies - before.txCopies) / delivered,
+      votesPerS: (1000 * idle(({ votes }) => votes)) / spanMs / nodes,
       residentMiB: after.residentMb,
     };
   } finally {
+    mining.abort();
+    await mined?.catch(() => undefined); // thrown above already
     await devnet?.stop();
     await dir.release();
     await rm(path, { recursive: true, force: true });
   }
+}
+
+/** A block each {@link BLOCK_TIME_MS}, by one node after the other, until the signal aborts. */
+async function mineByTurns(clients: readonly GrapevineClient[], signal: AbortSignal): Promise<void> {
+  let dueMs = clock.monotonicMs();
+  for (let turn = 0; !signal.aborted; turn++) {
+    await clients[turn % clients.length]!.mine();
+    dueMs += BLOCK_TIME_MS;
+    await clock.sleep(Math.max(0, dueMs - clock.monotonicMs()), signal).catch(() => undefined); // aborted: the loop ends
+  }
+}
+
+async function sendLoad(devnet: Devnet, seconds: number, ratePerS: number): Promise<void> {
+  const ending = new AbortController();
+  const load = devnet.sendLoad(ending.signal, forever, ratePerS);
+  try {
+    // It ends early only where it fails, and nobody would hear of that before the time is over.
+    await Promise.race([load, clock.sleep(seconds * 1_000, ending.signal)]);
+  } finally {
+    ending.abort();
+  }
+  await load;
 }

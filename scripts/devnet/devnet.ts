@@ -165,9 +165,14 @@ export class Devnet {
     return this.#traffic;
   }
 
+  /** Of the nodes, in order. */
+  get clients(): readonly GrapevineClient[] {
+    return this.#members.map(({ client }) => client);
+  }
+
   /** Load from the development accounts, as {@link LoadSender.run}. */
-  sendLoad(signal: AbortSignal, hurry: AbortSignal): Promise<void> {
-    return this.#sender.run(this.#options.ratePerS, signal, hurry);
+  sendLoad(signal: AbortSignal, hurry: AbortSignal, ratePerS = this.#options.ratePerS): Promise<void> {
+    return this.#sender.run(ratePerS, signal, hurry);
   }
 
   async #startAll(): Promise<void> {
