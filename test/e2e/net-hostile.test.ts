@@ -34,6 +34,9 @@ let inbound: Stream[];
 
 const EMPTY_CONTROL = { ihave: [], iwant: [], graft: [], prune: [], idontwant: [] };
 
+/** No connection ends because a probe was not answered. */
+const UNPROBED = { ...DEVNET_NETWORK, host: { ...DEVNET_NETWORK.host, pingIntervalMs: 3_600_000 } };
+
 function send(rpc: Partial<RPC>): void {
   out.send(encode.single(RPC.encode({ subscriptions: [], messages: [], ...rpc })));
 }
@@ -51,7 +54,11 @@ function inMesh(): boolean {
 }
 
 beforeEach(async () => {
-  b = await startNode({ seed: 2, settle: (m) => (textOf(m.data).startsWith('held') ? undefined : 'accept') });
+  b = await startNode({
+    seed: 2,
+    options: UNPROBED,
+    settle: (m) => (textOf(m.data).startsWith('held') ? undefined : 'accept'),
+  });
   a = await startNode({ seed: 1 });
   c = await startNode({ seed: 3 });
   await connectAndMesh(a, b);
@@ -60,7 +67,7 @@ beforeEach(async () => {
     privateKey: identityOfSeed(seedOf(66)),
     listen: [],
     announce: [],
-    options: DEVNET_NETWORK.host,
+    options: UNPROBED.host,
     clock: createSystemClock(),
     isRefused: () => false,
     socketBytes: { sent: 0, received: 0 },
@@ -148,7 +155,8 @@ describe('wrong bytes on gossip', () => {
 /** Below libp2p's streams: what the muxer says to the muxer at the other end. */
 interface MuxerInside {
   send(bytes: Uint8Array): void;
-  readonly status: string;
+  handlePing(header: object): void;
+  readonly maConn: { readonly maxWriteBufferLength?: number };
 }
 
 describe('below the streams', () => {
@@ -171,11 +179,20 @@ describe('below the streams', () => {
     expect(b.network.peers()).toHaveLength(2);
   });
 
+  it('what waits for a peer that does not read is bounded, by libp2p, for the connection as a whole', () => {
+    expect(muxer().maConn.maxWriteBufferLength).toBe(UNPROBED.host.maxConnectionWriteBufferBytes);
+  });
+
   it('some pings are answered, and a flood of them costs the peer its connection', async () => {
     const ping = (id: number): Uint8Array => header(2, 1, 0, id);
+    let answers = 0;
+    muxer().handlePing = () => {
+      answers += 1; // yamux would close the connection, as it has asked nothing
+    };
     for (let id = 0; id < 20; id++) muxer().send(ping(id));
     send({ messages: [message('still here')] });
     await eventually('heard', () => b.heard.includes('still here'));
+    await eventually('answered', () => answers === 20);
     for (let id = 0; id < 100 && connection.status === 'open'; id++) muxer().send(ping(id));
     await eventually('disconnected', () => b.disconnected.includes(hostile.peerId.toString()));
     await a.network.publish('tx', bytesOf('life goes on'));
