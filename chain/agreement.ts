@@ -46,6 +46,16 @@ export const DEFAULT_AGREEMENT_LIMITS: AgreementLimits = {
   evidenceDepth: 128n,
 };
 
+/**
+ * So far above our tip votes are of now: they come a moment before their block, or our tip has just gone back. Those for
+ * heights further ahead push no other vote of their voter out of its log.
+ */
+const NEAR_HEIGHTS = 16n;
+
+function horizonOf(tree: BlockTree): bigint {
+  return tree.tip.header.height + NEAR_HEIGHTS;
+}
+
 export interface AgreementOptions {
   /** The voters of the genesis: the electorate, or what fills the window of miners at first. Duplicates count once. */
   readonly electorate: readonly Address[];
@@ -331,8 +341,8 @@ export class Agreement {
     }
     if (!isCandidate) return refused(this.#notElector('vote/not-elector')); // it was one when it cast the others
     // VOTE-7. What does not fit the voter's log is lower than everything in it, or ahead where there is no room.
-    const isAhead = vote.target.height > tree.tip.header.height;
-    if (!log.fits(vote, tree.tip.header.height)) return refused(ignore(isAhead ? 'vote/too-new' : 'vote/too-old'));
+    const isAhead = vote.target.height > horizonOf(tree);
+    if (!log.fits(vote, horizonOf(tree))) return refused(ignore(isAhead ? 'vote/too-new' : 'vote/too-old'));
     if (vote.target.height <= this.#final.height) {
       // Nothing depends on it any more, but a twin of it would be evidence.
       if (vote.target.height >= this.#keptFrom()) this.#keep(vote, log, tree);
@@ -376,7 +386,7 @@ export class Agreement {
       if (found !== undefined) {
         this.#condemn(found);
         evidence.push(found);
-      } else if (vote.target.height >= this.#keptFrom() && log.fits(vote, tree.tip.header.height) && !log.has(vote)) {
+      } else if (vote.target.height >= this.#keptFrom() && log.fits(vote, horizonOf(tree)) && !log.has(vote)) {
         this.#keep(vote, log, tree);
       }
     }
@@ -437,7 +447,7 @@ export class Agreement {
     for (const vote of snapshot.votes) {
       if (!this.#candidates.has(vote.voter) || this.#offenders.has(vote.voter)) continue;
       const log = this.#log(vote.voter);
-      if (log.has(vote) || !log.fits(vote, tree.tip.header.height)) continue;
+      if (log.has(vote) || !log.fits(vote, horizonOf(tree))) continue;
       const evidence = this.#findEvidence(vote, log);
       if (evidence !== undefined) this.#condemn(evidence);
       else this.#tryAgree(this.#keep(vote, log, tree), tree, changes);
@@ -517,7 +527,7 @@ export class Agreement {
   }
 
   #keep(vote: Vote, log: VoterLog, tree: BlockTree): Link {
-    const pushedOut = log.add(vote, tree.tip.header.height);
+    const pushedOut = log.add(vote, horizonOf(tree));
     if (pushedOut !== undefined) this.#links.remove(pushedOut);
     return this.#links.add(vote, (link) => linkState(link, tree));
   }

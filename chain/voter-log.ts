@@ -7,8 +7,9 @@ import { contradiction } from './validate/vote.ts';
  * As no vote surrounds another, source heights do not fall as target heights rise. So a new vote has only its two
  * neighbours to be compared with, and lookups are O(log n).
  *
- * Bound: `maxVotes`. Of the targets up to the tip the highest are kept; those above it only where there is room. A voter
- * can cast as many votes for blocks to come as it likes, and would push out what contradicts its others.
+ * Bound: `maxVotes`. Of the targets up to a horizon, a little above the tip, the highest are kept; those above it only where
+ * there is room. A voter can cast as many votes for blocks to come as it likes, and would push out what contradicts its
+ * others.
  */
 export class VoterLog {
   /** Logs are numbered as they are begun. */
@@ -42,20 +43,20 @@ export class VoterLog {
   /**
    * True when there is room, or a vote to push out.
    *
-   * @param tip height
+   * @param horizon height up to which votes are of now
    */
-  fits({ target: { height } }: Vote, tip: bigint): boolean {
+  fits({ target: { height } }: Vote, horizon: bigint): boolean {
     if (this.#votes.length < this.#maxVotes) return true;
-    if (height > tip) return false;
-    return this.#votes.at(-1)!.target.height > tip || this.#votes[0]!.target.height < height;
+    if (height > horizon) return false;
+    return this.#votes.at(-1)!.target.height > horizon || this.#votes[0]!.target.height < height;
   }
 
   /** Adds a vote that fits and contradicts none. Returns the one it pushed out. */
-  add(vote: Vote, tip: bigint): Vote | undefined {
+  add(vote: Vote, horizon: bigint): Vote | undefined {
     const index = this.#indexOf(vote.target.height);
     this.#votes.splice(index, 0, vote);
     if (this.#votes.length <= this.#maxVotes) return undefined;
-    return this.#votes.at(-1)!.target.height > tip ? this.#votes.pop() : this.#votes.shift();
+    return this.#votes.at(-1)!.target.height > horizon ? this.#votes.pop() : this.#votes.shift();
   }
 
   /** Takes out those with a target below `height`. */

@@ -353,19 +353,31 @@ describe('Agreement.addVote', () => {
     expect(agreement.votesFrom(6n).map((vote) => vote.target.height)).toEqual([6n, 8n]);
   });
 
-  test('votes for blocks to come push out none of those up to the tip, and go first', () => {
+  test('votes for blocks far ahead push out none of those up to now, and go first', () => {
     const { agreement, tree, a } = net({ limits: { maxVotesPerVoter: 3 } });
     const tip = a.at(-1)!;
-    const ahead = chainOn(tip, 4);
+    const ahead = chainOn(tip, 20); // of which 16 are near
     const heights = (): bigint[] => agreement.votesFrom(0n).map((vote) => vote.target.height - tip.header.height);
-    for (const target of [a[4]!, a[6]!, ahead[2]!]) agreement.addVote(voteOf(0, a[0]!, target), tree);
-    expect(heights()).toEqual([-8n, -6n, 3n]);
-    expect(agreement.addVote(voteOf(0, a[0]!, ahead[3]!), tree).verdict).toEqual(ignored('vote/too-new'));
+    for (const target of [a[4]!, a[6]!, ahead[17]!]) agreement.addVote(voteOf(0, a[0]!, target), tree);
+    expect(heights()).toEqual([-8n, -6n, 18n]);
+    expect(agreement.addVote(voteOf(0, a[0]!, ahead[18]!), tree).verdict).toEqual(ignored('vote/too-new'));
     expect(agreement.addVote(voteOf(0, a[0]!, a[2]!), tree).verdict.kind).toBe('accept');
     expect(heights()).toEqual([-10n, -8n, -6n]);
-    expect(agreement.addVote(voteOf(0, a[0]!, ahead[0]!), tree).verdict).toEqual(ignored('vote/too-new'));
+    expect(agreement.addVote(voteOf(0, a[0]!, ahead[16]!), tree).verdict).toEqual(ignored('vote/too-new'));
     const twin = agreement.addVote(voteOf(0, a[0]!, childOf(a[3]!, { salt: 9 })), tree);
     expect(twin.evidence?.voter).toBe(senderAt(0));
+  });
+
+  test('a full log takes the votes that come before their block, and the block is agreed', () => {
+    const { agreement, tree, a } = net({ limits: { maxVotesPerVoter: 3 } });
+    for (const voter of [0, 1])
+      for (const height of [1, 2, 3]) agreement.addVote(voteOf(voter, a[0]!, a[height]!), tree);
+    const next = childOf(a.at(-1)!, { salt: 5 });
+    for (const voter of [0, 1, 2]) {
+      expect(agreement.addVote(voteOf(voter, a[0]!, next), tree).verdict.kind).toBe('accept');
+    }
+    tree.add(next);
+    expect(agreement.onBlock(next, tree).agreed.map(({ target }) => target.id)).toEqual([next.header.id]);
   });
 
   test('gives a few votes without a look at the many others', () => {
