@@ -22,7 +22,9 @@ const DISK_FAULTS: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT'
 export function openLog(fd: number): DestinationStream {
   const log = pino.destination({ dest: fd, sync: true, maxLength: MAX_WAITING });
   log.on('error', (error: NodeJS.ErrnoException) => {
-    if (!DISK_FAULTS.has(error.code)) throw error;
+    // Whoever read it has gone, as `tee` does first at Ctrl-C: the node goes on, or stops in order, without it.
+    if (error.code === 'EPIPE') log.write = () => false;
+    else if (!DISK_FAULTS.has(error.code)) throw error;
   });
   return log;
 }

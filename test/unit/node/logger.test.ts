@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import type { LogLevel } from '../../../node/config.ts';
@@ -53,4 +55,26 @@ test('a log that is closed for another reason is not kept quiet about', () => {
   const destination = openLog(fd);
   closeSync(fd);
   expect(() => destination.write('x\n')).toThrow('EBADF');
+});
+
+test('a reader that has gone is not missed', async () => {
+  const module = JSON.stringify(new URL('../../../node/logger.ts', import.meta.url).href);
+  const code = `const { createLogger } = await import(${module});
+    const logger = createLogger({ level: 'info', format: 'json' });
+    logger.info({}, 'heard');
+    process.stdin.once('data', () => {
+      for (let line = 0; line < 3; line++) logger.info({}, 'by nobody');
+      process.stderr.write('alive');
+    });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['pipe', 'pipe', 'pipe'] });
+  await once(child.stdout, 'data');
+  child.stdout.destroy();
+  await once(child.stdout, 'close');
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  child.stdin.end('go');
+  const [status] = await once(child, 'close');
+  expect({ status, said }).toEqual({ status: 0, said: 'alive' });
 });
