@@ -72,6 +72,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
     if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight);
     const sender = senders[submitted % senders.length]!;
     const answered = sender.last.then(async () => {
+      if (failure !== undefined) return;
       try {
         accepted.push(await sendOne(sender, options));
       } catch (error) {

@@ -62,10 +62,12 @@ function continueOn(node, flags) {
 
 /**
  * npm sends its signals to the shell that it runs a script in, and that keeps them to itself: once the shell is gone,
- * what it was told is done here.
+ * what it was told is done here. Only where this is the script itself; what runs below it is not npm's.
  */
 function followShellOfNpm() {
-  if (process.env.npm_lifecycle_event === undefined || process.platform === 'win32') return;
+  const script = process.env.npm_lifecycle_script ?? '';
+  delete process.env.npm_lifecycle_script;
+  if (!script.startsWith('node tools/grapevine.js') || process.platform === 'win32') return;
   const shell = process.ppid;
   const look = setInterval(() => {
     if (process.ppid === shell) return;

@@ -161,7 +161,7 @@ describe('a devnet', () => {
     const args = commandLine(['devnet', '--data-dir', dir, '--base-port', String(base)]);
     const shell = spawn('sh', ['-c', '"$@"; exit', 'sh', ...args], {
       stdio: ['ignore', 'pipe', 'ignore'],
-      env: { ...withoutGrapevine(process.env), npm_lifecycle_event: 'start' },
+      env: { ...withoutGrapevine(process.env), npm_lifecycle_script: 'node tools/grapevine.js devnet' },
     });
     let said = '';
     shell.stdout.setEncoding('utf8').on('data', (text: string) => {

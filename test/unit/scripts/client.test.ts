@@ -322,7 +322,9 @@ describe('load', () => {
     expect(sleeps.filter((ms) => ms >= 1000)).toEqual([7000, 7000, 7000]);
     left = Number.POSITIVE_INFINITY;
     expect(await runLoad({ ...load, count: 1 })).toMatchObject({ accepted: [], rejected: { overloaded: 1 } });
+    const sent = nonces.length;
     await expect(runLoad({ ...load, count: 3, memo: 'm'.repeat(70_000) })).rejects.toThrow(RangeError); // no node's refusal
+    expect(nonces).toHaveLength(sent);
   });
 
   it('settles: counts what was mined, dropped, and is open when time is up', async () => {
