@@ -53,15 +53,21 @@ export class SimDisk {
     const db = this.#db;
     this.#life += 1;
     const life = this.#life;
+    let isClosed = false;
     return {
       open: () => db.open(),
-      close: async () => {}, // the node's: the disk stays, and may lose its power yet
+      close: async () => {
+        isClosed = true; // for the node: the disk stays, and may lose its power yet
+      },
       get: db.get.bind(db) as LevelDatabase['get'],
       getMany: db.getMany.bind(db) as LevelDatabase['getMany'],
       has: db.has.bind(db) as LevelDatabase['has'],
       keys: db.keys.bind(db) as LevelDatabase['keys'],
       iterator: (options) => db.iterator(options),
-      batch: (operations, options) => this.#write(life, operations, options),
+      batch: async (operations, options) => {
+        if (isClosed) throw new Error('the database is not open');
+        await this.#write(life, operations, options);
+      },
     };
   }
 

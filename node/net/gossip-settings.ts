@@ -128,7 +128,8 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     doPX: false,
-    // Each GRAFT and PRUNE would be a write to libp2p's peer store, of tags by which nothing here goes.
+    // Each GRAFT and PRUNE would be a write to libp2p's peer store, of tags by which libp2p would
+    // choose whom to hang up on, which it does to nobody who has a stream open.
     tagMeshPeers: false,
     allowedTopics: topics,
     maxTopicBytesPerPeer: 16 * 1024,

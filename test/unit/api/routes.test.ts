@@ -367,6 +367,8 @@ describe('reading', () => {
     expectProblem(missing, 404, 'not-found');
     expect(missing.json().detail).toBe(`block ${BigInt(tip.height) + 2n}: the tip is at ${tip.height}`);
     expectProblem(await get('/v1/agreement/certificate/5?state=mined'), 400, 'bad-request');
+    api.backend.certificate = async () => undefined;
+    expect((await get('/v1/agreement/certificate/6')).json().detail).toBe('block 6: no votes here prove it agreed');
   });
 
   it('gives the genesis document as it is', async () => {
