@@ -55,7 +55,10 @@ export class SimDisk {
     const life = this.#life;
     let isClosed = false;
     return {
-      open: () => db.open(),
+      open: async () => {
+        await db.open();
+        isClosed = false; // a store that could not write opens it again
+      },
       close: async () => {
         isClosed = true; // for the node: the disk stays, and may lose its power yet
       },
