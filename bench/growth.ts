@@ -1,7 +1,7 @@
 /**
  * How cost grows with the number of nodes, on real processes and in the simulation: tables and a plot.
  *
- *     node bench/growth.ts [--live 5,10,20,40] [--simulated 100,1000,3000] [--seconds 40] [--rate 10] [--into FILE --plot FILE]
+ *     node bench/growth.ts [--live 5,10,20,40] [--simulated 100,1000,3000] [--seconds 40] [--rate 4] [--into FILE --plot FILE]
  *
  * `--rate` is of transactions, live, a second: so few that each travels alone in all nets, also where forty nodes share
  * two cores. `--into` puts the tables between the marks `<!-- growth -->` and `<!-- /growth -->` of a document, `--plot`
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     live: { type: 'string', default: '5,10,20,40' },
     simulated: { type: 'string', default: '100,1000,3000' },
     seconds: { type: 'string', default: '40' },
-    rate: { type: 'string', default: '10' },
+    rate: { type: 'string', default: '4' },
     into: { type: 'string' },
     plot: { type: 'string' },
   },
