@@ -32,8 +32,8 @@ export type Payload = Gossip | Frame;
 
 export interface Link {
   readonly ends: readonly [dialler: PeerKey, other: PeerKey];
-  profile: LinkProfile;
-  latencyMs: number;
+  readonly profile: LinkProfile;
+  readonly latencyMs: number;
   /** Who holds it cut; it stays so until all have let go. */
   readonly cutBy: Set<object>;
   /** Nodes from which nothing gets through. */
@@ -76,12 +76,7 @@ export class LinkEnd extends GossipPeer {
     this.port = port;
     this.link = link;
     this.other = this; // until it is paired
-    this.shape();
-  }
-
-  /** Takes over what the link is like now. */
-  shape(): void {
-    const { latencyMs, profile } = this.link;
+    const { latencyMs, profile } = link;
     this.latencyMs = latencyMs;
     this.jitterMs = profile.jitterMs;
     this.loss = profile.loss;

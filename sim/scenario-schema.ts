@@ -2,9 +2,11 @@
  * What scenario files say: who takes part, how they are connected, what goes wrong when, and what must hold at the end.
  * docs/TESTING.md describes it; `scenario.ts` reads it.
  */
+
 import { type Static, type TSchema, Type } from 'typebox';
 import { stringify } from 'yaml';
 import { MAX_WINDOW } from '../chain/genesis.ts';
+import { MINE_MODES } from '../node/mining/mine-modes.ts';
 
 /** The file is none, or asks for what does not exist. `path`: `timeline[2].partition`. */
 export class ScenarioError extends Error {
@@ -74,7 +76,7 @@ const Group = closed({
   count: optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
   role: optional(Type.Enum(['voter', 'miner', 'observer'])),
   behaviour: optional(Type.Enum([...BEHAVIOURS])),
-  mine: optional(Type.Enum(['continuous', 'interval', 'on-demand', 'off'])),
+  mine: optional(Type.Enum([...MINE_MODES])),
   mineInterval: optional(Duration),
   hashShare: optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
   clockOffset: optional(Offset),

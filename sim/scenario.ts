@@ -88,11 +88,11 @@ export function checkScenario(value: unknown): Scenario {
     throw new ScenarioError(`expect.${key}.after`, 'is not before the end');
   }
   checkBounds(value.expect.reorgDepth, 'expect.reorgDepth');
-  const { evidenceAtLeast, evidenceAtMost, disk } = { ...value.expect, disk: value.disk };
-  if (evidenceAtLeast !== undefined && evidenceAtMost !== undefined && evidenceAtLeast > evidenceAtMost) {
+  const { evidenceAtLeast = 0, evidenceAtMost = Number.POSITIVE_INFINITY } = value.expect;
+  if (evidenceAtLeast > evidenceAtMost) {
     throw new ScenarioError('expect.evidenceAtLeast', 'is more than evidenceAtMost');
   }
-  if (disk !== undefined && parseDuration(disk.syncLatency) > MAX_SYNC_LATENCY_MS) {
+  if (value.disk !== undefined && parseDuration(value.disk.syncLatency) > MAX_SYNC_LATENCY_MS) {
     throw new ScenarioError('disk.syncLatency', `is more than ${MAX_SYNC_LATENCY_MS}ms`);
   }
   for (const [at, share] of (value.expect.electorateShare ?? []).entries()) {
