@@ -19,7 +19,7 @@ export const BLOCK_TIME_MS = 10_000;
 /** For the first target: so low that a block takes a few thousand hashes. */
 const HASH_BUDGET = 0.001;
 /** Mined when asked: found by chance, one span would have twice the blocks of the other. */
-const NODE_ARGS = ['--mine=on-demand', '--hash-budget=0.5'];
+const NODE_ARGS = ['--mine=on-demand'];
 /** V8 compiles what is hot meanwhile: each node does so for itself, and the fewer transactions, the more it is to each. */
 const WARM_UP = { seconds: 20, ratePerS: 50 };
 const SETTLE_MS = 15_000;

@@ -1,5 +1,4 @@
 /** What gossipsub is told. */
-
 import { createHash } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import { claimedTxCount } from '../../chain/tx-batch.ts';
@@ -128,8 +127,8 @@ export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts>
     allowPublishToZeroTopicPeers: false,
     ignoreDuplicatePublishError: true,
     doPX: false,
-    // Each GRAFT and PRUNE would be a write to libp2p's peer store, of tags by which libp2p would
-    // choose whom to hang up on, which it does to nobody who has a stream open.
+    // Each GRAFT and PRUNE would be a write to libp2p's peer store. The tags say whom to hang up on last where there are
+    // too many connections, and libp2p hangs up on nobody who has a stream open.
     tagMeshPeers: false,
     allowedTopics: topics,
     maxTopicBytesPerPeer: 16 * 1024,
