@@ -21,6 +21,8 @@ const NEEDED_MAJOR = 24;
 const SIM_FLAGS = ['--max-semi-space-size=64', ...(availableParallelism() === 1 ? ['--single-threaded-gc'] : [])];
 /** Commands that are worth a second or two before the first of them: those that start a node. */
 const NODE_COMMANDS = ['devnet', 'node'];
+/** What npm and npx run, to which they append the arguments; npx puts its own quotes. */
+const SCRIPTS = /^(node tools\/grapevine\.js|['"]?grapevine['"]?)( |$)/;
 /** How often it is looked whether the shell that npm started is still there. */
 const PARENT_LOOK_MS = 500;
 /** Exit status when the command cannot begin. */
@@ -61,13 +63,13 @@ function continueOn(node, flags) {
 }
 
 /**
- * npm sends its signals to the shell that it runs a script in, and that keeps them to itself: once the shell is gone,
+ * npm, npx too, sends its signals to the shell that it runs a script in, and that keeps them to itself: once the shell is gone,
  * what it was told is done here. Only where this is the script itself; what runs below it is not npm's.
  */
 function followShellOfNpm() {
   const script = process.env.npm_lifecycle_script ?? '';
   delete process.env.npm_lifecycle_script;
-  if (!script.startsWith('node tools/grapevine.js') || process.platform === 'win32') return;
+  if (!SCRIPTS.test(script) || process.platform === 'win32') return;
   const shell = process.ppid;
   const look = setInterval(() => {
     if (process.ppid === shell) return;
