@@ -6,8 +6,8 @@ import { createSystemClock } from '../../node/adapters.ts';
 import { DEVNET_NETWORK } from '../../node/net/libp2p-network.ts';
 import type { FrameStream, StreamProtocol } from '../../node/ports.ts';
 import { eventually } from '../eventually.ts';
-import type { TestNode } from './net-support.ts';
-import { addressOf, bytesOf, createNode, startBareHost, textOf } from './net-support.ts';
+import { connectThroughRelay } from './net-relay.ts';
+import { addressOf, bytesOf, createNode, startBareHost, startNode, type TestNode, textOf } from './net-support.ts';
 
 const ECHO: StreamProtocol = {
   name: '/grapevine/test-echo/1',
@@ -142,23 +142,34 @@ describe('a stream', () => {
       await stream.send(bytesOf('half'));
       await new Promise(() => undefined);
     };
-    const stream = await a.network.open(b.network.self, OTHER, forever);
-    const iterator = stream.frames[Symbol.asyncIterator]();
-    expect(textOf((await iterator.next()).value as Uint8Array)).toBe('half');
-    const next = iterator.next();
-    next.catch(() => undefined);
-    await b.network.stop();
-    await expect(next).rejects.toThrow('the connection closed before the stream ended');
-    await expect(stream.send(bytesOf('hello?'))).rejects.toThrow('the connection closed before the stream ended');
+    const c = await startNode({ seed: 13, options: DEVNET_NETWORK });
+    const relay = await connectThroughRelay(c, b);
+    try {
+      const stream = await c.network.open(b.network.self, OTHER, forever);
+      const iterator = stream.frames[Symbol.asyncIterator]();
+      expect(textOf((await iterator.next()).value as Uint8Array)).toBe('half');
+      const next = iterator.next();
+      next.catch(() => undefined);
+      relay.close();
+      await expect(next).rejects.toThrow('the connection closed before the stream ended');
+      await expect(stream.send(bytesOf('hello?'))).rejects.toThrow('the connection closed before the stream ended');
+    } finally {
+      relay.close();
+      await c.network.stop();
+    }
   });
 
-  it('whose connection is cut ends the iteration with an error', async () => {
+  it.each([
+    ['stops', () => b.network.stop()],
+    ['bans us', () => b.network.penalize(a.network.self, 1_000, 'test')],
+  ])('whose peer %s ends the iteration with an error', async (_, hangUp) => {
     onOther = async () => new Promise(() => undefined);
     const stream = await a.network.open(b.network.self, OTHER, forever);
     const received = collect(stream);
     received.catch(() => undefined);
-    b.network.penalize(a.network.self, 1_000, 'test');
-    await expect(received).rejects.toThrow('the connection closed before the stream ended');
+    await hangUp();
+    // It resets the stream and closes its gossip and the connection: which of them we notice first is open.
+    await expect(received).rejects.toThrow(/has been reset|the connection closed before the stream ended/);
   });
 
   it('whose handler fails is reset', async () => {
