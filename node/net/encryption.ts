@@ -8,6 +8,7 @@
 import type { ConnectionEncrypter } from '@libp2p/interface';
 import { type NoiseComponents, noise } from '@libp2p/noise';
 import { countSocketBytes, type SocketBytes } from './socket-bytes.ts';
+import { writeWhole } from './socket-writes.ts';
 
 /** What noise's connections have beyond their published interface. */
 interface NoiseConnection {
@@ -39,6 +40,7 @@ export function noiseEncryption(
       const secure = encrypter[method].bind(encrypter);
       encrypter[method] = async (socket, options) => {
         countSocketBytes(socket, bytes);
+        writeWhole(socket);
         const secured = await secure(socket, options);
         expectFrames(secured.connection);
         boundWrites(secured.connection, maxWriteBufferBytes);
