@@ -1,5 +1,5 @@
-import { Shares } from './shares.ts';
 import type { Block, BlockId } from './types.ts';
+import { UsageCounter } from './usage-counter.ts';
 
 export interface ParkedBlocksLimits {
   readonly maxBlocks: number;
@@ -46,7 +46,7 @@ export class ParkedBlocks {
   /** In order of arrival. */
   readonly #byId = new Map<BlockId, ParkedBlock>();
   readonly #byParent = new Map<BlockId, Set<BlockId>>();
-  readonly #perPeer = new Shares<string>();
+  readonly #perPeer = new UsageCounter<string>();
   #bytes = 0;
 
   constructor(limits: ParkedBlocksLimits = DEFAULT_PARKED_BLOCKS_LIMITS) {

@@ -42,7 +42,7 @@ import { Lru } from './lru.ts';
 import type { Metrics } from './metrics.ts';
 import type { ObjectCodec } from './object-codec.ts';
 import type { Clock, Logger, SignatureVerifier } from './ports.ts';
-import { Serial } from './serial.ts';
+import { SerialQueue } from './serial-queue.ts';
 import { type ChainCommit, type Store, type StoredBlock, type StoredChain, StoreError } from './store/store.ts';
 import { VerifierBusyError } from './verify/verifier-busy-error.ts';
 
@@ -99,7 +99,7 @@ export class ChainService {
   /** Bodies below this height were pruned (`grapevine db prune --bodies`). */
   readonly bodiesFrom: bigint;
   readonly #deps: ChainServiceDeps;
-  readonly #serial = new Serial();
+  readonly #serial = new SerialQueue();
   readonly #blocks = new Lru<BlockId, Block>(RECENT_BLOCKS, { max: RECENT_TXS, of: ({ txs }) => txs.length });
   readonly #deltas = new Lru<BlockId, BlockDelta>(RECENT_BLOCKS, {
     max: RECENT_ACCOUNTS,

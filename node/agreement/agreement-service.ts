@@ -16,7 +16,7 @@ import type { SigningBackend } from '../../crypto/signature.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import type { Clock, Logger } from '../ports.ts';
-import { Serial } from '../serial.ts';
+import { SerialQueue } from '../serial-queue.ts';
 import { type Store, StoreError, type VoteGuard } from '../store/store.ts';
 
 export interface VoterKey {
@@ -50,7 +50,7 @@ export class AgreementService {
   readonly rules: Agreement;
   readonly #deps: AgreementServiceDeps;
   readonly #signer: Signer | undefined;
-  readonly #writes = new Serial();
+  readonly #writes = new SerialQueue();
   readonly #disposers: (() => void)[] = [];
   #agreed: Checkpoint;
   #final: Checkpoint;

@@ -3,14 +3,14 @@
  * go on being answered.
  */
 import type { Server, Socket } from 'node:net';
-import { Shares } from '../../chain/shares.ts';
+import { UsageCounter } from '../../chain/usage-counter.ts';
 
 /**
  * Cuts what comes above `max` from one address. Complexity: O(1) a connection; keeps a number for each address that has
  * one.
  */
 export function limitPerAddress(server: Pick<Server, 'on'>, max: number): void {
-  const open = new Shares<string>();
+  const open = new UsageCounter<string>();
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress;
     if (address === undefined) return; // gone already

@@ -1,6 +1,6 @@
 import { type ApiApp, PROBLEMS, requireAddress, requireUInt64 } from './api-app.ts';
 import type { HistoryCursor } from './backend.ts';
-import type { PageRouteDeps } from './dear-answers.ts';
+import type { PageRouteDeps } from './response-slots.ts';
 import { AccountHistory, AccountInfo, AddressParams, DEFAULT_PAGE, HistoryQuery, NoQuery } from './schemas.ts';
 
 export function addAccountRoutes(app: ApiApp, { backend, pages }: PageRouteDeps): void {

@@ -1,8 +1,8 @@
 import { addressToBytes } from '../../crypto/address.ts';
 import { bytesToHex } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps, requireAddress, requireUInt64 } from './api-app.ts';
-import { DearAnswers } from './dear-answers.ts';
 import { Problem } from './problem.ts';
+import { ResponseSlots } from './response-slots.ts';
 import {
   CertificateInfo,
   CertificateParams,
@@ -16,7 +16,7 @@ import {
 const MAX_CERTIFICATES_AT_ONCE = 3;
 
 export function addAgreementRoutes(app: ApiApp, { backend }: RouteDeps): void {
-  const certificates = new DearAnswers('certificates', MAX_CERTIFICATES_AT_ONCE);
+  const certificates = new ResponseSlots('certificates', MAX_CERTIFICATES_AT_ONCE);
 
   app.get(
     '/v1/agreement/evidence',

@@ -1,14 +1,14 @@
 import { parseBlockId } from '../../chain/codec.ts';
 import { type ApiApp, PROBLEMS, requireUInt64 } from './api-app.ts';
-import { DearAnswers, type PageRouteDeps } from './dear-answers.ts';
 import { Problem } from './problem.ts';
+import { type PageRouteDeps, ResponseSlots } from './response-slots.ts';
 import { BlockInfo, BlockList, BlockParams, BlocksQuery, DEFAULT_PAGE, NoQuery, TipInfo } from './schemas.ts';
 
 /** With a thousand voters each is nearly a megabyte. Not among the pages: it tells how the node is. */
 const MAX_TIPS_AT_ONCE = 16;
 
 export function addBlockRoutes(app: ApiApp, { backend, pages }: PageRouteDeps): void {
-  const tips = new DearAnswers('answers to this', MAX_TIPS_AT_ONCE);
+  const tips = new ResponseSlots('answers to this', MAX_TIPS_AT_ONCE);
 
   app.get(
     '/v1/blocks',

@@ -1,8 +1,8 @@
 import { Type } from 'typebox';
 import { checkAdmin } from './access.ts';
 import { ADMIN_SECURITY, type ApiApp, PROBLEMS } from './api-app.ts';
-import type { PageRouteDeps } from './dear-answers.ts';
 import { Problem } from './problem.ts';
+import type { PageRouteDeps } from './response-slots.ts';
 import {
   ConnectRequest,
   ConnectResult,

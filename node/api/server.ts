@@ -10,7 +10,6 @@ import { type AccessRules, checkOrigin } from './access.ts';
 import { limitPerAddress } from './address-limit.ts';
 import { type ApiApp, onceClosed } from './api-app.ts';
 import type { ApiBackend } from './backend.ts';
-import { DearAnswers } from './dear-answers.ts';
 import { addEventRoutes, DEFAULT_EVENT_LIMITS, EventHub, type EventLimits } from './events-socket.ts';
 import { OPENAPI_OPTIONS } from './openapi.ts';
 import {
@@ -22,6 +21,7 @@ import {
   sendProblem,
 } from './problem.ts';
 import { inTurn } from './request-turns.ts';
+import { ResponseSlots } from './response-slots.ts';
 import { addAccountRoutes } from './routes-accounts.ts';
 import { addAgreementRoutes } from './routes-agreement.ts';
 import { addBlockRoutes } from './routes-blocks.ts';
@@ -196,7 +196,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
     onceClosed(reply, cancel);
   });
 
-  const pages = new DearAnswers('blocks and lists', MAX_PAGES_AT_ONCE);
+  const pages = new ResponseSlots('blocks and lists', MAX_PAGES_AT_ONCE);
   addTransactionRoutes(app, { backend, access });
   addAccountRoutes(app, { backend, access, pages });
   addBlockRoutes(app, { backend, access, pages });

@@ -17,7 +17,7 @@ import type { EventBus } from '../events.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Clock, Logger, PowSolver } from '../ports.ts';
-import { Serial } from '../serial.ts';
+import { SerialQueue } from '../serial-queue.ts';
 import type { MineMode } from './mine-modes.ts';
 
 export interface MiningServiceDeps {
@@ -48,7 +48,7 @@ const IDLE_CHECK_MS = 100;
 export class MiningService {
   readonly #deps: MiningServiceDeps;
   readonly #stopping = new AbortController();
-  readonly #demand = new Serial();
+  readonly #demand = new SerialQueue();
   #loop: Promise<void> | undefined;
   #found = 0;
 

@@ -1,8 +1,8 @@
 /** Gossipsub as the node uses it. */
 import type { Registry } from 'prom-client';
 import { MAX_BLOCK_BYTES } from '../../chain/params.ts';
-import { Shares } from '../../chain/shares.ts';
 import type { ChainId } from '../../chain/types.ts';
+import { UsageCounter } from '../../chain/usage-counter.ts';
 import {
   type Clock,
   type GossipMessage,
@@ -82,7 +82,7 @@ export class Gossip {
   /** By message id, oldest first. */
   readonly #unsettled = new Map<string, Unsettled>();
   /** By share. */
-  readonly #unsettledOf = new Shares<string>();
+  readonly #unsettledOf = new UsageCounter<string>();
   #unsettledTxs = 0;
   readonly #received: ReceiveBudget;
   #outbox: Queued[] = [];

@@ -1,6 +1,6 @@
 /**
  * How much gossip is read of a peer: RPCs and the messages in them, copies of known ones too, whatever they are. What is
- * new or not is for the pipeline to say (`no-news-budget.ts`); this bounds what it costs to find out.
+ * new or not is for the pipeline to say (`redundancy-budget.ts`); this bounds what it costs to find out.
  */
 import type { Clock, PeerKey } from '../ports.ts';
 import { VirtualSchedule } from '../virtual-schedule.ts';

@@ -23,9 +23,9 @@ import { Admission } from './admission.ts';
 import { BlockLane, type BlockLaneDeps } from './block-lane.ts';
 import { EvidenceLane } from './evidence-lane.ts';
 import { Item } from './lane-item.ts';
-import { NoNewsBudget, type NoNewsKind } from './no-news-budget.ts';
 import { type OutcomeVerdict, settleOutcome } from './outcome.ts';
 import { type Lane, PriorityQueue } from './priority-queue.ts';
+import { RedundancyBudget, type RedundantKind } from './redundancy-budget.ts';
 import { TxLane, type TxLaneDeps } from './tx-lane.ts';
 import { VoteLane } from './vote-lane.ts';
 
@@ -79,7 +79,7 @@ export class Ingest {
   readonly #votes: VoteLane;
   readonly #evidence: EvidenceLane;
   readonly #admission: Admission;
-  readonly #noNews: NoNewsBudget;
+  readonly #redundancy: RedundancyBudget;
   /** One batch of a lane is served alone where `UNDERWAY` says 1, so that those need not wait for the one before. */
   readonly #handlers: Readonly<Record<Lane, (items: readonly Item[], before: Promise<void>) => Promise<void>>> = {
     tx: (items, before) => this.#txs.serveBatches(items, before),
@@ -110,11 +110,11 @@ export class Ingest {
   constructor(deps: IngestDeps) {
     this.#deps = deps;
     this.#blocks = new BlockLane({ ...deps, internalError: (error, where) => this.internalError(error, where) });
-    this.#noNews = new NoNewsBudget(deps.clock);
+    this.#redundancy = new RedundancyBudget(deps.clock);
     this.#txs = new TxLane({
       ...deps,
       publish: (batch) => this.#publish('tx', batch),
-      onNoNews: (item, units) => this.#onNoNews('tx', item, units),
+      onRedundant: (item, units) => this.#onRedundant('tx', item, units),
     });
     this.#votes = new VoteLane({ ...deps, onScreenedOut: (item, verdict) => this.#onIgnored('vote', item, verdict) });
     this.#evidence = new EvidenceLane({
@@ -330,8 +330,8 @@ export class Ingest {
   }
 
   /** A peer sent by gossip what is no news here, and had not to sign it well for that. */
-  #onNoNews(kind: NoNewsKind, { from, isPulled }: Item, units: number): void {
-    if (from === 'api' || isPulled || this.#noNews.spend(from, kind, units)) return;
+  #onRedundant(kind: RedundantKind, { from, isPulled }: Item, units: number): void {
+    if (from === 'api' || isPulled || this.#redundancy.spend(from, kind, units)) return;
     this.#deps.network
       .disconnect(from, `too much that is no news: ${kind}`)
       .catch((error: unknown) => this.internalError(error, 'disconnect'));
@@ -349,14 +349,14 @@ export class Ingest {
 
   /** Whatever a block is ignored for, another message that is ignored for it costs nothing to make, or little. */
   #onBlockVerdict(item: Item, verdict: OutcomeVerdict): void {
-    if (verdict.kind === 'ignore') this.#onNoNews('block', item, 1);
+    if (verdict.kind === 'ignore') this.#onRedundant('block', item, 1);
   }
 
   /** Votes of strangers, and evidence against them, may be of electors who made blocks that are still to come. */
   #onIgnored(kind: 'vote' | 'evidence', item: Item, verdict: OutcomeVerdict): void {
     if (verdict.kind !== 'ignore' || !NO_NEWS_REASONS.has(verdict.reason)) return;
     if (STRANGER_REASONS.has(verdict.reason) && this.#deps.isCatchingUp()) return;
-    this.#onNoNews(kind, item, 1);
+    this.#onRedundant(kind, item, 1);
   }
 
   /** Never rejects. */

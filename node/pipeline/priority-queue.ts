@@ -4,7 +4,7 @@
  * which it may make void. A full lane refuses the newcomer: what waits is older and as likely to be good, and the
  * sender's copies come by other peers.
  */
-import { Shares } from '../../chain/shares.ts';
+import { UsageCounter } from '../../chain/usage-counter.ts';
 import type { TopicKind } from '../ports.ts';
 
 /** The topics, and the API's transactions: the node's own users do not queue behind the network's. */
@@ -50,7 +50,7 @@ export class PriorityQueue<T extends Queued> {
   #waiting = 0;
   #txBytes = 0;
   /** Of those who have anything in the lane. */
-  readonly #txBytesOf = new Shares<string>();
+  readonly #txBytesOf = new UsageCounter<string>();
 
   length(kind: Lane): number {
     return lengthOf(this.#byKind[kind]);

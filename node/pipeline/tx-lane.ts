@@ -19,8 +19,8 @@ import type { Metrics } from '../metrics.ts';
 import type { ObjectCodec } from '../object-codec.ts';
 import type { Clock, Network, PeerKey, SignatureVerifier } from '../ports.ts';
 import type { Item } from './lane-item.ts';
-import { NOTHING_NEW_UNITS } from './no-news-budget.ts';
 import { countVerdict, type OutcomeVerdict } from './outcome.ts';
+import { NOTHING_NEW_UNITS } from './redundancy-budget.ts';
 import { SeenCache } from './seen-cache.ts';
 import { TxBatcher } from './tx-batcher.ts';
 
@@ -38,7 +38,7 @@ export interface TxLaneDeps {
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
   /** So many KiB of a batch were no news, and `NOTHING_NEW_UNITS` more where all of it was. */
-  readonly onNoNews: (item: Item, units: number) => void;
+  readonly onRedundant: (item: Item, units: number) => void;
 }
 
 /** Ids remembered per generation. */
@@ -204,7 +204,7 @@ export class TxLane {
     }
     const isMostlyNew = 2 * freshBytes >= allBytes; // BATCH-5
     if (isMostlyNew && candidates.every(({ isProven }) => isProven)) return accept(undefined); // BATCH-4
-    this.#deps.onNoNews(item, (allBytes - freshBytes) / 1024 + (fresh.length === 0 ? NOTHING_NEW_UNITS : 0));
+    this.#deps.onRedundant(item, (allBytes - freshBytes) / 1024 + (fresh.length === 0 ? NOTHING_NEW_UNITS : 0));
     if (fresh.length === 0) return ignore('batch/nothing-new');
     if (!item.isPulled) for (const tx of fresh) this.#batcher.add(tx);
     return ignore(isMostlyNew ? 'batch/unproven' : 'batch/few-new');

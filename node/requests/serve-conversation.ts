@@ -1,7 +1,7 @@
 /** The answering side of a protocol whose streams stay open. */
 import type { StreamProtocol } from '../ports.ts';
+import { RateLimiter } from './rate-limiter.ts';
 import { type Answer, refuseMalformed, type ServeDeps } from './serve-requests.ts';
-import { Turns } from './turns.ts';
 
 /**
  * So many requests of a peer are answered at once, the others this far apart: a thousand that come in one piece would
@@ -15,11 +15,11 @@ export function serveConversation(deps: ServeDeps, protocol: StreamProtocol, ans
   const { network, clock, signal } = deps;
   // Each of its streams waits with one request. More are of streams that it has given up.
   const maxWaitMs = protocol.maxInboundStreams * INTERVAL_MS;
-  const turns = new Turns(clock, { burst: BURST, intervalMs: INTERVAL_MS, maxWaitMs });
+  const limiter = new RateLimiter(clock, { burst: BURST, intervalMs: INTERVAL_MS, maxWaitMs });
 
   network.handle(protocol, async (stream) => {
     for await (const request of stream.frames) {
-      const waitMs = turns.take(stream.peer);
+      const waitMs = limiter.take(stream.peer);
       if (waitMs > 0) await clock.sleep(waitMs, signal);
       if ((await answer(request, stream)) === 'malformed') {
         refuseMalformed(network, protocol, stream);

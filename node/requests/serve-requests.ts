@@ -1,6 +1,6 @@
 /** The answering side of a protocol with one request a stream. */
 import type { Clock, FrameStream, Network, StreamProtocol } from '../ports.ts';
-import { type Pace, type SharedBurst, Turns } from './turns.ts';
+import { type Pace, RateLimiter, type SharedBurst } from './rate-limiter.ts';
 
 /** Gets a request, and sends what there is to send. */
 export type Answer = (request: Uint8Array, stream: FrameStream) => Promise<'answered' | 'malformed'>;
@@ -28,10 +28,10 @@ export function serveRequests(
   shared?: SharedBurst,
 ): void {
   const { network, clock, signal } = deps;
-  const turns = pace && new Turns(clock, pace, shared);
+  const limiter = pace && new RateLimiter(clock, pace, shared);
   network.handle(protocol, async (stream) => {
     for await (const request of stream.frames) {
-      const waitMs = turns?.take(stream.peer) ?? 0;
+      const waitMs = limiter?.take(stream.peer) ?? 0;
       if (waitMs > 0) await clock.sleep(waitMs, signal);
       if ((await answer(request, stream)) === 'malformed') {
         refuseMalformed(network, protocol, stream);

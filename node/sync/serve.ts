@@ -7,7 +7,7 @@ import { MAX_HEADERS_PER_CHUNK, MAX_VOTES_PER_CHUNK } from '../net/wire.ts';
 import type { PeerKey, StreamProtocol } from '../ports.ts';
 import { serveConversation } from '../requests/serve-conversation.ts';
 import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
-import { type Pace, SharedBurst } from '../requests/turns.ts';
+import { type Pace, SharedBurst } from '../requests/rate-limiter.ts';
 import type { Store } from '../store/store.ts';
 import * as messages from './messages.ts';
 import type { PeerStatus } from './peer-status.ts';

@@ -6,9 +6,9 @@ import type { BlockId } from '../../chain/types.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { Clock, PeerKey } from '../ports.ts';
-import { Askings, type PeerAnswer } from './askings.ts';
 import type { BranchFetch } from './branch-fetch.ts';
 import type { FetchOutcome } from './catch-up-state.ts';
+import { InFlightRequests, type PeerAnswer } from './in-flight-requests.ts';
 import type { PeerRow } from './peer-row.ts';
 import type { PeerStatus } from './peer-status.ts';
 import type { SyncOrder, SyncPlan } from './plan-sync.ts';
@@ -52,7 +52,7 @@ export class SyncLoop {
   readonly #branch: BranchFetch;
   readonly #row: PeerRow;
   readonly #planner = new SyncPlanner();
-  readonly #askings: Askings<Given>;
+  readonly #inFlight: InFlightRequests<Given>;
   /** Waits until the bodies of another branch have come, or that is outdone. Its peer is asked nothing meanwhile. */
   #waiting: WaitingBranch | undefined;
   #isFetchingBodies = false;
@@ -63,7 +63,7 @@ export class SyncLoop {
     this.#deps = deps;
     this.#branch = deps.branch;
     this.#row = deps.row;
-    this.#askings = new Askings(deps.clock);
+    this.#inFlight = new InFlightRequests(deps.clock);
   }
 
   /** Resolves when nobody is being asked any more; the signal has been given. */
@@ -80,7 +80,7 @@ export class SyncLoop {
     if (this.#deps.signal.aborted) return;
     if (this.#running !== undefined) {
       this.#runAgain = true;
-      this.#askings.wake();
+      this.#inFlight.wake();
       return;
     }
     const plan = this.#plan({ came });
@@ -110,26 +110,26 @@ export class SyncLoop {
     let hedgeMs = HEDGE_MS;
     let nextAtMs = clock.monotonicMs();
     for (let plan = first; !this.#deps.signal.aborted; plan = this.#plan({ order })) {
-      const wanted = plan.kind !== 'idle' && this.#askings.size < MAX_ASKED ? plan : undefined;
-      if (wanted === undefined && this.#askings.size === 0) break;
+      const wanted = plan.kind !== 'idle' && this.#inFlight.size < MAX_ASKED ? plan : undefined;
+      if (wanted === undefined && this.#inFlight.size === 0) break;
       const waitMs = wanted === undefined ? Number.POSITIVE_INFINITY : nextAtMs - clock.monotonicMs();
       if (wanted !== undefined && waitMs <= 0) {
-        if (this.#askings.size > 0) order = 'in-turn';
+        if (this.#inFlight.size > 0) order = 'in-turn';
         this.#follow(wanted);
         nextAtMs = clock.monotonicMs() + hedgeMs;
         // A long download need not be a slow one, and who is asked beside it mostly has the same.
         if (this.#isFetchingBodies) hedgeMs *= 2;
         continue;
       }
-      const answer = await this.#askings.next(waitMs);
+      const answer = await this.#inFlight.next(waitMs);
       if (answer === undefined) continue;
       const wereBodiesDue = this.#isFetchingBodies && answer.value.what !== 'bodies';
       if (!this.#take(answer)) order = 'in-turn';
       if (wereBodiesDue) continue;
       hedgeMs = HEDGE_MS;
-      nextAtMs = clock.monotonicMs() + (this.#askings.has(answer.peer) ? HEDGE_MS : 0);
+      nextAtMs = clock.monotonicMs() + (this.#inFlight.has(answer.peer) ? HEDGE_MS : 0);
     }
-    await this.#askings.ended();
+    await this.#inFlight.ended();
   }
 
   #follow({ peer, kind }: Exclude<SyncPlan, { readonly kind: 'idle' }>): void {
@@ -143,7 +143,7 @@ export class SyncLoop {
       this.#deps.onFault(peer, error, what);
       return 'nothing';
     });
-    this.#askings.ask(
+    this.#inFlight.ask(
       peer,
       caught.then((each) => ({ what, status, given: each })),
     );
@@ -196,8 +196,8 @@ export class SyncLoop {
   /** Peers that are not to be asked now: they gave nothing, or are being asked. */
   #leftAlone(): ReadonlySet<PeerKey> {
     const backedOff = this.#row.backedOff();
-    if (backedOff.length === 0 && this.#askings.size === 0) return NOBODY;
+    if (backedOff.length === 0 && this.#inFlight.size === 0) return NOBODY;
     const waiting = this.#waiting === undefined ? [] : [this.#waiting.peer];
-    return new Set([...backedOff, ...this.#askings.peers, ...waiting]);
+    return new Set([...backedOff, ...this.#inFlight.peers, ...waiting]);
   }
 }

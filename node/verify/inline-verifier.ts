@@ -4,7 +4,7 @@
  */
 import type { SignatureBackend } from '../../crypto/signature.ts';
 import type { Clock, SignatureItem, SignatureVerifier } from '../ports.ts';
-import { Serial } from '../serial.ts';
+import { SerialQueue } from '../serial-queue.ts';
 import { VerifierBusyError } from './verifier-busy-error.ts';
 
 /** Longest stretch without giving way: keeps the event loop's delay below 20 ms. */
@@ -13,7 +13,7 @@ const SLICE_MS = 8;
 const MAX_BULK_ITEMS = 8192;
 
 export function createInlineVerifier(backend: SignatureBackend, clock: Clock): SignatureVerifier {
-  const lanes = { urgent: new Serial(), bulk: new Serial() };
+  const lanes = { urgent: new SerialQueue(), bulk: new SerialQueue() };
   let urgent = 0;
   let bulkItems = 0;
   const turn = (): Promise<void> => new Promise((resolve) => clock.after(0, resolve));

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Lru } from '../../../node/lru.ts';
 import { SeenCache } from '../../../node/pipeline/seen-cache.ts';
-import { Serial } from '../../../node/serial.ts';
+import { SerialQueue } from '../../../node/serial-queue.ts';
 
 test('seen cache: remembers at least the last `capacity` ids, and at most twice as many', () => {
   const seen = new SeenCache<string>(10);
@@ -52,7 +52,7 @@ test('lru: forgets by weight, but never what came last', () => {
 });
 
 test('serial: one at a time, in order of call, and a failure stops nobody', async () => {
-  const serial = new Serial();
+  const serial = new SerialQueue();
   const calls: string[] = [];
   let release = (): void => {};
   const gate = new Promise<void>((resolve) => {
@@ -80,7 +80,7 @@ test('serial: one at a time, in order of call, and a failure stops nobody', asyn
 });
 
 test('serial: idle waits for what was asked for, also where it fails', async () => {
-  const serial = new Serial();
+  const serial = new SerialQueue();
   let isDone = false;
   const failing = serial.run(async () => {
     await Promise.resolve();

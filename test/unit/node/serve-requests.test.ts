@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { type Pace, SharedBurst } from '../../../node/requests/rate-limiter.ts';
 import { serveRequests } from '../../../node/requests/serve-requests.ts';
-import { type Pace, SharedBurst } from '../../../node/requests/turns.ts';
 import { bytesOf, type ConversationLab, LATENCY_MS, openLab, textOf } from './conversation-lab.ts';
 
 const forever = new AbortController().signal;

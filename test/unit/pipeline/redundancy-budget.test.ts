@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { NOTHING_NEW_UNITS, NoNewsBudget, type NoNewsKind } from '../../../node/pipeline/no-news-budget.ts';
+import { NOTHING_NEW_UNITS, RedundancyBudget, type RedundantKind } from '../../../node/pipeline/redundancy-budget.ts';
 
 function openBudget() {
   let nowMs = 5_000;
-  const budget = new NoNewsBudget({ monotonicMs: () => nowMs });
+  const budget = new RedundancyBudget({ monotonicMs: () => nowMs });
   /** How many of that size there is room for at once. */
-  const count = (peer: string, units: number, kind: NoNewsKind = 'tx'): number => {
+  const count = (peer: string, units: number, kind: RedundantKind = 'tx'): number => {
     let taken = 0;
     while (taken < 50_000 && budget.spend(peer, kind, units)) taken += 1;
     return taken;

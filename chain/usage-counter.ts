@@ -1,7 +1,7 @@
 /** How much of something bounded each holds: places, messages, bytes, by peer or address. */
 
 /** O(1) a call; keeps a number for each who holds any. */
-export class Shares<K> {
+export class UsageCounter<K> {
   readonly #held = new Map<K, number>();
 
   of(holder: K): number {

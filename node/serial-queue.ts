@@ -1,5 +1,5 @@
 /** Runs asynchronous tasks one after another, in order of call. A task that fails does not stop the next. */
-export class Serial {
+export class SerialQueue {
   #tail: Promise<unknown> = Promise.resolve();
 
   run<T>(task: () => Promise<T>): Promise<T> {

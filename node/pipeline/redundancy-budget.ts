@@ -22,7 +22,7 @@ const INTERVAL_MS = {
   vote: 5,
   evidence: 5,
 } as const;
-export type NoNewsKind = keyof typeof INTERVAL_MS;
+export type RedundantKind = keyof typeof INTERVAL_MS;
 
 /**
  * What a batch costs its sender beside its bytes where nothing in it is new. More, and somebody who gives a node new
@@ -34,8 +34,8 @@ export const NOTHING_NEW_UNITS = 0.5;
 /** So much may come in one piece: a net that heals, a node that was slow. */
 const BURST_MS = 20_000;
 
-export class NoNewsBudget {
-  readonly #schedules: Readonly<Record<NoNewsKind, VirtualSchedule>>;
+export class RedundancyBudget {
+  readonly #schedules: Readonly<Record<RedundantKind, VirtualSchedule>>;
 
   constructor(clock: Pick<Clock, 'monotonicMs'>) {
     this.#schedules = {
@@ -51,7 +51,7 @@ export class NoNewsBudget {
    *
    * @returns false where it is more than the peer may send; it is not counted then
    */
-  spend(peer: PeerKey, kind: NoNewsKind, units: number): boolean {
+  spend(peer: PeerKey, kind: RedundantKind, units: number): boolean {
     const schedule = this.#schedules[kind];
     if (schedule.aheadMs(peer) + units * INTERVAL_MS[kind] > BURST_MS) return false;
     schedule.add(peer, units);

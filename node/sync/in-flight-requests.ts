@@ -8,7 +8,7 @@ export interface PeerAnswer<T> {
   readonly value: T;
 }
 
-export class Askings<T> {
+export class InFlightRequests<T> {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
   /** Asked, and its answer not taken yet. */
   readonly #underway = new Map<PeerKey, Promise<void>>();

@@ -1,24 +1,24 @@
 /** Answers that are large, or much work: a few at once, so that whoever asks for them leaves room for everybody else. */
 import type { FastifyReply } from 'fastify';
-import { Shares } from '../../chain/shares.ts';
+import { UsageCounter } from '../../chain/usage-counter.ts';
 import { nextTurn } from '../adapters.ts';
-import { Serial } from '../serial.ts';
+import { SerialQueue } from '../serial-queue.ts';
 import { onceClosed, type RouteDeps } from './api-app.ts';
 import { Problem, retryAfter } from './problem.ts';
 
 /** Of the routes that read blocks or list transactions. */
 export interface PageRouteDeps extends RouteDeps {
-  readonly pages: DearAnswers;
+  readonly pages: ResponseSlots;
 }
 
-export class DearAnswers {
+export class ResponseSlots {
   readonly #max: number;
   readonly #what: string;
-  readonly #serial = new Serial();
+  readonly #serial = new SerialQueue();
   readonly #maxOfAddress: number;
   #underWay = 0;
   /** Of them, each address's. */
-  readonly #ofAddress = new Shares<string>();
+  readonly #ofAddress = new UsageCounter<string>();
 
   /**
    * @param what they are, in the plural: for who is refused one

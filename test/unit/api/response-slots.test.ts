@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DearAnswers } from '../../../node/api/dear-answers.ts';
+import { ResponseSlots } from '../../../node/api/response-slots.ts';
 import { eventually } from '../../eventually.ts';
 import { ADDRESS, BLOCK_ID, buildTestApi, type TestApi } from './fake-backend.ts';
 
@@ -22,7 +22,7 @@ class FakeReply extends EventEmitter {
 
 describe('dear answers', () => {
   it('count from when they are asked for until they are made and their readers have them or are gone', async () => {
-    const answers = new DearAnswers('things', 2);
+    const answers = new ResponseSlots('things', 2);
     const [begun, ready] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
     const [first, second, third] = ['1', '2', '3'].map((ip) => new FakeReply(ip)) as [FakeReply, FakeReply, FakeReply];
     const makeOther = (): Promise<string> => answers.make(third.reply, async () => 'other');
@@ -45,7 +45,7 @@ describe('dear answers', () => {
   });
 
   it('make room where they fail, and are not made for who is gone before their turn', async () => {
-    const answers = new DearAnswers('things', 1);
+    const answers = new ResponseSlots('things', 1);
     for (let round = 0; round < 3; round++) {
       const [failing, gone] = [new FakeReply('1'), new FakeReply('1')];
       await expect(answers.make(failing.reply, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
@@ -61,7 +61,7 @@ describe('dear answers', () => {
   });
 
   it('leave a quarter of the places to other addresses than one that does not read', async () => {
-    const answers = new DearAnswers('things', 4);
+    const answers = new ResponseSlots('things', 4);
     const ask = (ip: string): Promise<string> => answers.make(new FakeReply(ip).reply, async () => 'made');
     const greedy = Array.from({ length: 3 }, () => new FakeReply('192.0.2.1'));
     for (const { reply } of greedy) expect(await answers.make(reply, async () => 'made')).toBe('made');

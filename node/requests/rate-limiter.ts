@@ -41,7 +41,7 @@ const ALL = 'all';
  * do. One that comes sooner is answered at once too while the peer's burst lasts, and the shared one, if there is one;
  * else when it is due.
  */
-export class Turns {
+export class RateLimiter {
   readonly #pace: Pace;
   readonly #shared: SharedBurst | undefined;
   readonly #schedule: VirtualSchedule;
