@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import type { Connection, MultiaddrConnection, Upgrader } from '@libp2p/interface';
-import { defaultLogger } from '@libp2p/logger';
+import type { ComponentLogger, Connection, Logger, MultiaddrConnection, Upgrader } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { Uint8ArrayList } from 'uint8arraylist';
@@ -16,6 +15,10 @@ let server: Server;
 let peer: Socket;
 let connection: MultiaddrConnection & { readonly writeBufferLength: number };
 
+const NOTHING = (): void => undefined;
+const LOG: Logger = Object.assign(NOTHING, { error: NOTHING, trace: NOTHING, enabled: false, newScope: () => LOG });
+const SILENT: ComponentLogger = { forComponent: () => LOG };
+
 /** libp2p's own connection over TCP, before anything is negotiated. */
 async function dial(port: number): Promise<typeof connection> {
   let dialled: MultiaddrConnection | undefined;
@@ -23,7 +26,7 @@ async function dial(port: number): Promise<typeof connection> {
     dialled = socket;
     return { remoteAddr: socket.remoteAddr } as unknown as Connection;
   };
-  const transport = tcp()({ logger: defaultLogger() });
+  const transport = tcp()({ logger: SILENT });
   await transport.dial(multiaddr(`/ip4/127.0.0.1/tcp/${port}`), {
     signal: new AbortController().signal,
     upgrader: { upgradeOutbound } as unknown as Upgrader,
