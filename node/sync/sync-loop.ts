@@ -78,6 +78,8 @@ export class SyncLoop {
    */
   wake(came?: PeerKey): void {
     if (this.#deps.signal.aborted) return;
+    const claim = came === undefined ? undefined : this.#row.statuses.get(came);
+    if (claim !== undefined) this.#branch.onClaim(claim);
     if (this.#running !== undefined) {
       this.#runAgain = true;
       this.#inFlight.wake();
