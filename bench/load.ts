@@ -9,7 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { DevnetReport } from '../scripts/devnet/devnet.ts';
+import type { DevnetReport } from '../scripts/devnet/report.ts';
 import { type Bench, type BenchContext, makeRow, type Row } from './measure.ts';
 
 const RATE = 1_500;

@@ -3,29 +3,29 @@ import { join } from 'node:path';
 import { formatAddress } from '../../crypto/address.ts';
 import type { SigningBackend } from '../../crypto/signature.ts';
 import { makeDirectory } from '../../node/make-directory.ts';
-import { peerIdOfSeed } from '../../node/net/identity.ts';
 import type { Clock, Rng } from '../../node/ports.ts';
 import { GrapevineClient as Client, type GrapevineClient, type NodeStatus } from '../client.ts';
-import { devAccounts, devCanary, devIdentitySeed } from '../dev-accounts.ts';
+import { devAccounts, devCanary } from '../dev-accounts.ts';
 import type { NodeStartedMessage } from '../node.ts';
 import { createKeepAliveRequest } from './keep-alive-request.ts';
 import { LoadSender } from './load-sender.ts';
+import { closedNetFlags, planNet } from './net-plan.ts';
 import type { NetworkDir } from './network-dir.ts';
+import { NodeCounts } from './node-counts.ts';
 import { NodeProcess } from './node-process.ts';
 import {
   type AgreementState,
   AgreementWatch,
   comparedHeight,
   differenceOf,
-  failuresOf,
   type NodeView,
   type Outcome,
   tipLag,
 } from './outcome.ts';
-import { findFreePort } from './ports.ts';
+import { type DevnetReport, reportOf } from './report.ts';
 import { residentBytes } from './resident-memory.ts';
 import type { Screen } from './screen.ts';
-import { type Percentiles, Traffic } from './traffic.ts';
+import { Traffic } from './traffic.ts';
 
 export interface DevnetOptions {
   readonly dir: NetworkDir;
@@ -46,31 +46,6 @@ export interface DevnetOptions {
   readonly signal: AbortSignal;
 }
 
-export interface DevnetReport extends Outcome {
-  readonly nodes: number;
-  readonly readyMs: number;
-  readonly submitted: number;
-  readonly mined: number;
-  readonly agreed: number;
-  /** While the load ran, by the blocks that hold it, and by those of them that were agreed. */
-  readonly minedPerS: number;
-  readonly agreedPerS: number;
-  /** As `LoadSender` counts them. */
-  readonly rejected: number;
-  readonly heldBack: number;
-  readonly propagationMs: Percentiles;
-  /** Of each gossip message that a node received, and of each transaction, whichever batches it came in. */
-  readonly copiesPerMessage: number;
-  readonly copiesPerTx: number;
-  /** By nodes that had no room for them. */
-  readonly blocksDropped: number;
-  readonly errors: number;
-  readonly kills: number;
-  readonly rssMb: { readonly max: number };
-  /** Why the run has failed; empty: it has not. */
-  readonly failures: readonly string[];
-}
-
 /** Ready must come within this; a machine that is slower than that has another problem. */
 const READY_DEADLINE_MS = 60_000;
 /** After the load ends: until what is pending is mined and agreed everywhere. Longer than agreement may stand still. */
@@ -78,11 +53,6 @@ const SETTLE_MS = 30_000;
 /** The same for somebody who waits for the end. */
 const HURRIED_MS = 2_000;
 const POLL_MS = 25;
-/** Nodes that each node dials at start. All of them up to this many; beyond, a ring and random others. */
-const BOOTSTRAP_PEERS = 8;
-/** p2p ports begin this far above the API's. */
-const P2P_PORT_OFFSET = 100;
-const BLOCKS_DROPPED = /^grapevine_queue_dropped_total\{kind="block"\} (\S+)/m;
 
 /** What each transaction of the load pays, in units. */
 const AMOUNT = 1_000n;
@@ -93,12 +63,7 @@ interface Member {
   readonly client: GrapevineClient;
   status: NodeStatus | undefined;
   /** Of incarnations that are gone. */
-  pastErrors: number;
-  pastMessages: number;
-  pastCopies: number;
-  pastTxs: number;
-  pastTxCopies: number;
-  pastBlocksDropped: number;
+  readonly counts: NodeCounts;
   stopEvents: AbortController;
 }
 
@@ -178,40 +143,18 @@ export class Devnet {
   async #startAll(): Promise<void> {
     const { dir, basePort, hashBudget, logLevel, nodeArgs, screen, rng } = this.#options;
     const { nodes } = dir.shape;
-    const apiPort = (index: number): number => basePort + 1 + index;
-    const p2pPort = (index: number): number => basePort + 1 + Math.max(P2P_PORT_OFFSET, nodes) + index;
-    // What one node cannot have is replaced by none that another is to have.
-    const taken = new Set(Array.from({ length: nodes }, (_, index) => [apiPort(index), p2pPort(index)]).flat());
-    const ports: { readonly api: number; readonly p2p: number }[] = [];
-    const choose = async (wanted: number, what: string): Promise<number> => {
-      taken.delete(wanted);
-      const port = await findFreePort(wanted, taken);
-      taken.add(wanted);
-      taken.add(port);
-      if (port !== wanted) screen.say(`port ${wanted} is in use: ${what} takes ${port}`);
-      return port;
-    };
-    for (let index = 0; index < nodes; index++) {
-      ports.push({
-        api: await choose(apiPort(index), `the API of node${index + 1}`),
-        p2p: await choose(p2pPort(index), `node${index + 1}`),
-      });
-    }
-    const addresses = ports.map(
-      ({ p2p }, index) => `/ip4/127.0.0.1/tcp/${p2p}/p2p/${peerIdOfSeed(devIdentitySeed(index))}`,
-    );
-    for (const [index, { api, p2p }] of ports.entries()) {
+    const places = await planNet({ nodes, basePort, rng, say: (line) => screen.say(line) });
+    for (const [index, { apiPort, p2pPort, bootstrap }] of places.entries()) {
       const dataDir = dir.nodeDir(index);
       await makeDirectory(dataDir);
-      const bootstrap = bootstrapOf(index, addresses, rng);
       const process = new NodeProcess(
         {
           index,
           dataDir,
           logPath: join(dir.path, `node${index + 1}.log`),
           genesisPath: dir.genesisPath,
-          apiPort: api,
-          p2pPort: p2p,
+          apiPort,
+          p2pPort,
           bootstrap,
           extraFlags: [
             ...closedNetFlags(bootstrap, nodes, nodeArgs),
@@ -235,12 +178,7 @@ export class Devnet {
         process,
         client,
         status: undefined,
-        pastErrors: 0,
-        pastMessages: 0,
-        pastCopies: 0,
-        pastTxs: 0,
-        pastTxCopies: 0,
-        pastBlocksDropped: 0,
+        counts: new NodeCounts(),
         stopEvents: new AbortController(),
       });
     }
@@ -352,7 +290,7 @@ export class Devnet {
    * then is counted as it stands. When the signal aborts, no longer than the nodes' tips may just be moving.
    */
   async settleAndReport(signal: AbortSignal): Promise<DevnetReport> {
-    const { clock, dir } = this.#options;
+    const { clock } = this.#options;
     const { client } = this.#members[0]!;
     const deadline = clock.monotonicMs() + SETTLE_MS;
     let abortedAtMs: number | undefined;
@@ -377,35 +315,18 @@ export class Devnet {
     await this.refresh();
     await Promise.all(this.#members.map((member) => this.#bankCounts(member)));
     await this.sampleMemory();
-    const total = (of: (member: Member) => number): number => this.#members.reduce((sum, each) => sum + of(each), 0);
-    const errors = this.#unexpectedExits + this.#failures + total(({ pastErrors }) => pastErrors);
     const { difference, ...agreement } = outcome;
-    const ratio = (copies: number, things: number): number =>
-      things === 0 ? 0 : Math.round((copies / things) * 100) / 100;
-    return {
-      nodes: dir.shape.nodes,
+    return reportOf({
+      counts: this.#members.map(({ counts }) => counts),
       readyMs: this.#readyMs,
-      ...this.#traffic.counts,
-      rejected: this.#sender.rejected,
-      heldBack: this.#sender.heldBack,
-      minedPerS: this.#traffic.minedPerS,
-      agreedPerS: this.#traffic.agreedPerS,
-      ...agreement,
-      propagationMs: this.#traffic.propagationMs,
-      copiesPerMessage: ratio(
-        total(({ pastCopies }) => pastCopies),
-        total(({ pastMessages }) => pastMessages),
-      ),
-      copiesPerTx: ratio(
-        total(({ pastTxCopies }) => pastTxCopies),
-        total(({ pastTxs }) => pastTxs),
-      ),
-      blocksDropped: total(({ pastBlocksDropped }) => pastBlocksDropped),
-      errors,
+      traffic: this.#traffic,
+      sender: this.#sender,
+      outcome: agreement,
+      difference,
+      otherErrors: this.#unexpectedExits + this.#failures,
       kills: this.#kills,
-      rssMb: { max: this.#rssMaxMb },
-      failures: failuresOf(agreement, difference, errors),
-    };
+      rssMaxMb: this.#rssMaxMb,
+    });
   }
 
   async stop(): Promise<void> {
@@ -443,13 +364,7 @@ export class Devnet {
   /** Adds a node's counters to those of its earlier incarnations: they begin anew with each process. */
   async #bankCounts(member: Member): Promise<void> {
     if (member.status === undefined) return;
-    member.pastErrors += member.status.internalErrors;
-    member.pastMessages += member.status.gossip.messages;
-    member.pastCopies += member.status.gossip.copies;
-    member.pastTxs += member.status.gossip.txs;
-    member.pastTxCopies += member.status.gossip.txCopies;
-    const metrics = await member.client.metrics().catch(() => ''); // it may be dying
-    member.pastBlocksDropped += Number(BLOCKS_DROPPED.exec(metrics)?.[1] ?? 0);
+    member.counts.add(member.status, await member.client.metrics().catch(() => '')); // it may be dying
   }
 
   #follow(member: Member, signal: AbortSignal): void {
@@ -473,23 +388,6 @@ export class Devnet {
       await clock.sleep(POLL_MS, forever);
     }
   }
-}
-
-/**
- * A net whose nodes know all others is closed, unless the user's own flags say who there is: those the devnet does not
- * know of would be strangers in it. One node alone has nobody to be closed with.
- */
-export function closedNetFlags(bootstrap: readonly string[], nodes: number, nodeArgs: readonly string[]): string[] {
-  if (nodeArgs.some((arg) => /^--(bootstrap|closed-net)(=|$)/.test(arg))) return [];
-  return [`--closed-net=${nodes > 1 && bootstrap.length === nodes - 1}`];
-}
-
-function bootstrapOf(index: number, addresses: readonly string[], rng: Rng): string[] {
-  const others = addresses.filter((_, other) => other !== index);
-  if (others.length <= BOOTSTRAP_PEERS) return others;
-  const chosen = new Set([addresses[(index + 1) % addresses.length]!]); // the ring keeps the net in one piece
-  while (chosen.size < BOOTSTRAP_PEERS) chosen.add(others[Math.floor(rng.unit() * others.length)]!);
-  return [...chosen];
 }
 
 /** From the kernel where it says it: to write out all its metrics is no small part of what a node does at rest. */

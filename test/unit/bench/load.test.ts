@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { loadRows } from '../../../bench/load.ts';
-import type { DevnetReport } from '../../../scripts/devnet/devnet.ts';
+import type { DevnetReport } from '../../../scripts/devnet/report.ts';
 
 const GOOD: DevnetReport = {
   nodes: 5,

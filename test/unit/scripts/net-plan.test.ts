@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { closedNetFlags } from '../../../scripts/devnet/devnet.ts';
+import { createSystemRng } from '../../../node/adapters.ts';
+import { closedNetFlags, planNet } from '../../../scripts/devnet/net-plan.ts';
 
 const addresses = (count: number): string[] => Array.from({ length: count }, (_, i) => `/ip4/127.0.0.1/tcp/${i + 1}`);
 
@@ -19,4 +20,18 @@ test.each([
 
 test('other flags of the user leave it as it is', () => {
   expect(closedNetFlags(addresses(4), 5, ['--bootstrapped', '--vote=false'])).toEqual(['--closed-net=true']);
+});
+
+test.each([
+  [1, 0],
+  [9, 8],
+  [20, 8],
+])('of %i nodes each dials %i others, the next one among them: the net is in one piece', async (nodes, peers) => {
+  const places = await planNet({ nodes, basePort: 20_000, rng: createSystemRng(), say: () => {} });
+  expect(new Set(places.flatMap(({ apiPort, p2pPort }) => [apiPort, p2pPort])).size).toBe(2 * nodes);
+  for (const [index, { p2pPort, bootstrap }] of places.entries()) {
+    expect(new Set(bootstrap).size).toBe(peers);
+    expect(bootstrap.join()).not.toContain(`/tcp/${p2pPort}/`);
+    if (nodes > 1) expect(bootstrap.join()).toContain(`/tcp/${places[(index + 1) % nodes]!.p2pPort}/`);
+  }
 });
