@@ -102,7 +102,11 @@ export class Devnet {
     });
   }
 
-  /** Starts all processes; resolves when each one's API answers. On failure stops those that did start. */
+  /**
+   * Starts all processes; resolves when each one's API answers. On failure stops those that did start.
+   *
+   * @throws the signal's reason where it is aborted; once it is, no process is started
+   */
   static async start(options: DevnetOptions): Promise<Devnet> {
     const devnet = new Devnet(options);
     const onAbort = (): void => {
@@ -182,6 +186,7 @@ export class Devnet {
         stopEvents: new AbortController(),
       });
     }
+    this.#options.signal.throwIfAborted();
     const started = await Promise.all(this.#members.map((member) => this.#launch(member)));
     for (const [index, { apiUrl, peerId }] of started.entries()) screen.say(`node${index + 1}  ${apiUrl}  ${peerId}`);
   }
