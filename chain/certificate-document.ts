@@ -47,6 +47,7 @@ export interface CertificateParts {
   readonly links: readonly Certificate[];
 }
 
+/** The inverse of `parseCertificateDocument`. Checks nothing: headers and links stand in the order given. */
 export function certificateDocument(parts: CertificateParts): CertificateDocument {
   return {
     format: CERTIFICATE_FORMAT,

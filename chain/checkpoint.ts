@@ -5,6 +5,7 @@ export function checkpointOf({ height, id }: Checkpoint): Checkpoint {
   return { height, id };
 }
 
+/** By id and by height: a vote may name a block with a height that is not its own (VOTE-10). */
 export function isSameCheckpoint(a: Checkpoint, b: Checkpoint): boolean {
   return a.id === b.id && a.height === b.height;
 }

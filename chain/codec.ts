@@ -253,6 +253,7 @@ export interface BlockFront {
   readonly txCount: number;
 }
 
+/** What `decodeBlockFront` gives for the block's encoding. */
 export function blockFrontOf({ header, coinbase, txs }: Block): BlockFront {
   return { header, coinbase, txCount: txs.length };
 }
@@ -278,6 +279,7 @@ export interface BlockReader {
   readonly txAt: (index: number) => Tx | undefined;
 }
 
+/** Of a block that is decoded already, which it keeps; `readEncodedBlock` does the same for bytes. */
 export function readBlock(block: Block): BlockReader {
   return { front: blockFrontOf(block), sizeBytes: blockBytes(block), txAt: (index) => block.txs[index] };
 }

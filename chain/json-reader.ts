@@ -13,6 +13,10 @@ export type JsonFault = (place: string, problem: string) => Error;
 /** An unknown key may have millions of characters. */
 const MAX_SHOWN = 40;
 
+/**
+ * Each method takes a value and its place, and gives what it holds in its type, or throws what the constructor's
+ * `fault` makes. Keeps nothing between calls: one serves a whole module.
+ */
 export class JsonReader {
   readonly #fault: JsonFault;
 

@@ -119,6 +119,7 @@ export function talliesOf(voters: Iterable<Address>, electorates: readonly Elect
   return tallies;
 }
 
+/** Whether each weight is strictly more than two thirds of its total. True where there are no tallies. */
 export function areSupermajorities(tallies: readonly Tally[]): boolean {
   return tallies.every(({ weight, electorate }) => isSupermajority(weight, electorate.total));
 }

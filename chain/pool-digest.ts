@@ -18,6 +18,10 @@ export const SHORT_TX_ID_BYTES = 8;
 
 const WORDS = POOL_FINGERPRINT_BYTES / 4;
 
+/**
+ * The fingerprints of one pool, kept up as it changes: O(1) a change, and 2 KiB. It does not know which ids are in
+ * it: one that is toggled once too often leaves it wrong without a sign, so `Mempool` alone changes it.
+ */
 export class PoolDigest {
   readonly #words = new Uint32Array(POOL_BUCKETS * WORDS);
   /** Exclusive or of all buckets. */
@@ -58,6 +62,7 @@ export function bucketOf(id: TxId): number {
   return Number.parseInt(id.slice(0, 2), 16);
 }
 
+/** The first `SHORT_TX_ID_BYTES`, as hex. Two transactions may share one, on purpose with some 2^32 hashes. */
 export function shortTxId(id: TxId): ShortTxId {
   return id.slice(0, 2 * SHORT_TX_ID_BYTES) as ShortTxId;
 }

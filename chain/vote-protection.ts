@@ -134,6 +134,10 @@ export function planImport({ chainId, voter, protection }: ProtectedVoter, conte
   };
 }
 
+/**
+ * Writes a guard down, with its checksum. Whether it is a disabled one is for the caller: an export that moves the
+ * voter has made the guard that `planExport` gives durable before the document leaves.
+ */
 export function voteProtectionDocument({ chainId, voter, protection }: ProtectedVoter): VoteProtectionDocument {
   const fields = {
     format: FORMAT,

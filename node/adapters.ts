@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Rng } from './ports.ts';
 
+/** `sleep` rejects with the signal's own reason, also where it is aborted before. Timers keep the process alive. */
 export function createSystemClock(): Clock {
   return {
     nowMs: () => Date.now(),
@@ -23,6 +24,7 @@ export function nextTurn(): Promise<void> {
   return turn();
 }
 
+/** From the system's generator, so fit for keys; `unit` has 32 random bits. */
 export function createSystemRng(): Rng {
   const word = new Uint32Array(1);
   return {

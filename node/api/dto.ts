@@ -15,10 +15,12 @@ import type {
   VoteInfo,
 } from './schemas.ts';
 
+/** Also of what has more than height and id, such as a header: nothing else is copied. */
 export function blockRefDto(checkpoint: Checkpoint): BlockRef {
   return { height: checkpoint.height.toString(), id: checkpoint.id };
 }
 
+/** For the tip and other places in the tree, whose entries carry work and arrival that the API does not show. */
 export function entryRefDto(entry: ChainEntry): BlockRef {
   return blockRefDto(entry.header);
 }
@@ -39,6 +41,7 @@ function memoFields(memo: Uint8Array): { memo: string; memoText?: string } {
   return text === undefined ? { memo: bytesToHex(memo) } : { memo: bytesToHex(memo), memoText: text };
 }
 
+/** For one after the other of many there is `inSlices`: a full block at once would hold up the event loop. */
 export function transactionDto(tx: Tx): Transaction {
   return {
     id: tx.id,
@@ -75,6 +78,7 @@ export function blockStanding(
   return { state, confirmations: Number(heights.tip - height) + 1 };
 }
 
+/** All but size and transactions, so that a page of blocks is made without decoding their bodies. */
 export function blockSummaryDto(block: BlockFront, standing: BlockStanding): BlockSummary {
   const { header } = block;
   return {
@@ -121,6 +125,7 @@ export function historyEntryDto(
   };
 }
 
+/** Whole, so that a reader can check the signature: `bytes` is the canonical encoding. */
 export function voteDto(vote: Vote): VoteInfo {
   const { id, voter, source, target, bytes } = vote;
   return {
@@ -132,6 +137,7 @@ export function voteDto(vote: Vote): VoteInfo {
   };
 }
 
+/** What anyone can check with nothing else at hand (EVID-4, EVID-5): both votes, also in the canonical encoding. */
 export function evidenceDto(evidence: Evidence): EvidenceInfo {
   const { kind, voter, first, second } = evidence;
   return {
@@ -143,6 +149,7 @@ export function evidenceDto(evidence: Evidence): EvidenceInfo {
   };
 }
 
+/** Voters heaviest first, of equal weight by the text of their addresses, so that two nodes say the same. */
 export function electorateDto({ asOf, total, weights }: Electorate): ElectorateInfo {
   const voters = Array.from(weights, ([address, weight]) => ({ address: formatAddress(address), weight }));
   voters.sort((a, b) => b.weight - a.weight || (a.address < b.address ? -1 : 1));

@@ -30,6 +30,7 @@ export class Problem extends Error {
   }
 }
 
+/** Answers without fastify use it too. `headers` of the extras are no part of the document. */
 export function problemDocument(problem: Problem): ProblemDocument {
   return {
     type: 'about:blank',
@@ -42,6 +43,7 @@ export function problemDocument(problem: Problem): ProblemDocument {
   };
 }
 
+/** Sends status, headers and document at once, as `application/problem+json`. Nothing may be sent on `reply` before. */
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   // Serialised here: a route's response schema must not be able to turn a problem into another error.
   return reply
@@ -100,6 +102,7 @@ export function problemFromError(error: unknown): Problem {
 
 const CLOSE: ProblemExtras = { headers: { connection: 'close' } };
 
+/** The header in whole seconds, rounded up, at least 1 (RFC 9110 §10.2.3). */
 export function retryAfter(seconds: number): ProblemExtras {
   return { headers: { 'retry-after': String(Math.max(1, Math.ceil(seconds))) } };
 }

@@ -8,10 +8,16 @@ import { META } from './keys.ts';
 import * as records from './records.ts';
 import type { ChainCommit, ChainMove, StoredBlock } from './store.ts';
 
+/** The write of one record, sealed for its key (`sealRecord`): no record goes into the database otherwise. */
 export function put(key: Uint8Array, payload: Uint8Array): Operation {
   return { type: 'put', key, value: records.sealRecord(key, payload) };
 }
 
+/**
+ * Entry, body and delta: written in one batch, since later one without the others is damage, unless it was pruned.
+ *
+ * @param sumChange what the block adds to the sum of the accounts, mod 2^32 (`sumChangeOf`); of genesis, the sum
+ */
 export function putBlock({ entry, block, delta }: StoredBlock, sumChange: number): Operation[] {
   const { id } = entry.header;
   return [
@@ -21,12 +27,14 @@ export function putBlock({ entry, block, delta }: StoredBlock, sumChange: number
   ];
 }
 
+/** Removes the record of an account that no longer exists, balance and nonce both 0. */
 export function putAccount(address: Address, account: Account | undefined): Operation {
   const key = keys.accountKey(address);
   const existing = records.existingAccount(account);
   return existing === undefined ? { type: 'del', key } : put(key, records.encodeAccount(existing));
 }
 
+/** Of any voter. With an own vote goes its guard (`putGuard`), in the same batch. */
 export function putVote(vote: Vote): Operation {
   return put(keys.voteKey(vote), vote.bytes);
 }

@@ -66,30 +66,40 @@ export const META = {
 
 export const PEERS_KEY = Uint8Array.of(KIND.peers);
 
+/** 33 bytes. Of a block on any branch; never pruned. */
 export function entryKey(id: BlockId): Uint8Array {
   return idKey(KIND.entry, blockIdToBytes(id));
 }
 
+/** 33 bytes. Of a block on any branch; without a record once the body is pruned. */
 export function blockKey(id: BlockId): Uint8Array {
   return idKey(KIND.block, blockIdToBytes(id));
 }
 
+/** 33 bytes. Of a block on any branch; without a record once the delta is pruned. */
 export function deltaKey(id: BlockId): Uint8Array {
   return idKey(KIND.delta, blockIdToBytes(id));
 }
 
+/** 33 bytes. Only of transactions on the main chain. */
 export function txLocationKey(id: TxId): Uint8Array {
   return idKey(KIND.txLocation, txIdToBytes(id));
 }
 
+/** 33 bytes. Differs from `txLocationKey` of the same transaction by the kind alone. */
 export function mempoolKey(id: TxId): Uint8Array {
   return idKey(KIND.mempool, txIdToBytes(id));
 }
 
+/**
+ * 29 bytes: the heights of one address stand in order, so that its history is a range. Only of blocks on the main
+ * chain.
+ */
 export function historyKey(address: Address, height: bigint): Uint8Array {
   return new ByteWriter(29).u8(KIND.history).raw(addressToBytes(address), 20).u64(height).bytes;
 }
 
+/** Throws RangeError where the key is shorter than a history key; its kind is not looked at. */
 export function heightOfHistoryKey(key: Uint8Array): bigint {
   return new ByteReader(key, 21).u64();
 }
@@ -102,6 +112,7 @@ export function historyRange(address: Address, before: HistoryPlace | undefined)
   return { gte, lt: before.index === undefined ? at : after(at) };
 }
 
+/** 21 bytes. Accounts are as of the tip. */
 export function accountKey(address: Address): Uint8Array {
   return addressKey(KIND.account, address);
 }
@@ -111,6 +122,7 @@ export function addressOfKey(key: Uint8Array): Address {
   return addressFromBytes(key.slice(1, 21));
 }
 
+/** 21 bytes. The record has a twin outside the database (`guard-file.ts`). */
 export function guardKey(voter: Address): Uint8Array {
   return addressKey(KIND.guard, voter);
 }
@@ -124,10 +136,12 @@ export function voteKey(vote: Vote): Uint8Array {
     .raw(voteIdToBytes(vote.id), 32).bytes;
 }
 
+/** 41 bytes. Two of one height have two keys: they exist only where a third of the voters broke VOTE-8. */
 export function certificateKey(target: Checkpoint): Uint8Array {
   return new ByteWriter(41).u8(KIND.certificate).u64(target.height).raw(blockIdToBytes(target.id), 32).bytes;
 }
 
+/** 85 bytes. Both votes are part of the key, so that another piece against the same voter does not take its place. */
 export function evidenceKey(evidence: Evidence): Uint8Array {
   return new ByteWriter(85)
     .u8(KIND.evidence)

@@ -5,6 +5,10 @@
  *
  * Objects that are hashed or signed stand in their canonical encoding (`chain/codec.ts`), so decoding gives back
  * their ids from the bytes themselves.
+ *
+ * `encode*` and `decode*` are about the payload, all numbers big-endian. `encode*` throws RangeError for a value that does
+ * not fit its field. `decode*` throws RecordError for bytes too few or too many, or which say what cannot be; whether
+ * other records agree is not looked at (`grapevine db verify` does).
  */
 import { crc32 } from 'node:zlib';
 import {
@@ -85,6 +89,7 @@ export function encodeEntry({ entry, sumChange }: EntryRecord): Uint8Array {
   return writer.u64(effectiveTime).u64(BigInt(entry.arrival)).u32(sumChange).bytes;
 }
 
+/** A header that does not decode is damage too. Its id comes from its bytes; the work is not checked. */
 export function decodeEntry(payload: Uint8Array): EntryRecord {
   return decodeWith(payload, (reader) => {
     const header = decodedValue(decodeHeader(reader.raw(HEADER_BYTES)));
@@ -96,6 +101,7 @@ export function decodeEntry(payload: Uint8Array): EntryRecord {
   });
 }
 
+/** The record is the block's canonical encoding (`encodeBlock`). No rule is checked beyond BLK-1. */
 export function decodeStoredBlock(payload: Uint8Array): Block {
   return decodedValue(decodeBlock(payload));
 }
@@ -113,6 +119,7 @@ export function encodeDelta(delta: BlockDelta): Uint8Array {
   return writer.bytes;
 }
 
+/** `before` may say that an account did not exist; that `after` says so is damage. */
 export function decodeDelta(payload: Uint8Array): BlockDelta {
   return decodeWith(payload, (reader) => {
     const before = new Map<Address, Account | undefined>();
@@ -134,10 +141,12 @@ function decodeDeltaItem(reader: ByteReader): [Address, Account | undefined] {
   return [address, exists ? account : undefined];
 }
 
+/** block id 32 | index u32, from 0. */
 export function encodeTxLocation(location: TxLocation): Uint8Array {
   return new ByteWriter(36).raw(blockIdToBytes(location.block), 32).u32(location.index).bytes;
 }
 
+/** 36 bytes. */
 export function decodeTxLocation(payload: Uint8Array): TxLocation {
   return decodeWith(payload, (reader) => ({ block: blockIdFromBytes(reader.raw(32)), index: reader.u32() }));
 }
@@ -149,12 +158,14 @@ export interface HistoryRecord {
   readonly indices: readonly number[];
 }
 
+/** block id 32 | indices u32 each, as many as there is room for: the record has no count. */
 export function encodeHistory({ block, indices }: HistoryRecord): Uint8Array {
   const writer = new ByteWriter(32 + 4 * indices.length).raw(blockIdToBytes(block), 32);
   for (const index of indices) writer.u32(index);
   return writer.bytes;
 }
 
+/** That the indices rise is not checked. */
 export function decodeHistory(payload: Uint8Array): HistoryRecord {
   return decodeWith(payload, (reader) => {
     const block = blockIdFromBytes(reader.raw(32));
@@ -164,10 +175,12 @@ export function decodeHistory(payload: Uint8Array): HistoryRecord {
   });
 }
 
+/** balance u64 | nonce u64. Accounts of nothing have no record: see `existingAccount`. */
 export function encodeAccount(account: Account): Uint8Array {
   return new ByteWriter(16).u64(account.balance).u64(account.nonce).bytes;
 }
 
+/** 16 bytes. */
 export function decodeAccount(payload: Uint8Array): Account {
   return decodeWith(payload, (reader) => ({ balance: reader.u64(), nonce: reader.u64() }));
 }
@@ -197,24 +210,29 @@ export interface PrunedRecord {
 
 export const NOTHING_PRUNED: PrunedRecord = { bodiesFrom: 0n, undoFrom: 0n };
 
+/** bodies from u64 | undo data from u64. */
 export function encodePruned(pruned: PrunedRecord): Uint8Array {
   return new ByteWriter(16).u64(pruned.bodiesFrom).u64(pruned.undoFrom).bytes;
 }
 
+/** 16 bytes. */
 export function decodePruned(payload: Uint8Array): PrunedRecord {
   return decodeWith(payload, (reader) => ({ bodiesFrom: reader.u64(), undoFrom: reader.u64() }));
 }
 
 // Agreement -----------------------------------------------------------------------------------------------------
 
+/** height u64 | id 32. Stands by itself as the final block, and twice in a certificate. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   return new ByteWriter(40).u64(checkpoint.height).raw(blockIdToBytes(checkpoint.id), 32).bytes;
 }
 
+/** 40 bytes. */
 export function decodeCheckpoint(payload: Uint8Array): Checkpoint {
   return decodeWith(payload, readCheckpoint);
 }
 
+/** The record is the vote's canonical encoding, `VOTE_BYTES`. Its signature is not checked again. */
 export function decodeStoredVote(payload: Uint8Array): Vote {
   return decodedValue(decodeVote(payload));
 }
@@ -229,6 +247,7 @@ export function encodeCertificate(certificate: Certificate): Uint8Array {
   return writer.bytes;
 }
 
+/** Only the form is checked: neither that the votes are for this link, nor what they weigh. */
 export function decodeCertificate(payload: Uint8Array): Certificate {
   return decodeWith(payload, (reader) => {
     const source = readCheckpoint(reader);
@@ -258,6 +277,7 @@ export function encodeGuard(guard: VoteGuard): Uint8Array {
   return hasMoved ? writer.u8(disabled ? 1 : 0).u32(moves).bytes : writer.bytes;
 }
 
+/** 16 bytes of a voter that never moved, which gives no `disabled` and `moves`, else 21. */
 export function decodeGuard(payload: Uint8Array): VoteGuard {
   return decodeWith(payload, (reader) => {
     const heights = { sourceHeight: reader.u64(), targetHeight: reader.u64() };
@@ -278,6 +298,7 @@ export function decodeStoredEvidence(payload: Uint8Array): Evidence {
 
 // The rest ------------------------------------------------------------------------------------------------------
 
+/** The record is the transaction's canonical encoding. Its signature is not checked again. */
 export function decodeStoredTx(payload: Uint8Array): Tx {
   return decodedValue(decodeTx(payload));
 }
@@ -297,6 +318,7 @@ export function encodePeers(peers: ReadonlyMap<string, number>): Uint8Array {
   return writer.bytes;
 }
 
+/** Neither the addresses nor the times are checked. */
 export function decodePeers(payload: Uint8Array): ReadonlyMap<string, number> {
   return decodeWith(payload, (reader) => {
     const peers = new Map<string, number>();
@@ -308,18 +330,22 @@ export function decodePeers(payload: Uint8Array): ReadonlyMap<string, number> {
   });
 }
 
+/** 4 bytes; throws RangeError for what is no u32. Numbers of schemas. */
 export function encodeU32(value: number): Uint8Array {
   return new ByteWriter(4).u32(value).bytes;
 }
 
+/** 4 bytes, big-endian. */
 export function decodeU32(payload: Uint8Array): number {
   return decodeWith(payload, (reader) => reader.u32());
 }
 
+/** 8 bytes; throws RangeError for what is no u64. Numbers of batches. */
 export function encodeU64(value: bigint): Uint8Array {
   return new ByteWriter(8).u64(value).bytes;
 }
 
+/** 8 bytes, big-endian. */
 export function decodeU64(payload: Uint8Array): bigint {
   return decodeWith(payload, (reader) => reader.u64());
 }
