@@ -92,6 +92,11 @@ interface LoadedMove {
   readonly applied: readonly BlockDelta[];
 }
 
+/**
+ * `checkHeader` and `checkBody` may be asked at any time, out of turn; a block is in only when `receiveBlock` or
+ * `receiveBlocks` has said so. A block's fault is a verdict. A write that fails rejects with a StoreError: the node
+ * stays at its tip, and the next change tries to write again.
+ */
 export class ChainService {
   readonly genesis: Genesis;
   readonly tree: BlockTree;

@@ -14,6 +14,10 @@ const STOP_DEADLINE_MS = 4000;
 /** What the last parts get even when the first ones have used up the time. */
 const LEAST_MS = 100;
 
+/**
+ * For parts that depend on those before them. A start that fails is the caller's to handle, by `stop`; a stop that
+ * fails is logged, and the rest is stopped all the same.
+ */
 export class Lifecycle {
   readonly #clock: Clock;
   readonly #logger: Logger;

@@ -27,6 +27,11 @@ const DROPPED_KEPT = 10_000;
 const EXPIRY_CHECK_MS = 30_000;
 const NOTHING: ReadonlyMap<TxId, Tx> = new Map();
 
+/**
+ * Owns the pool and its journal: nobody else changes `pool`. It adds and removes at once, and writes behind, one
+ * write at a time; who acknowledges a transaction waits for `journalled`. It checks no signature: that was done
+ * before `add`.
+ */
 export class MempoolService {
   readonly pool: Mempool;
   readonly #deps: MempoolServiceDeps;

@@ -118,6 +118,10 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   return metrics;
 }
 
+/**
+ * Each source is read at a scrape, so it must be cheap, and must not throw. Once for each registry: a name that is
+ * there already is an error of prom-client's.
+ */
 export function registerGauges(metrics: Metrics, sources: GaugeSources): void {
   const registers = [metrics.registry];
   const gauge = (name: string, help: string, read: () => number): void => {

@@ -46,6 +46,12 @@ export interface AgreementServiceDeps {
 /** What the store refused is offered to it again after this: on a quiet net nothing else may come that would ask. */
 const RETRY_MS = 10_000;
 
+/**
+ * Counts votes and evidence, and casts own votes, one at a time. What a call decides holds in memory at once; what it
+ * proves is written in turn with the blocks, and told after that. Where the store refuses that, or an own vote, it is
+ * tried again; what fails goes to `onFailure`, and no call throws for it but `follow`. It casts no vote before
+ * `start`.
+ */
 export class AgreementService {
   readonly rules: Agreement;
   readonly #deps: AgreementServiceDeps;

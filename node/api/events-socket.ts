@@ -260,6 +260,10 @@ export function parseEventTypes(text: string | undefined): readonly EventType[] 
   });
 }
 
+/**
+ * `GET /v1/events`. A client that cannot be taken is refused before the upgrade, with a problem document; a plain GET
+ * gets 426.
+ */
 export function addEventRoutes(app: ApiApp, hub: EventHub): void {
   app.route({
     method: 'GET',

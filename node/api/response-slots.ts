@@ -11,6 +11,10 @@ export interface PageRouteDeps extends RouteDeps {
   readonly pages: ResponseSlots;
 }
 
+/**
+ * Bounds the answers of some routes that are in memory at once, and makes them one at a time. Not for small answers:
+ * those would wait behind large ones.
+ */
 export class ResponseSlots {
   readonly #max: number;
   readonly #what: string;

@@ -95,6 +95,7 @@ export class ApiListenError extends Error {
   }
 }
 
+/** Builds nothing and listens to nothing before `start`, which is called once. `stop` may be called without it. */
 export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { host, port } = deps.options;
   let built: BuiltApi | undefined;

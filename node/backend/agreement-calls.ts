@@ -12,6 +12,11 @@ import type { ApiBackendDeps } from './backend-deps.ts';
 /** Heights without agreement after which it is called stalled: more than a run of unlucky forks. */
 const STALLED_HEIGHTS = 5n;
 
+/**
+ * What is on disk, for tip, agreed and final block; votes at recent heights as they are counted, or, where they are
+ * no longer counted, as the stored certificate has them. A certificate is looked for in the store at each call
+ * (`collectCertificate`).
+ */
 export function agreementCalls({ node, store }: ApiBackendDeps): Pick<ApiBackend, 'tip' | 'certificate' | 'evidence'> {
   const { chain, agreement } = node;
   return {

@@ -9,6 +9,10 @@ import { nodeCalls } from './node-calls.ts';
 import { Standing } from './standing.ts';
 import { transactionCalls } from './transaction-calls.ts';
 
+/**
+ * The API's one way into the node. It keeps no state but the time at which it was made, which uptime counts from;
+ * anything that changes the node goes through the service that owns it.
+ */
 export function createApiBackend(deps: ApiBackendDeps): ApiBackend {
   const { node, network } = deps;
   const { chain, genesis } = node;

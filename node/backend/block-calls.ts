@@ -6,6 +6,7 @@ import type { ApiBackendDeps } from './backend-deps.ts';
 import { inSlices } from './in-slices.ts';
 import type { Standing } from './standing.ts';
 
+/** Blocks by id on any branch, by height on the main chain. A page ends where bodies were pruned, with no `next`. */
 export function blockCalls(deps: ApiBackendDeps, standing: Standing): Pick<ApiBackend, 'block' | 'blocks'> {
   const { giveWay } = deps;
   const { chain } = deps.node;

@@ -8,6 +8,10 @@ import type { ChainEvent } from '../api/schemas.ts';
 import type { GrapevineNode } from '../compose.ts';
 import type { BlockOrigin } from '../events.ts';
 
+/**
+ * Tells each event in the turn in which the node emits it, so a listener must not be slow. One that throws is
+ * reported, and the others hear of it all the same (`EventBus`).
+ */
 export function eventFeed({ events, agreement }: GrapevineNode): Pick<ApiBackend, 'subscribe'> {
   return {
     subscribe(listener, wantsTx) {

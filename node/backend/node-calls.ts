@@ -8,6 +8,10 @@ import type { ApiBackendDeps } from './backend-deps.ts';
 
 type NodeCalls = Pick<ApiBackend, 'readiness' | 'status' | 'peers' | 'connectPeer' | 'disconnectPeer' | 'mine'>;
 
+/**
+ * Uptime counts from this call. Mining on demand is refused in the other modes, and where the store cannot be
+ * written.
+ */
 export function nodeCalls(deps: ApiBackendDeps): NodeCalls {
   const { node, network, clock } = deps;
   const { chain, mempool, agreement, sync, mining, genesis } = node;

@@ -9,6 +9,7 @@ export interface MinedPlace {
   readonly index: number;
 }
 
+/** Reads the node as it is at the call: two calls about one block may differ, as the tip moves between them. */
 export class Standing {
   readonly #deps: Pick<ApiBackendDeps, 'node' | 'store'>;
 

@@ -17,6 +17,11 @@ const NOT_KEPT: SubmitOutcome = {
 
 type TransactionCalls = Pick<ApiBackend, 'submitTransaction' | 'transaction' | 'account' | 'history' | 'mempool'>;
 
+/**
+ * A transaction is acknowledged only once it is in the mempool's journal, which survives the process. One that is
+ * submitted again is `known` while it waits, and for as long as the store knows where it was mined: who had no answer
+ * may ask again.
+ */
 export function transactionCalls(deps: ApiBackendDeps, standing: Standing): TransactionCalls {
   const { store, giveWay } = deps;
   const { chain, mempool, ingest } = deps.node;

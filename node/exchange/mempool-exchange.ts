@@ -64,6 +64,10 @@ interface Turn {
   readonly skip: number;
 }
 
+/**
+ * Decides whom to pull from, and when; one pull at a time. `register` and `follow` come before the network starts.
+ * Whoever gives what no honest peer has is penalized, and its turn is over; a failure of ours goes to `onFailure`.
+ */
 export class MempoolExchange {
   readonly #deps: MempoolExchangeDeps;
   /** On this branch. */

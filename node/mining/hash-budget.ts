@@ -5,6 +5,7 @@
  */
 const MAX_SAVED_MS = 20;
 
+/** The account of one grinder; asked between two bursts, with times that do not go back. */
 export class HashBudget {
   readonly #budget: number;
   #balanceMs = 0;

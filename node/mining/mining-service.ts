@@ -45,6 +45,11 @@ const MAX_TEMPLATE_AGE_MS = 10_000;
 /** How often a node that may not mine yet looks again. */
 const IDLE_CHECK_MS = 100;
 
+/**
+ * Searches one template at a time. The solver has one search, so `mine` is not for a node that mines by itself; its
+ * calls wait for one another. What is found goes the way of any block (`submit`). `mine` rejects where there is no
+ * address to pay, and with a StoreError where the block cannot be written.
+ */
 export class MiningService {
   readonly #deps: MiningServiceDeps;
   readonly #stopping = new AbortController();

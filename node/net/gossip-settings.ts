@@ -104,6 +104,10 @@ export interface GossipSettingsInit {
   readonly onTxCopies: (count: number) => void;
 }
 
+/**
+ * All that gossipsub is configured with. The limits of an RPC are those of docs/PROTOCOL.md, which peers may rely on;
+ * degrees, heartbeat and scores are this node's own choice.
+ */
 export function gossipSettings(init: GossipSettingsInit): Partial<GossipsubOpts> {
   const { options, kinds, metricsRegistry } = init;
   const topics = [...kinds.keys()];

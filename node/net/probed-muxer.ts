@@ -20,6 +20,11 @@ type BoundedYamuxInit = YamuxMuxerInit & { readonly streamOptions: { readonly ma
 
 type Muxer = ReturnType<ReturnType<ReturnType<typeof yamux>>['createStreamMuxer']>;
 
+/**
+ * @param init `enableKeepAlive` is overruled: the probes take its place
+ * @returns what libp2p takes as a stream muxer. It closes a connection that does not answer a probe in time, or that
+ * goes beyond `muxer-bounds.ts`
+ */
 export function probedYamux(init: BoundedYamuxInit, clock: Clock, options: ProbeOptions): () => StreamMuxerFactory {
   const createFactory = yamux({ ...init, enableKeepAlive: false });
   return () => {

@@ -12,6 +12,10 @@ const BURST_MS = 10_000;
 /** A message that is forgotten, and so may come again and again, costs its sender as much as so many. */
 const FORGOTTEN_UNITS = 10;
 
+/**
+ * Only counts: whoever is told `false` hangs up on the peer. Remembers the peers heard of last (`VirtualSchedule`),
+ * so that it is bounded, and who is forgotten begins anew.
+ */
 export class ReceiveBudget {
   readonly #schedule: VirtualSchedule;
 

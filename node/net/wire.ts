@@ -347,7 +347,9 @@ const mempoolRequest = wire<MempoolRequestMessage, generated.MempoolRequest, obj
   (m) => ({ digest: unshared(m.digest), skip: m.skip }),
   (m) => m,
 );
+/** `skip` is at most `MAX_POOL_SKIP`. */
 export const encodeMempoolRequest = mempoolRequest.encode;
+/** The digest is whole; what it says is not known to be of any pool. */
 export const decodeMempoolRequest = mempoolRequest.decode;
 
 const mempoolReply = wire<MempoolReplyMessage, generated.MempoolReply, object>(
@@ -358,7 +360,9 @@ const mempoolReply = wire<MempoolReplyMessage, generated.MempoolReply, object>(
   (m) => ({ ids: unshared(m.ids) }),
   (m) => m,
 );
+/** At most `MAX_POOL_IDS` ids; none: there is nothing to offer. */
 export const encodeMempoolReply = mempoolReply.encode;
+/** The ids are whole. That none comes twice `decodeShortTxIds` checks. */
 export const decodeMempoolReply = mempoolReply.decode;
 
 const txsRequest = wire<TxsRequestMessage, generated.TxsRequest, object>(
@@ -369,7 +373,9 @@ const txsRequest = wire<TxsRequestMessage, generated.TxsRequest, object>(
   (m) => ({ ids: unshared(m.ids) }),
   (m) => m,
 );
+/** 1 to `MAX_TXS_PER_REQUEST` ids. */
 export const encodeTxsRequest = txsRequest.encode;
+/** The ids are whole. That none comes twice `decodeShortTxIds` checks. */
 export const decodeTxsRequest = txsRequest.decode;
 
 const txsChunk = wire<TxsChunkMessage, generated.TxsChunk, { txs?: number }>(
@@ -382,5 +388,7 @@ const txsChunk = wire<TxsChunkMessage, generated.TxsChunk, { txs?: number }>(
   (m) => ({ txs: mutable(m.txs) }),
   (m) => m,
 );
+/** At most `MAX_TXS_PER_CHUNK` transactions. */
 export const encodeTxsChunk = txsChunk.encode;
+/** The transactions are not decoded, and there may be none, which the asking side takes for malformed. */
 export const decodeTxsChunk = txsChunk.decode;

@@ -100,6 +100,10 @@ interface Reconstruction {
 
 type Senders = Lru<BlockId, Map<PeerKey, string>>;
 
+/**
+ * Decides about messages; about blocks the chain service does. `serve` takes one message at a time; what waits for
+ * transactions goes on beside it.
+ */
 export class BlockLane {
   readonly #deps: BlockLaneDeps;
   readonly #reconstructions = new Map<BlockId, Reconstruction>();

@@ -19,6 +19,10 @@ export interface EvidenceLaneDeps {
   readonly onIgnored: (item: Item, verdict: OutcomeVerdict) => void;
 }
 
+/**
+ * Checks form and signatures, and gives the agreement what is left. What comes by gossip and what a peer's store
+ * gives are checked alike, and neither waits for the other.
+ */
 export class EvidenceLane {
   readonly #deps: EvidenceLaneDeps;
 

@@ -72,6 +72,10 @@ const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
 /** Of these, what is said of a signer who has no vote as far as the node knows the chain. */
 const STRANGER_REASONS: ReadonlySet<Reason> = new Set<Reason>(['vote/not-elector', 'evidence/not-elector']);
 
+/**
+ * Owns the queue, and knows what of it is being checked; the lanes decide. Each message of gossip and each submission
+ * is answered once: with `overloaded` where there is no room for it, with `internal-error` where its check fails.
+ */
 export class Ingest {
   readonly #deps: IngestDeps;
   readonly #blocks: BlockLane;

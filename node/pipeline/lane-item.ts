@@ -2,6 +2,10 @@
 import type { PeerKey } from '../ports.ts';
 import type { OutcomeVerdict } from './outcome.ts';
 
+/**
+ * One message on its way. Its lane must answer it, or the pipeline does, with `internal-error`, at the end of the
+ * batch.
+ */
 export class Item {
   readonly bytes: Uint8Array;
   readonly from: PeerKey | 'api';

@@ -43,6 +43,10 @@ interface LaneQueue<T> {
   head: number;
 }
 
+/**
+ * O(1) for each message, but for a peer's share of the lane of blocks, which is counted anew. It does not know what
+ * is being checked: `take` is told how many of each lane may go.
+ */
 export class PriorityQueue<T extends Queued> {
   /** In order of service. */
   readonly #lanes: readonly LaneQueue<T>[] = LANES.map((kind) => ({ kind, items: [], head: 0 }));

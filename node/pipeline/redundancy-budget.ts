@@ -34,6 +34,7 @@ export const NOTHING_NEW_UNITS = 0.5;
 /** So much may come in one piece: a net that heals, a node that was slow. */
 const BURST_MS = 20_000;
 
+/** Only counts; the pipeline hangs up. Each kind has an account of its own, of each of the peers heard of last. */
 export class RedundancyBudget {
   readonly #schedules: Readonly<Record<RedundantKind, VirtualSchedule>>;
 

@@ -64,6 +64,10 @@ interface Batch {
   readonly candidates: readonly Candidate[];
 }
 
+/**
+ * Owns what it has seen, and the batches that go out. Batches may be checked side by side; they take effect in the
+ * order of their arrival (`before`). Rejects where the verifier does: then nothing has been added.
+ */
 export class TxLane {
   readonly #deps: TxLaneDeps;
   readonly #seen = new SeenCache<TxId>(SEEN_TXS);

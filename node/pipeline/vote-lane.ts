@@ -25,6 +25,10 @@ export interface VoteLaneDeps {
 /** Ids remembered per generation. */
 const SEEN_VOTES = 65_536;
 
+/**
+ * Checks form and signatures, and gives the agreement what is left, in the order of arrival (`before`). What it
+ * remembers as seen are good votes only: a vote with a broken signature has the id of the good one.
+ */
 export class VoteLane {
   readonly #deps: VoteLaneDeps;
   readonly #seen = new SeenCache<VoteId>(SEEN_VOTES);

@@ -13,6 +13,10 @@ export type KindName = keyof typeof KIND;
 /** A record read by key. `bad` has been noted as a fault already. */
 export type Found<T> = { readonly kind: 'good'; readonly value: T } | { readonly kind: 'missing' | 'bad' };
 
+/**
+ * Reads, and writes nothing: who examines applies `fixes` afterwards, or does not. What LevelDB cannot read is a
+ * fault like any other; errors that are not LevelDB's are thrown.
+ */
 export class Examination {
   readonly db: LevelDatabase;
   readonly faults: Fault[] = [];
@@ -139,6 +143,7 @@ export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
+/** For messages; lower case. */
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }

@@ -43,6 +43,11 @@ export interface ExaminedAgreement {
 /** Signatures handed to the verifier at a time. */
 const BATCH = 256;
 
+/**
+ * Examines certificates, the final block, votes, evidence and guards, in this order: each needs what those before it
+ * have shown. It comes after `examineChain`, on the tree which that gives. What is wrong goes into `exam`, as faults
+ * and as the writes that mend them; a guard is never lowered (VOTE-8).
+ */
 export async function examineAgreement(exam: Examination, context: AgreementContext): Promise<ExaminedAgreement> {
   const examiner = new AgreementExaminer(exam, context);
   const certificates = await examiner.examineCertificates();

@@ -50,6 +50,13 @@ interface Executed {
   readonly index: readonly (readonly [Uint8Array, Uint8Array])[];
 }
 
+/**
+ * Examines headers, bodies, deltas, indices and accounts. What is wrong goes into `exam`, as faults and as the writes
+ * that mend them. A bad block takes all that is built on it with it, and the chain then ends at the best that is
+ * left.
+ *
+ * @returns the chain as it is once those writes are applied
+ */
 export async function examineChain(exam: Examination, context: ChainContext): Promise<ExaminedChain> {
   const examiner = new ChainExaminer(exam, context);
   return examiner.run();

@@ -61,6 +61,10 @@ export function uncertainWrite(error: unknown, place: StorePlace, remark: string
   });
 }
 
+/**
+ * `full`: says that nothing of the write was kept, so it is not for one that may be there after all
+ * (`uncertainWrite`).
+ */
 export function full({ location }: StorePlace, options?: ErrorOptions): StoreError {
   return new StoreError(
     'full',
@@ -79,6 +83,7 @@ export function wrongSchema({ location }: StorePlace, found: number, schema: num
   );
 }
 
+/** `wrong-chain`: the store is of another genesis than the one given. Its message names both chains. */
 export function wrongChain({ location }: StorePlace, found: ChainId, expected: ChainId): StoreError {
   return new StoreError(
     'wrong-chain',

@@ -113,6 +113,7 @@ export function crc32c(bytes: Uint8Array): number {
 /** Byte by byte from here; the sum of what came so far is the complement. */
 export const CRC32C_START = 0xffff_ffff;
 
+/** One byte more. `sum` is the complement of the checksum, `CRC32C_START` before the first byte. */
 export function crc32cStep(sum: number, byte: number): number {
   return CASTAGNOLI[(sum ^ byte) & 0xff]! ^ (sum >>> 8);
 }

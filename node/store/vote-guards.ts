@@ -20,6 +20,10 @@ export async function readGuards(db: LevelDatabase): Promise<ReadonlyMap<Address
   return guards;
 }
 
+/**
+ * The database's copy alone; a guard is written by `writeGuard`, which knows the order of the two copies. Checks
+ * nothing.
+ */
 export function putGuard(voter: Address, guard: VoteGuard): Operation {
   return put(guardKey(voter), encodeGuard(guard));
 }

@@ -49,6 +49,11 @@ const YOUNG_MS = 2_000;
 /** Peers of which it is remembered how far their headers are known. */
 const KNOWN_TO_KEPT = 256;
 
+/**
+ * What a peer claims decides what it is asked, never what is believed: headers have to show their work, votes their
+ * signatures. Calls reject with a PeerFault where the peer is at fault, and with a StoreError where a block could not
+ * be written. Bodies are of one branch at a time; the other calls may be made beside that.
+ */
 export class BranchFetch {
   readonly #deps: BranchFetchDeps;
   readonly #state: CatchUpState;

@@ -10,6 +10,7 @@ export const HOLD_MS = 30_000;
 /** Time out of hold gives back that share of it. */
 const REFILL = 0.1;
 
+/** Only counts: `CatchUpState` asks it before it says that the node is behind. At least 0, at most `HOLD_MS`. */
 export class HoldBudget {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #blockTimeMs: number;

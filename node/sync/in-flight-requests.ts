@@ -8,6 +8,7 @@ export interface PeerAnswer<T> {
   readonly value: T;
 }
 
+/** Knows nothing of what is asked. A peer counts as being asked until its answer has been taken by `next`. */
 export class InFlightRequests<T> {
   readonly #clock: Pick<Clock, 'monotonicMs' | 'after'>;
   /** Asked, and its answer not taken yet. */

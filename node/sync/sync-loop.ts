@@ -47,6 +47,10 @@ interface WaitingBranch {
   readonly branch: ProvedBranch;
 }
 
+/**
+ * One run at a time; what comes up meanwhile is looked at after it. Up to `MAX_ASKED` peers are asked at once, bodies
+ * of one branch at a time. A peer's fault ends its turn, never the run.
+ */
 export class SyncLoop {
   readonly #deps: SyncLoopDeps;
   readonly #branch: BranchFetch;

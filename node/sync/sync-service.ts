@@ -61,6 +61,10 @@ const PARKED_MAX_AGE_MS = 600_000;
 const GOODBYE_MS = 500;
 const WRONG_NETWORK_POINTS = 100;
 
+/**
+ * What the rest of the node knows of sync. `register` and `follow` come before the network starts. No call but `stop`
+ * waits for a peer, and none rejects: a peer's fault costs it points, a failure of ours goes to `onFailure`.
+ */
 export class SyncService {
   readonly #deps: SyncServiceDeps;
   readonly #row: PeerRow;

@@ -12,6 +12,11 @@ const SLICE_MS = 8;
 /** Bulk signatures that may wait: half a minute of noble's work, less than a second of the native backend's. */
 const MAX_BULK_ITEMS = 8192;
 
+/**
+ * For commands, nodes that are to use no threads, and `VerifyPool` where a thread is not worth it or fails. Bulk
+ * requests beyond what may wait are refused with VerifierBusyError, urgent ones never; an urgent one goes between two
+ * slices of a bulk one.
+ */
 export function createInlineVerifier(backend: SignatureBackend, clock: Clock): SignatureVerifier {
   const lanes = { urgent: new SerialQueue(), bulk: new SerialQueue() };
   let urgent = 0;

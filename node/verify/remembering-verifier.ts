@@ -16,6 +16,12 @@ interface Batch {
   verdicts: Promise<readonly boolean[]>;
 }
 
+/**
+ * Rejects where `verifier` does, for this request or for one whose checks it waits for. Items of wrong lengths are
+ * false, and are not passed on.
+ *
+ * @param capacity good signatures remembered per generation, of two
+ */
 export function createRememberingVerifier(verifier: SignatureVerifier, capacity = REMEMBERED): SignatureVerifier {
   const good = new SeenCache<string>(capacity);
   const underway = new Map<string, { readonly batch: Batch; readonly position: number }>();

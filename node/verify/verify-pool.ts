@@ -89,6 +89,10 @@ interface Thread {
   longestMs: number;
 }
 
+/**
+ * After `close` it rejects whatever it is asked. That a thread dies, or cannot be started, is no failure to the
+ * caller: what it had is checked again, in the end on the calling thread.
+ */
 export class VerifyPool implements SignatureVerifier {
   readonly #options: VerifyPoolOptions;
   readonly #inline: SignatureVerifier;
