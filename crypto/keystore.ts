@@ -35,6 +35,7 @@ export interface Keystore {
 
 export type KeystoreErrorCode = 'wrong-password' | 'damaged' | 'unknown-version' | 'too-costly';
 
+/** The keystore cannot be opened, or is none; `code` says why, for programs. */
 export class KeystoreError extends Error {
   override readonly name = 'KeystoreError';
   readonly code: KeystoreErrorCode;

@@ -23,6 +23,11 @@ export function addTokenOption(command: Command): Command {
   );
 }
 
+/**
+ * Asks nothing of the node yet.
+ *
+ * @throws GrapevineError `client/bad-argument` where the URL is none
+ */
 export function openClient(options: ApiOptions): GrapevineClient {
   return new GrapevineClient({
     url: options.api,

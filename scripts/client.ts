@@ -194,6 +194,11 @@ interface NetworkFacts {
   readonly minFee: bigint;
 }
 
+/**
+ * The API from TypeScript; any number of calls may be under way. A request that fails rejects with a GrapevineError:
+ * its code is the node's where that refused, else a `ClientErrorCode`. In answers heights and amounts are decimal
+ * strings, as the API has them. No request is made again, but as `events` and `waitFor` say.
+ */
 export class GrapevineClient {
   readonly url: string;
   readonly #token: string | undefined;

@@ -7,6 +7,7 @@ import { saveNewFile } from './new-file.ts';
 
 export type KeystoreFileErrorCode = 'exists' | 'missing' | 'not-a-file' | 'permissions' | 'too-large';
 
+/** About the file; what is wrong with a keystore in it is a KeystoreError. */
 export class KeystoreFileError extends Error {
   override readonly name = 'KeystoreFileError';
   readonly code: KeystoreFileErrorCode;

@@ -115,6 +115,11 @@ export async function saveResult(path: string, text: string, why = ''): Promise<
   }
 }
 
+/**
+ * A link counts, wherever it leads.
+ *
+ * @throws what the file system says, but for ENOENT
+ */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path);

@@ -6,6 +6,7 @@ export function printJson(document: object): void {
   process.stdout.write(`${JSON.stringify(document)}\n`);
 }
 
+/** To standard output: a result, for people. Text from elsewhere is made `printable` first. */
 export function printLine(line: string): void {
   process.stdout.write(`${line}\n`);
 }

@@ -14,6 +14,7 @@ export interface ProgressDeps {
   readonly output: { readonly isTTY?: boolean; write(text: string): unknown };
 }
 
+/** For one command. `end` comes before anything else is printed. */
 export class Progress {
   readonly #clock: ProgressDeps['clock'];
   readonly #output: ProgressDeps['output'];

@@ -10,6 +10,7 @@ export interface SimProgressDeps {
   readonly output: { readonly isTTY?: boolean; write(text: string): unknown };
 }
 
+/** For all runs of a command, one after the other. `clear` comes before anything else is printed. */
 export class SimProgress {
   readonly #clock: SimProgressDeps['clock'];
   readonly #output: SimProgressDeps['output'];

@@ -15,6 +15,7 @@ interface Bucket<E, P> {
 
 const KEPT_BUCKETS = 256;
 
+/** What is pushed cannot be taken back: whoever delivers looks whether there is still somebody to take it. */
 export class DeliveryQueue<E, P> {
   readonly #clock: VirtualClock;
   readonly #deliver: (end: E, payload: P) => boolean;

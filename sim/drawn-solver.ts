@@ -19,6 +19,9 @@ export interface DrawnSolverOptions {
 
 const BATCH = 1024;
 
+/**
+ * One search at a time: a new one makes the one before reject. `solve` throws RangeError for bits that are no target.
+ */
 export function createDrawnSolver(options: DrawnSolverOptions): PowSolver {
   const { clock, rng, hashRate } = options;
   let giveUp: ((reason: unknown) => void) | undefined;

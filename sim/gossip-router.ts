@@ -137,6 +137,10 @@ interface MeshChanges<P> {
   readonly prunes: Map<P, number[]>;
 }
 
+/**
+ * For one life of a node; `stop` forgets what it knew of every message. It has no timer and no wire: its port calls
+ * `heartbeat`, hands it what arrives, and carries what it sends.
+ */
 export class GossipRouter<P extends GossipPeer> {
   /** Where messages keep what this node knows of them. */
   readonly place: number;

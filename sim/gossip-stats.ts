@@ -48,6 +48,7 @@ export interface Delivery {
   readonly bytes: number;
 }
 
+/** All zero; who counts does so in place. */
 export function createNodeCounts(): NodeCounts {
   const kind = (): KindCounts => ({
     published: 0,

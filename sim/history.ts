@@ -48,6 +48,12 @@ export function buildHistory(genesis: Genesis, count: number): readonly StoredBl
   return blocks;
 }
 
+/**
+ * Writes genesis and a history, and closes the store: its node opens another on the same disk.
+ *
+ * @param store empty
+ * @param blocks as `buildHistory` gives them
+ */
 export async function saveHistory(store: Store, genesis: Genesis, blocks: readonly StoredBlock[]): Promise<void> {
   const first: StoredBlock = {
     entry: genesis.entry,

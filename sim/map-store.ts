@@ -54,6 +54,7 @@ export class MapDatabase {
 const PLACE = { location: 'memory', dataDir: 'memory' };
 const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
+/** One at a time on a database, which nothing checks. After `close` every call rejects with a StoreError, `closed`. */
 export function openMapStore(db: MapDatabase): Store & VoteProtectionStore {
   let isClosed = false;
   // As an async function would, at half its price: a world makes some calls for every transaction at every node.

@@ -49,6 +49,10 @@ export interface GossipCounts {
   readonly lost: number;
 }
 
+/**
+ * Owns links, connections and what is under way on them; what a node does with what arrives, and whom it bans, is its
+ * port's. Time is the world's clock: no call waits.
+ */
 export class MemoryHub implements Carrier {
   readonly stats = new GossipStats();
   readonly gossip: GossipParams;

@@ -18,6 +18,9 @@ const STATE_BITS = 2;
 const STATE_MASK = (1 << STATE_BITS) - 1;
 const MAX_HOPS = 255;
 
+/**
+ * Made by `MessageTable` alone, so that there is one for each content. `data` is not copied: nobody may write to it.
+ */
 export class GossipItem {
   readonly tag = ITEM;
   readonly seq: number;

@@ -24,6 +24,10 @@ interface Agreed {
 /** Log lines kept for expectations about them. */
 const KEPT_LINES = 2_000;
 
+/**
+ * Notes, and judges nothing: `expectations.ts` does that. What nodes conclude, vote and log it notes of honest ones
+ * only. It grows with the run, but for the log lines.
+ */
 export class RunLog implements NetworkListener {
   readonly #clock: VirtualClock;
   readonly #planned: ReadonlyMap<string, PlannedNode>;

@@ -50,6 +50,7 @@ function linksOf(topology: NonNullable<Scenario['topology']>, names: readonly st
   }
 }
 
+/** @param isOneWay what `from` sends waits, as `cutOneWay` has it, and nothing else is cut */
 export function cutBetween(hub: MemoryHub, from: readonly string[], to: readonly string[], isOneWay: boolean): void {
   for (const a of from) {
     for (const b of to) {
@@ -68,11 +69,13 @@ export interface NetworkTotals {
   readonly bytes: number;
 }
 
+/** Over all nodes and kinds of message, `bytes` as on the wire. */
 export function networkTotals(hub: MemoryHub): NetworkTotals {
   const { sent, first, duplicates, lost, wireBytes } = hub.stats.sum();
   return { sent, first, duplicates, lost, bytes: wireBytes };
 }
 
+/** From now on, for as long as the hub lasts. */
 export function observeSpread(hub: MemoryHub, spread: Spread): void {
   hub.onDelivery((delivery) => spread.add(delivery));
 }
@@ -84,6 +87,10 @@ export interface NetworkListener {
   onRejected(node: string, from: string, kind: string): void;
 }
 
+/**
+ * Takes the place of whoever listened to the trace before. It reads the entries' text, as `memory-network.ts` writes
+ * it.
+ */
 export function listenToNetwork(trace: Trace, listener: NetworkListener): void {
   trace.onEntry = (node, kind, detail) => {
     if (kind === 'penalized') {

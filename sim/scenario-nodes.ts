@@ -14,6 +14,7 @@ export interface PlannedNode {
 /** Behaviours that leave the key's votes to the liar, not to the node. */
 const OWN_VOTES: ReadonlySet<Behaviour> = new Set(['double-vote', 'surround', 'withhold', 'vote-old', 'silent']);
 
+/** Fixed when it is made: a selector means the same nodes all through a run, whether they run or not. */
 export class ScenarioNodes {
   readonly all: readonly PlannedNode[];
   readonly #byGroup: ReadonlyMap<string, readonly string[]>;

@@ -145,6 +145,10 @@ const Expectations = closed({
 });
 export type Expectations = Static<typeof Expectations>;
 
+/**
+ * Unknown keys are refused. What it cannot say, such as whether a selector means anybody, is a ScenarioError where it
+ * is used.
+ */
 export const ScenarioSchema = closed({
   name: Name,
   about: optional(Type.String()),

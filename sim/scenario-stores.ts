@@ -22,6 +22,7 @@ export interface ScenarioStoresInit {
   readonly rng: SeededRng;
 }
 
+/** A disk, or maps, for each node, made when it is first asked for and kept to the end of the run. */
 export class ScenarioStores {
   readonly #init: ScenarioStoresInit;
   readonly #disks = new Map<string, SimDisk>();

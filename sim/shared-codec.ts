@@ -10,6 +10,10 @@ import type { Verdict } from '../chain/verdict.ts';
 import { OBJECT_CODEC, type ObjectCodec } from '../node/object-codec.ts';
 import type { SignatureItem } from '../node/ports.ts';
 
+/**
+ * For a world only: what it decodes is shared by all nodes, so nobody may write to an object or to the bytes it came
+ * from.
+ */
 export function createSharedCodec(): ObjectCodec {
   const bodies = new WeakMap<
     Block,

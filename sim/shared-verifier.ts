@@ -9,6 +9,7 @@ import type { SignatureItem, SignatureVerifier } from '../node/ports.ts';
 
 const KEPT = 100_000;
 
+/** Takes no virtual time, knows no priorities and refuses nobody. It remembers for all nodes, bad signatures too. */
 export function createSharedVerifier(backend: SignatureBackend): SignatureVerifier {
   /** The items themselves are shared where the codec is. */
   const seen = new WeakMap<SignatureItem, boolean>();

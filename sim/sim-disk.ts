@@ -28,6 +28,10 @@ export interface SimDiskOptions {
   readonly syncLatencyMs?: number;
 }
 
+/**
+ * Outlives its node. One database that `open` gave is alive at a time: what is written to an earlier one never
+ * resolves.
+ */
 export class SimDisk {
   /** No write goes through while this is set. */
   isFull = false;

@@ -25,6 +25,9 @@ const BUCKETS = 2_000;
 /** Points of the curve by time. */
 const POINTS = 60;
 
+/**
+ * Learns of a message by its first arrival: one that reaches nobody is not counted, and does not lower the coverage.
+ */
 export class Spread {
   readonly #expected: () => number;
   readonly #seen = new Set<string>();

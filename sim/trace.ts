@@ -10,6 +10,10 @@ const PIECE = 65_536;
 /** Latest pieces kept for a look at what differs: some 30,000 lines. */
 const KEPT_PIECES = 40;
 
+/**
+ * Has no clock of its own and no randomness: what is added, in which order and at what virtual time, is all that the
+ * hash says.
+ */
 export class Trace {
   /** Hears each entry as it is added. */
   onEntry: (node: string, kind: string, detail: string) => void = () => {};

@@ -34,6 +34,10 @@ export interface NodeClock extends Clock {
   kill(): void;
 }
 
+/**
+ * Time moves in `run`, `runUntil` and `runUntilSettled`, of which one runs at a time. Throws where timers follow one
+ * another without end at one instant.
+ */
 export class VirtualClock implements Clock {
   readonly #epochMs: number;
   readonly #heap: Timer[] = [];

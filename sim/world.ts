@@ -228,6 +228,10 @@ interface Life {
   kill(): void;
 }
 
+/**
+ * Nothing happens between its calls: time moves in `start`, `run` and `until`, and while a node starts or stops. All
+ * keys are known to everybody (`simulationKey`).
+ */
 export class World {
   readonly clock = new VirtualClock(EPOCH_MS);
   readonly trace = new Trace(this.clock);

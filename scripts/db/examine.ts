@@ -9,6 +9,10 @@ import { commandBackend } from '../signature-backend.ts';
 
 const clock = createSystemClock();
 
+/**
+ * @param signatures whether transactions' signatures are checked too: a body's root commits to them
+ * @param progress hears of each stage; ending it is the caller's
+ */
 export async function examineOptions(
   genesis: Genesis,
   signatures: boolean,

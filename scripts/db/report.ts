@@ -20,10 +20,12 @@ export function printFaults(faults: readonly Fault[]): void {
   }
 }
 
+/** E.g. `1 block`, `2 blocks`. */
 export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
+/** As JSON has it: the height is a decimal string. */
 export function ref({ height, id }: { readonly height: bigint; readonly id: string }) {
   return { height: height.toString(), id };
 }

@@ -16,6 +16,7 @@ export interface DbOptions {
   readonly json?: boolean;
 }
 
+/** The options of `DbOptions`. */
 export function addCommon(command: Command): Command {
   return command
     .option('--data-dir <dir>', 'the directory that the node was started with', DEFAULT_DATA_DIR)
@@ -34,6 +35,11 @@ export async function refusing(run: () => Promise<void>): Promise<void> {
   }
 }
 
+/**
+ * Finds the store and reads the genesis; the store itself is not opened yet.
+ *
+ * @throws UsageError where there is no store, or no genesis document; and as `readGenesis`
+ */
 export async function open(options: DbOptions): Promise<{ readonly place: StorePlace; readonly genesis: Genesis }> {
   const place = existingPlace(options.dataDir);
   const path = findGenesis(options);
@@ -43,10 +49,16 @@ export async function open(options: DbOptions): Promise<{ readonly place: StoreP
   return { place, genesis: await readGenesis(path) };
 }
 
+/** Where the store of a data directory is, or would be. */
 export function placeOf(dataDir: string): StorePlace {
   return { location: join(dataDir, 'store'), dataDir };
 }
 
+/**
+ * As `placeOf`. Whether the store is whole, or in use, is not looked at.
+ *
+ * @throws UsageError where there is none
+ */
 export function existingPlace(dataDir: string): StorePlace {
   const place = placeOf(dataDir);
   if (!existsSync(place.location))

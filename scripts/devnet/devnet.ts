@@ -67,6 +67,11 @@ interface Member {
   stopEvents: AbortController;
 }
 
+/**
+ * Owns the nodes' processes, and the load that is sent to them. Made by `start`; `stop` ends all of it and may be
+ * called at any time, more than once. A node that ends by itself is not started again: it is one of the report's
+ * errors.
+ */
 export class Devnet {
   readonly #options: DevnetOptions;
   readonly #members: Member[] = [];

@@ -54,6 +54,10 @@ interface Parcel {
   readonly item: Unsettled;
 }
 
+/**
+ * One `run` at a time; `rejected` and `heldBack` count over all of them. That a node refuses, or does not answer, is
+ * no failure of the run.
+ */
 export class LoadSender {
   readonly #options: LoadSenderOptions;
   readonly #accounts: readonly LoadAccount[];

@@ -3,6 +3,7 @@ import type { NodeStatus } from '../client.ts';
 
 const BLOCKS_DROPPED = /^grapevine_queue_dropped_total\{kind="block"\} (\S+)/m;
 
+/** Zeros at first. What a process has counted is lost where it ends before that is added. */
 export class NodeCounts {
   /** Errors of its own that it has noticed. */
   errors = 0;

@@ -37,6 +37,10 @@ const NODE_ENVIRONMENT: Readonly<Record<string, string>> = {
 
 const CLI = fileURLToPath(new URL('../cli.ts', import.meta.url));
 
+/**
+ * May be started again when it has ended, on the same data directory and ports. A process that nobody ends stops by
+ * itself when this one is gone.
+ */
 export class NodeProcess {
   readonly launch: NodeLaunch;
   #child: ChildProcess | undefined;

@@ -32,6 +32,7 @@ export const STALL_MS = 20_000;
 /** Blocks of so long may be under way: at the tip, nodes differ by what is mined meanwhile, and by a block at least. */
 const UNDER_WAY_MS = 1_000;
 
+/** By how many blocks nodes on one chain may differ at the tip: at least 1. */
 export function tipLag(blockTimeMs: number): number {
   return Math.max(1, Math.ceil(UNDER_WAY_MS / blockTimeMs));
 }

@@ -43,6 +43,7 @@ export interface ReportInit {
   readonly rssMaxMb: number;
 }
 
+/** Pure. Adds up what the nodes counted; ratios are rounded to hundredths, and 0 where there was nothing. */
 export function reportOf(init: ReportInit): DevnetReport {
   const { counts, traffic, sender, outcome, difference, otherErrors } = init;
   const total = (of: (counts: NodeCounts) => number): number => counts.reduce((sum, each) => sum + of(each), 0);

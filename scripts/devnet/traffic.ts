@@ -36,6 +36,10 @@ interface Timing {
   readonly expected: ReadonlySet<string>;
 }
 
+/**
+ * Counts transactions by id: what several nodes tell of counts once. Keeps the id of each that was sent and taken, to
+ * the end of the run; times a sample.
+ */
 export class Traffic implements LoadListener {
   readonly #clock: Clock;
   readonly #sample: number;
