@@ -17,63 +17,104 @@ const RATE = 1_500;
 const ASKED = 1.02 * RATE;
 /** V8 compiles what is hot in the first seconds: a devnet that has run for a while is measured. */
 const WARM_UP_S = 10;
+const ROUNDS = 3;
 const BASE_PORT = 18_400;
 /** As it was before: signatures in JavaScript, each transaction a gossip message of its own. */
 const PLAIN = ['--node-arg=--signature-backend=noble', '--node-arg=--tx-linger-ms=0'];
 
 async function run({ short }: BenchContext): Promise<Row[]> {
   const seconds = short ? 15 : 60;
-  const full = await measure(ASKED, seconds, []);
-  const half = await measure(RATE / 2, seconds, []);
-  const plain = await measure(ASKED, seconds, PLAIN);
-  return loadRows({ full, half, plain }, seconds);
+  const runs: Record<'full' | 'half' | 'plain', DevnetReport[]> = { full: [], half: [], plain: [] };
+  // When blocks come is drawn: a minute with few of them carries less, and has larger ones.
+  for (let round = 0; round < (short ? 1 : ROUNDS); round++) {
+    runs.full.push(await measure(ASKED, seconds, []));
+    runs.half.push(await measure(RATE / 2, seconds, []));
+    runs.plain.push(await measure(ASKED, seconds, PLAIN));
+  }
+  return loadRows(runs, seconds);
 }
 
-/** @param seconds that each ran */
+/**
+ * Of what must not happen the worst round, of the rest the median.
+ *
+ * @param seconds that each ran
+ */
 export function loadRows(
-  { full, half, plain }: Readonly<Record<'full' | 'half' | 'plain', DevnetReport>>,
+  { full, half, plain }: Readonly<Record<'full' | 'half' | 'plain', readonly DevnetReport[]>>,
   seconds: number,
 ): Row[] {
-  const lost = [full, half].map(({ submitted, mined }) => submitted - mined);
+  const both = [...full, ...half];
   const atMost = (bar: number) => [{ of: 'value', is: '≤', bar }] as const;
   const name = (what: string): string => `devnet at ${RATE} tx/s for ${seconds} s: ${what}`;
   return [
     makeRow(
       name('mined and agreed'),
       'tx/s',
-      [full.agreedPerS],
-      [plain.agreedPerS],
+      full.map(({ agreedPerS }) => agreedPerS),
+      plain.map(({ agreedPerS }) => agreedPerS),
       [{ of: 'value', is: '≥', bar: RATE }],
     ),
-    makeRow(name('valid transactions lost'), 'txs', lost, undefined, atMost(0)),
+    makeRow(
+      name('valid transactions lost'),
+      'txs',
+      [Math.max(...both.map(({ submitted, mined }) => submitted - mined))],
+      undefined,
+      atMost(0),
+    ),
     makeRow(
       name('mined transactions not agreed'),
       'txs',
-      [full, half].map(({ mined, agreed }) => mined - agreed),
+      [Math.max(...both.map(({ mined, agreed }) => mined - agreed))],
       undefined,
       atMost(0),
     ),
     makeRow(
       name('newest blocks not final'),
       'blocks',
-      [full, half].map(({ height, finalHeight }) => height - finalHeight),
+      [Math.max(...both.map(({ height, finalHeight }) => height - finalHeight))],
       undefined,
       atMost(2),
     ),
     makeRow(
       name('blocks dropped unchecked'),
       'blocks',
-      [full, half].map(({ blocksDropped }) => blocksDropped),
+      [Math.max(...both.map(({ blocksDropped }) => blocksDropped))],
       undefined,
       atMost(0),
     ),
-    makeRow(name('errors, nodes that differ'), 'count', [full.errors + (full.sameTip ? 0 : 1)], undefined, atMost(0)),
-    makeRow(name('resident memory of the largest node'), 'MB', [full.rssMb.max], undefined, atMost(250)),
-    makeRow(`devnet at ${RATE / 2} tx/s: submit to everywhere, p99`, 'ms', [half.propagationMs.p99], undefined, [
-      { of: 'value', is: '<', bar: 500 },
-    ]),
-    makeRow(`devnet at ${RATE / 2} tx/s: submit to everywhere, p50`, 'ms', [half.propagationMs.p50]),
-    makeRow(name('copies per transaction and node'), 'copies/tx', [full.copiesPerTx], undefined, atMost(2)),
+    makeRow(
+      name('errors, nodes that differ'),
+      'count',
+      [Math.max(...both.map(({ errors, sameTip }) => errors + (sameTip ? 0 : 1)))],
+      undefined,
+      atMost(0),
+    ),
+    makeRow(
+      name('resident memory of the largest node'),
+      'MB',
+      full.map(({ rssMb }) => rssMb.max),
+      undefined,
+      atMost(250),
+    ),
+    makeRow(
+      `devnet at ${RATE / 2} tx/s: submit to everywhere, p99`,
+      'ms',
+      half.map(({ propagationMs }) => propagationMs.p99),
+      undefined,
+      [{ of: 'value', is: '<', bar: 500 }],
+    ),
+    makeRow(
+      `devnet at ${RATE / 2} tx/s: submit to everywhere, p50`,
+      'ms',
+      half.map(({ propagationMs }) => propagationMs.p50),
+    ),
+    makeRow(
+      name('copies per transaction and node'),
+      'copies/tx',
+      full.map(({ copiesPerTx }) => copiesPerTx),
+      undefined,
+      atMost(2),
+    ),
   ];
 }
 
