@@ -14,8 +14,8 @@ import { JsonReader } from './json-reader.ts';
 
 const FORMAT = 'grapevine-vote-protection/1';
 const TAG = 'grapevine/vote-protection/1';
-/** The store keeps a u32. A document has to leave room for one move more: else its voter could never leave again. */
-const MAX_MOVES = 0xffff_ffff;
+/** The most that a document may say. The store keeps a u32, and has room for one more. */
+const MAX_MOVES = 0xffff_fffe;
 /**
  * No others: the checksum is over these, so one more was written by another hand; and what a later version may have to
  * say about a guard must not be passed over.
@@ -165,7 +165,7 @@ export function parseVoteProtection(json: unknown): ProtectedVoter {
     protection: {
       sourceHeight: read.u64At(fields.sourceHeight, 'sourceHeight'),
       targetHeight: read.u64At(fields.targetHeight, 'targetHeight'),
-      moves: read.integerAt(fields.moves, 'moves', 0, MAX_MOVES - 1),
+      moves: read.integerAt(fields.moves, 'moves', 0, MAX_MOVES),
       disabled: read.booleanAt(fields.disabled, 'disabled'),
     },
   };

@@ -117,7 +117,6 @@ export interface HttpAnswer {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
   text(): Promise<string>;
-  json(): Promise<unknown>;
 }
 
 /** What the client needs of `fetch`. Rejects where no answer comes, with what says why in its `code` or its causes. */
@@ -486,7 +485,16 @@ function isBytes(body: object): body is Uint8Array<ArrayBuffer> {
 }
 
 async function readJson<T>(response: HttpAnswer): Promise<T> {
-  return (await response.json()) as T;
+  return parseAnswer<T>(response.status, await response.text());
+}
+
+function parseAnswer<T>(status: number, text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    const message = `HTTP ${status} from what is not a Grapevine node: it is not JSON`;
+    throw new GrapevineError('client/not-grapevine', message, { status, cause: error });
+  }
 }
 
 async function refusal(response: HttpAnswer): Promise<GrapevineError> {
@@ -498,7 +506,7 @@ async function refusal(response: HttpAnswer): Promise<GrapevineError> {
     ? Math.max(MIN_RETRY_AFTER_S, Math.min(Number(retryAfter), MAX_RETRY_AFTER_S))
     : undefined;
   if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
-    const problem = JSON.parse(text) as ProblemDocument;
+    const problem = parseAnswer<ProblemDocument>(status, text);
     return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });
   }
   const message = `HTTP ${status} from what is not a Grapevine node`;

@@ -91,7 +91,10 @@ export class GossipItem {
 
 const FIRST_PLACES = 64;
 
-/** Bound: the messages published within a seen TTL, a few bytes of each per node. O(1) per message. */
+/**
+ * Bound: the messages published since the oldest that some node has seen within a seen TTL, a few bytes of each per node.
+ * O(1) per message.
+ */
 export class MessageTable {
   readonly #ttlMs: number;
   readonly #byId = new Map<string, GossipItem>();

@@ -9,7 +9,7 @@ interface Arrival {
 
 export interface SpreadReport {
   readonly messages: number;
-  /** Share of (message, node) pairs that came about, of nodes running when the message was published. */
+  /** Share of (message, node) pairs that came about, of nodes running when the message first arrived. */
   readonly coverage: number;
   readonly hops: { readonly p50: number; readonly p99: number };
   readonly latencyMs: { readonly p50: number; readonly p99: number };

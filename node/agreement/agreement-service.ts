@@ -153,7 +153,7 @@ export class AgreementService {
     await this.settled();
   }
 
-  /** Rules VOTE-3..VOTE-10 on a vote whose signature is good. */
+  /** VOTE-3 and VOTE-6..VOTE-10, on a vote that has passed the others (`checkVoteStateless`, VOTE-5). */
   receiveVote(vote: Vote): Verdict<Vote, VoteReason> {
     const outcome = this.rules.addVote(vote, this.#deps.chain.tree);
     if (outcome.verdict.kind === 'accept') this.#write(() => this.#deps.store.saveVotes([vote]));

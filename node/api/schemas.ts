@@ -102,7 +102,11 @@ export const Transaction = Type.Object(
     amount: UInt64,
     fee: UInt64,
     memo: Type.String({ description: 'Hex, at most 256 bytes' }),
-    memoText: Type.Optional(Type.String({ description: 'The memo as text, where it is valid UTF-8 and not empty' })),
+    memoText: Type.Optional(
+      Type.String({
+        description: 'The memo as text, where it is valid UTF-8, not empty and without control characters',
+      }),
+    ),
     signature: Type.String({ description: 'Compact ECDSA signature, 128 hex digits' }),
     sizeBytes: Type.Integer(),
   },

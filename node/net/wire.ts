@@ -52,7 +52,7 @@ export const MEMPOOL_FRAME_BYTES = MAX_POOL_IDS * SHORT_TX_ID_BYTES + 1024;
 export const TXS_REQUEST_FRAME_BYTES = MAX_TXS_PER_REQUEST * SHORT_TX_ID_BYTES + 64;
 export const TXS_FRAME_BYTES = MAX_TXS_PER_CHUNK * (MAX_TX_BYTES + 4) + 1024;
 
-/** Where a node stands; ids are 32 bytes, work is big-endian without leading zeros. */
+/** Where a node stands; ids are 32 bytes, work is big-endian. */
 export interface StatusMessage {
   readonly chainId: Uint8Array;
   readonly version: string;
@@ -342,7 +342,7 @@ const isShortIds = (ids: Uint8Array, max: number): boolean =>
 const mempoolRequest = wire<MempoolRequestMessage, generated.MempoolRequest, object>(
   generated.MempoolRequest,
   {},
-  (m) => m.digest.byteLength === POOL_DIGEST_BYTES && m.skip >= 0 && m.skip <= MAX_POOL_SKIP,
+  (m) => m.digest.byteLength === POOL_DIGEST_BYTES && isU32(m.skip) && m.skip <= MAX_POOL_SKIP,
   MEMPOOL_REQUEST_FRAME_BYTES,
   (m) => ({ digest: unshared(m.digest), skip: m.skip }),
   (m) => m,

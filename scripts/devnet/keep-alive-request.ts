@@ -32,6 +32,5 @@ function answerOf(incoming: IncomingMessage): HttpAnswer {
       },
     },
     text: () => text(incoming),
-    json: async () => JSON.parse(await text(incoming)),
   };
 }

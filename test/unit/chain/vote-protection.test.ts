@@ -69,10 +69,12 @@ describe('the document', () => {
     expect(() => parseVoteProtection(document)).toThrow('until: is not a known key');
   });
 
-  test('leaves room for one move more, so that the voter it is imported for can leave again', () => {
+  test('is not written with more moves than one that is read may have: no store could take the voter in', () => {
     const documentOf = (moves: number) => voteProtectionDocument(exported(guard(6n, 7n, { disabled: true, moves })));
-    const highest = planImport(read(documentOf(0xffff_fffe)), context());
-    expect(planExport(highest)).toMatchObject({ disabled: true, moves: 0xffff_ffff });
+    const last = planExport(guard(6n, 7n, { moves: 0xffff_fffd }));
+    const highest = planImport(read(voteProtectionDocument(exported(last))), context());
+    expect(highest).toMatchObject({ disabled: false, moves: 0xffff_fffe });
+    expect(codeOf(() => planExport(highest))).toBe('protection/no-move-left');
     for (const moves of [0xffff_ffff, 2 ** 32, 1.5, -1]) {
       expect(() => read(documentOf(moves)), `${moves}`).toThrow('moves: must be a whole number from 0 to 4294967294');
     }

@@ -163,14 +163,19 @@ describe.each([
       code: 'client/no-answer',
       message: expect.stringContaining('ECONNREFUSED'),
     });
-    const other = createServer((_request, response) => response.writeHead(404).end('<html>'));
-    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
-    expect(await errorOf(open({ url }).status())).toMatchObject({
-      code: 'client/not-grapevine',
-      status: 404,
-    });
-    await new Promise((resolve) => other.close(resolve));
+    for (const [status, type] of [
+      [404, 'text/html'],
+      [200, 'text/html'],
+      [400, 'application/problem+json'],
+    ] as const) {
+      const other = createServer((_request, response) => {
+        response.writeHead(status, { 'content-type': type }).end('<html>');
+      });
+      await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+      const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+      expect(await errorOf(open({ url }).status())).toMatchObject({ code: 'client/not-grapevine', status });
+      await new Promise((resolve) => other.close(resolve));
+    }
     expect(() => open({ url: '127.0.0.1:7401' })).toThrow(GrapevineError);
     expect(() => open({ url: 'ftp://x' })).toThrow(GrapevineError);
   });
