@@ -25,7 +25,7 @@
 import { blockIdToBytes, txIdToBytes, voteIdToBytes } from '../../chain/codec.ts';
 import type { BlockId, Checkpoint, Evidence, TxId, Vote } from '../../chain/types.ts';
 import { ByteReader, ByteWriter } from '../../chain/wire.ts';
-import { type Address, addressFromBytes, addressToBytes } from '../../crypto/address.ts';
+import { ADDRESS_BYTES, type Address, addressFromBytes, addressToBytes } from '../../crypto/address.ts';
 import type { HistoryPlace } from './store.ts';
 
 export const KIND = {
@@ -43,6 +43,28 @@ export const KIND = {
   mempool: 0x0b,
   peers: 0x0c,
 } as const;
+
+/** Of an id, and the ends of an address and of a height right after the kind byte. */
+const ID_BYTES = 32;
+const ADDRESS_END = 1 + ADDRESS_BYTES;
+const HEIGHT_END = 1 + 8;
+
+/** Bytes of the keys of each kind: one of another length is damage. */
+export const KEY_BYTES: Readonly<Record<keyof typeof KIND, number>> = {
+  meta: 2,
+  entry: 1 + ID_BYTES,
+  block: 1 + ID_BYTES,
+  delta: 1 + ID_BYTES,
+  txLocation: 1 + ID_BYTES,
+  history: ADDRESS_END + 8,
+  account: ADDRESS_END,
+  vote: HEIGHT_END + ADDRESS_BYTES + ID_BYTES,
+  certificate: HEIGHT_END + ID_BYTES,
+  guard: ADDRESS_END,
+  evidence: ADDRESS_END + 2 * ID_BYTES,
+  mempool: 1 + ID_BYTES,
+  peers: 1,
+};
 
 /** A half-open range of keys: `gte` ≤ key < `lt`. */
 export interface KeyRange {
@@ -96,18 +118,19 @@ export function mempoolKey(id: TxId): Uint8Array {
  * chain.
  */
 export function historyKey(address: Address, height: bigint): Uint8Array {
-  return new ByteWriter(29).u8(KIND.history).raw(addressToBytes(address), 20).u64(height).bytes;
+  return new ByteWriter(KEY_BYTES.history).u8(KIND.history).raw(addressToBytes(address), ADDRESS_BYTES).u64(height)
+    .bytes;
 }
 
 /** Throws RangeError where the key is shorter than a history key; its kind is not looked at. */
 export function heightOfHistoryKey(key: Uint8Array): bigint {
-  return new ByteReader(key, 21).u64();
+  return new ByteReader(key, ADDRESS_END).u64();
 }
 
 /** History of one address in the blocks up to the place's (without `index`: below it), or all of it. */
 export function historyRange(address: Address, before: HistoryPlace | undefined): KeyRange {
   const gte = historyKey(address, 0n);
-  if (before === undefined) return { gte, lt: after(gte.subarray(0, 21)) };
+  if (before === undefined) return { gte, lt: after(gte.subarray(0, ADDRESS_END)) };
   const at = historyKey(address, before.height);
   return { gte, lt: before.index === undefined ? at : after(at) };
 }
@@ -119,7 +142,7 @@ export function accountKey(address: Address): Uint8Array {
 
 /** Whose account or guard stands under the key. */
 export function addressOfKey(key: Uint8Array): Address {
-  return addressFromBytes(key.slice(1, 21));
+  return addressFromBytes(key.slice(1, ADDRESS_END));
 }
 
 /** 21 bytes. The record has a twin outside the database (`guard-file.ts`). */
@@ -129,25 +152,28 @@ export function guardKey(voter: Address): Uint8Array {
 
 /** The vote id is part of the key: of a double vote both are kept. */
 export function voteKey(vote: Vote): Uint8Array {
-  return new ByteWriter(61)
+  return new ByteWriter(KEY_BYTES.vote)
     .u8(KIND.vote)
     .u64(vote.target.height)
-    .raw(addressToBytes(vote.voter), 20)
-    .raw(voteIdToBytes(vote.id), 32).bytes;
+    .raw(addressToBytes(vote.voter), ADDRESS_BYTES)
+    .raw(voteIdToBytes(vote.id), ID_BYTES).bytes;
 }
 
 /** 41 bytes. Two of one height have two keys: they exist only where a third of the voters broke VOTE-8. */
 export function certificateKey(target: Checkpoint): Uint8Array {
-  return new ByteWriter(41).u8(KIND.certificate).u64(target.height).raw(blockIdToBytes(target.id), 32).bytes;
+  return new ByteWriter(KEY_BYTES.certificate)
+    .u8(KIND.certificate)
+    .u64(target.height)
+    .raw(blockIdToBytes(target.id), ID_BYTES).bytes;
 }
 
 /** 85 bytes. Both votes are part of the key, so that another piece against the same voter does not take its place. */
 export function evidenceKey(evidence: Evidence): Uint8Array {
-  return new ByteWriter(85)
+  return new ByteWriter(KEY_BYTES.evidence)
     .u8(KIND.evidence)
-    .raw(addressToBytes(evidence.voter), 20)
-    .raw(voteIdToBytes(evidence.first.id), 32)
-    .raw(voteIdToBytes(evidence.second.id), 32).bytes;
+    .raw(addressToBytes(evidence.voter), ADDRESS_BYTES)
+    .raw(voteIdToBytes(evidence.first.id), ID_BYTES)
+    .raw(voteIdToBytes(evidence.second.id), ID_BYTES).bytes;
 }
 
 /** Every record of a kind. */
@@ -157,7 +183,7 @@ export function rangeOf(kind: number): KeyRange {
 
 /** Records of a kind whose key begins with a height, from that height on. */
 export function rangeFromHeight(kind: number, height: bigint): KeyRange {
-  return { gte: new ByteWriter(9).u8(kind).u64(height).bytes, lt: Uint8Array.of(kind + 1) };
+  return { gte: new ByteWriter(HEIGHT_END).u8(kind).u64(height).bytes, lt: Uint8Array.of(kind + 1) };
 }
 
 /** Records of a kind whose key begins with exactly that height. */
@@ -171,11 +197,11 @@ function metaKey(field: number): Uint8Array {
 }
 
 function idKey(kind: number, id: Uint8Array): Uint8Array {
-  return new ByteWriter(33).u8(kind).raw(id, 32).bytes;
+  return new ByteWriter(1 + ID_BYTES).u8(kind).raw(id, ID_BYTES).bytes;
 }
 
 function addressKey(kind: number, address: Address): Uint8Array {
-  return new ByteWriter(21).u8(kind).raw(addressToBytes(address), 20).bytes;
+  return new ByteWriter(ADDRESS_END).u8(kind).raw(addressToBytes(address), ADDRESS_BYTES).bytes;
 }
 
 /** The smallest key above everything that begins with `prefix`. Kinds are below ff, so there always is one. */
@@ -186,20 +212,3 @@ function after(prefix: Uint8Array): Uint8Array {
   next[last] = next[last]! + 1;
   return next.slice(0, last + 1);
 }
-
-/** Bytes of the keys of each kind: one of another length is damage. */
-export const KEY_BYTES: Readonly<Record<keyof typeof KIND, number>> = {
-  meta: 2,
-  entry: 33,
-  block: 33,
-  delta: 33,
-  txLocation: 33,
-  history: 29,
-  account: 21,
-  vote: 61,
-  certificate: 41,
-  guard: 21,
-  evidence: 85,
-  mempool: 33,
-  peers: 1,
-};
