@@ -44,8 +44,6 @@ const MAX_PENDING_HEADERS = 50_000;
 const TURN_MS = 60_000;
 /** Headers that we have may come first, from below a fork; for no longer than this in one piece. */
 const NO_HEADER_MS = 30_000;
-/** A single block of less than this is most likely on its way by gossip, and its body is not asked for yet. */
-const YOUNG_MS = 2_000;
 /** Peers of which it is remembered how far their headers are known. */
 const KNOWN_TO_KEPT = 256;
 
@@ -61,8 +59,6 @@ export class BranchFetch {
   #fetched: ProvedBranch | undefined;
   /** Those whose bodies are still to be asked for. Few: each is of a peer that is asked nothing else meanwhile. */
   readonly #proved = new Set<ProvedBranch>();
-  /** What waits for gossip to bring this block waits no longer. */
-  #leftToGossip: { readonly block: ChainEntry; readonly end: () => void } | undefined;
   /** The last header that a peer gave in a turn in which we had all it gave. */
   readonly #knownTo = new Lru<PeerKey, BlockId>(KNOWN_TO_KEPT);
 
@@ -137,14 +133,10 @@ export class BranchFetch {
   async takeBodies(peer: PeerKey, status: PeerStatus, branch: ProvedBranch): Promise<FetchOutcome> {
     const { chain, clock, logger } = this.#deps;
     this.#proved.delete(branch);
-    this.#fetched = branch;
-    await this.#leaveToGossip(branch);
     const entries = this.#rest(branch);
-    if (entries === undefined) {
-      this.#fetched = undefined;
-      return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
-    }
+    if (entries === undefined) return 'turn-over'; // others gave it meanwhile: no failure, and no merit either
     const untilMs = clock.monotonicMs() + TURN_MS;
+    this.#fetched = branch;
     this.#state.begin(entries.length, entries[0]!.header.id);
     if (this.#state.isBehind)
       logger.info({ peer, blocks: entries.length, from: chain.tip.header.height }, 'catching up');
@@ -157,28 +149,6 @@ export class BranchFetch {
       this.#fetched = undefined;
       this.#state.bodiesEnded(outcome);
     }
-  }
-
-  /**
-   * Gossip brings a new block to everybody, most of it known, and takes longest when the block is large and all are busy
-   * with it: to send it in full as well would make them busier.
-   */
-  async #leaveToGossip(branch: ProvedBranch): Promise<void> {
-    const { clock, signal } = this.#deps;
-    const [block, another] = this.#rest(branch) ?? [];
-    if (block === undefined || another !== undefined) return;
-    const ageMs = clock.nowMs() - Number(block.header.timestampMs);
-    if (ageMs < 0 || ageMs >= YOUNG_MS) return; // from the future: gossip may have been told that it is too new
-    const ending = new AbortController();
-    this.#leftToGossip = { block, end: () => ending.abort() };
-    await clock.sleep(YOUNG_MS - ageMs, AbortSignal.any([signal, ending.signal])).catch(() => undefined); // either way
-    this.#leftToGossip = undefined;
-  }
-
-  /** A peer claims more than the block that is left to gossip: then gossip may have passed us by. */
-  onClaim({ tip, totalWork }: PeerStatus): void {
-    const { block, end } = this.#leftToGossip ?? {};
-    if (block !== undefined && tip.id !== block.header.id && totalWork > block.totalWork) end?.();
   }
 
   /** A proved branch whose bodies are not to be asked for after all. */

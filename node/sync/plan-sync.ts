@@ -38,8 +38,10 @@ export function planSync(
   return votesFrom === undefined ? { kind: 'idle' } : { kind: 'votes', peer: votesFrom };
 }
 
-function hasBlocks(local: LocalStatus, { tip, totalWork, agreed }: PeerStatus): boolean {
-  return (agreed.height > local.agreed.height || totalWork > local.totalWork) && !local.knows(tip.id);
+function hasBlocks(local: LocalStatus, status: PeerStatus): boolean {
+  const { tip, totalWork, agreed } = status;
+  const isBetter = agreed.height > local.agreed.height || totalWork > local.totalWork;
+  return isBetter && !local.knows(tip.id) && !local.isLeftToGossip(status);
 }
 
 function hasVotes(local: LocalStatus, { agreed, final }: PeerStatus): boolean {

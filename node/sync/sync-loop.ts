@@ -8,6 +8,7 @@ import type { ChainService } from '../chain-service.ts';
 import type { Clock, PeerKey } from '../ports.ts';
 import type { BranchFetch } from './branch-fetch.ts';
 import type { FetchOutcome } from './catch-up-state.ts';
+import type { GossipGrace } from './gossip-grace.ts';
 import { InFlightRequests, type PeerAnswer } from './in-flight-requests.ts';
 import type { PeerRow } from './peer-row.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -21,6 +22,7 @@ export interface SyncLoopDeps {
   readonly clock: Clock;
   readonly branch: BranchFetch;
   readonly row: PeerRow;
+  readonly grace: GossipGrace;
   /** Hears of a peer that failed a request. */
   readonly onFault: (peer: PeerKey, error: unknown, protocol: string) => void;
   /** Ends it. What was asked of peers before ends by itself, as `branch` has the same signal. */
@@ -82,8 +84,6 @@ export class SyncLoop {
    */
   wake(came?: PeerKey): void {
     if (this.#deps.signal.aborted) return;
-    const claim = came === undefined ? undefined : this.#row.statuses.get(came);
-    if (claim !== undefined) this.#branch.onClaim(claim);
     if (this.#running !== undefined) {
       this.#runAgain = true;
       this.#inFlight.wake();
@@ -195,7 +195,8 @@ export class SyncLoop {
     const { agreed, final } = agreement;
     const { tree, tip } = chain;
     const knows = (id: BlockId): boolean => tree.has(id);
-    const local = { totalWork: tip.totalWork, agreed, final, knows, blocks: tree.size };
+    const isLeftToGossip = (status: PeerStatus): boolean => this.#deps.grace.covers(status, tip.header.height);
+    const local = { totalWork: tip.totalWork, agreed, final, knows, isLeftToGossip, blocks: tree.size };
     return this.#planner.plan(local, this.#row.statuses, this.#leftAlone(), options);
   }
 

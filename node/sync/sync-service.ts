@@ -20,6 +20,7 @@ import { reportFault } from '../requests/report-fault.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
 import { EvidenceFetch } from './evidence-fetch.ts';
+import { GossipGrace } from './gossip-grace.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { PeerRow } from './peer-row.ts';
@@ -72,6 +73,7 @@ export class SyncService {
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
+  readonly #grace: GossipGrace;
   readonly #loop: SyncLoop;
   /** Beside the block download, which may take long. */
   readonly #evidence: EvidenceFetch;
@@ -97,7 +99,8 @@ export class SyncService {
     const { signal } = this.#stopping;
     const peers = (): readonly PeerKey[] => [...this.#row.statuses.keys()];
     this.#branch = new BranchFetch({ ...deps, peers, onFault, signal });
-    this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, onFault, signal });
+    this.#grace = new GossipGrace(deps.clock, () => this.#loop.wake());
+    this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, grace: this.#grace, onFault, signal });
     this.#evidence = new EvidenceFetch({ ...deps, onFault, signal });
   }
 
@@ -146,6 +149,7 @@ export class SyncService {
       this.#deps.events.on('entry', ({ entry }) => {
         for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
       }),
+      this.#deps.events.on('block', ({ from }) => this.#grace.onBlock(from)),
     );
   }
 
@@ -158,6 +162,7 @@ export class SyncService {
     this.#conversations.stop();
     for (const dispose of this.#disposers.splice(0)) dispose();
     for (const cancel of this.#foreign.values()) cancel();
+    this.#grace.stop();
     await this.#loop.ended();
   }
 
@@ -181,6 +186,7 @@ export class SyncService {
 
   /** The peer has a block that we could not make use of: ask what else it has. */
   onBlockMissed(from: PeerKey): void {
+    this.#grace.onMissed();
     this.#exchangeStatus(from);
   }
 
@@ -253,6 +259,7 @@ export class SyncService {
     }
     this.#metPeer = true;
     this.#row.note(peer, status);
+    this.#grace.hear(status, chain.tip.header.height);
     const own = this.#own.now();
     if (status.offenders !== own.offenders) this.#evidence.onOtherOffenders(peer);
     if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);
