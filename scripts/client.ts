@@ -485,16 +485,23 @@ function isBytes(body: object): body is Uint8Array<ArrayBuffer> {
 }
 
 async function readJson<T>(response: HttpAnswer): Promise<T> {
-  return parseAnswer<T>(response.status, await response.text());
+  const answer = parseObject(await response.text());
+  if (answer === undefined) throw notGrapevine(response.status);
+  return answer as T;
 }
 
-function parseAnswer<T>(status: number, text: string): T {
+function parseObject(text: string): object | undefined {
   try {
-    return JSON.parse(text) as T;
-  } catch (error) {
-    const message = `HTTP ${status} from what is not a Grapevine node: it is not JSON`;
-    throw new GrapevineError('client/not-grapevine', message, { status, cause: error });
+    const answer: unknown = JSON.parse(text);
+    return typeof answer === 'object' && answer !== null ? answer : undefined;
+  } catch {
+    return undefined; // not JSON, so nothing that a node says
   }
+}
+
+function notGrapevine(status: number, retryAfterS?: number): GrapevineError {
+  const message = `HTTP ${status} from what is not a Grapevine node`;
+  return new GrapevineError('client/not-grapevine', message, { status, retryAfterS });
 }
 
 async function refusal(response: HttpAnswer): Promise<GrapevineError> {
@@ -506,11 +513,11 @@ async function refusal(response: HttpAnswer): Promise<GrapevineError> {
     ? Math.max(MIN_RETRY_AFTER_S, Math.min(Number(retryAfter), MAX_RETRY_AFTER_S))
     : undefined;
   if (response.headers.get('content-type')?.startsWith('application/problem+json') === true) {
-    const problem = parseAnswer<ProblemDocument>(status, text);
-    return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });
+    const problem = parseObject(text) as ProblemDocument | undefined;
+    if (typeof problem?.code === 'string' && typeof problem.detail === 'string')
+      return new GrapevineError(problem.code, problem.detail, { status, problem, retryAfterS });
   }
-  const message = `HTTP ${status} from what is not a Grapevine node`;
-  return new GrapevineError('client/not-grapevine', message, { status, retryAfterS });
+  return notGrapevine(status, retryAfterS);
 }
 
 function checkUrl(text: string): string {

@@ -189,7 +189,7 @@ export async function buildApi(deps: ApiServerDeps): Promise<BuiltApi> {
 
   app.addHook('onSend', async (request, reply) => {
     if (reply.statusCode === 413) lingerAfterAnswer(request.raw.socket, clock);
-    // Whoever does not read keeps the answer in our memory, and the place of a dear one.
+    // Whoever does not read keeps the answer in our memory, and one of the slots for large ones.
     const cancel = clock.after(sendTimeoutMs, () => {
       logger.info({ method: request.method, url: request.url }, 'cut a client that did not take its answer');
       request.raw.socket.destroy();

@@ -19,7 +19,7 @@ interface SendResult {
 }
 
 /**
- * From now on all that is sent goes to the socket at once: nothing is kept here, and 'drain' comes when all of it has gone.
+ * From now on all that is sent goes to the socket at once, and 'drain' comes when all of it has gone.
  *
  * @throws Error where libp2p's connections are not built as this version expects
  */

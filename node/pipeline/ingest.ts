@@ -60,7 +60,7 @@ const UNDERWAY: Readonly<Record<Lane, number>> = { block: 1, evidence: 1, vote: 
 /** Verdicts on what has not been looked at. */
 const UNSEEN_REASONS: ReadonlySet<Reason> = new Set<Reason>(['overloaded', 'internal-error']);
 /** What is said of a vote or of evidence whoever signed it. */
-const NO_NEWS_REASONS: ReadonlySet<Reason> = new Set<Reason>([
+const REDUNDANT_REASONS: ReadonlySet<Reason> = new Set<Reason>([
   'vote/known',
   'vote/too-old',
   'vote/offender',
@@ -358,7 +358,7 @@ export class Ingest {
 
   /** Votes of strangers, and evidence against them, may be of electors who made blocks that are still to come. */
   #onIgnored(kind: 'vote' | 'evidence', item: Item, verdict: OutcomeVerdict): void {
-    if (verdict.kind !== 'ignore' || !NO_NEWS_REASONS.has(verdict.reason)) return;
+    if (verdict.kind !== 'ignore' || !REDUNDANT_REASONS.has(verdict.reason)) return;
     if (STRANGER_REASONS.has(verdict.reason) && this.#deps.isCatchingUp()) return;
     this.#onRedundant(kind, item, 1);
   }

@@ -283,6 +283,7 @@ export class Devnet {
     await member.process.end('SIGKILL');
     this.#kills += 1;
     screen.say(`${member.process.name} killed`);
+    if (this.#isStopping) return;
     const begin = clock.monotonicMs();
     await this.#launch(member);
     await this.#until(

@@ -1,10 +1,14 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { ComponentLogger, Connection, Logger, MultiaddrConnection, Upgrader } from '@libp2p/interface';
+import type { NoiseComponents } from '@libp2p/noise';
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
 import { multiaddr } from '@multiformats/multiaddr';
 import { Uint8ArrayList } from 'uint8arraylist';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { noiseEncryption } from '../../node/net/encryption.ts';
+import { identityOfSeed } from '../../node/net/identity.ts';
 import { writeWhole } from '../../node/net/socket-writes.ts';
 
 /** More than the kernel takes of what nobody reads, as the frames of Noise. */
@@ -40,7 +44,6 @@ beforeEach(async () => {
   await once(server, 'listening');
   connection = await dial((server.address() as AddressInfo).port);
   peer = await accepted.promise;
-  writeWhole(connection);
 });
 
 afterEach(() => {
@@ -49,7 +52,24 @@ afterEach(() => {
   server.close();
 });
 
+it('each connection that a node encrypts is such', async () => {
+  const upgrader = { getStreamMuxers: () => new Map() } as unknown as Upgrader;
+  const privateKey = identityOfSeed(new Uint8Array(32).fill(1));
+  const peerId = peerIdFromPrivateKey(privateKey);
+  const encrypter = noiseEncryption(
+    { sent: 0, received: 0 },
+    1,
+  )({ peerId, privateKey, logger: SILENT, upgrader } as unknown as NoiseComponents);
+  const securing = encrypter.secureOutbound(connection); // the peer never answers
+  securing.catch(() => undefined);
+  connection.send(new Uint8ArrayList(...FRAMES));
+  expect(connection.writeBufferLength).toBe(0);
+  connection.abort(new Error('seen'));
+  await expect(securing).rejects.toThrow();
+});
+
 it('a connection keeps nothing of what its socket was handed, and drains when the peer has taken all of it', async () => {
+  writeWhole(connection);
   let received = 0;
   let drained: number | undefined;
   connection.addEventListener('drain', () => {

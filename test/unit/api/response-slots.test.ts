@@ -20,7 +20,7 @@ class FakeReply extends EventEmitter {
   }
 }
 
-describe('dear answers', () => {
+describe('slots for responses', () => {
   it('count from when they are asked for until they are made and their readers have them or are gone', async () => {
     const answers = new ResponseSlots('things', 2);
     const [begun, ready] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];

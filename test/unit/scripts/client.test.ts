@@ -163,13 +163,16 @@ describe.each([
       code: 'client/no-answer',
       message: expect.stringContaining('ECONNREFUSED'),
     });
-    for (const [status, type] of [
-      [404, 'text/html'],
-      [200, 'text/html'],
-      [400, 'application/problem+json'],
+    for (const [status, type, body] of [
+      [404, 'text/html', '<html>'],
+      [200, 'text/html', '<html>'],
+      [200, 'application/json', 'null'],
+      [400, 'application/problem+json', '<html>'],
+      [400, 'application/problem+json', 'null'],
+      [400, 'application/problem+json', '{"code":1}'],
     ] as const) {
       const other = createServer((_request, response) => {
-        response.writeHead(status, { 'content-type': type }).end('<html>');
+        response.writeHead(status, { 'content-type': type }).end(body);
       });
       await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
       const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
