@@ -41,7 +41,10 @@ export function planSync(
 function hasBlocks(local: LocalStatus, status: PeerStatus): boolean {
   const { tip, totalWork, agreed } = status;
   const isBetter = agreed.height > local.agreed.height || totalWork > local.totalWork;
-  return isBetter && !local.knows(tip.id) && !local.isLeftToGossip(status);
+  if (!isBetter || local.knows(tip.id)) return false;
+  // Where we lack what its tip stands on, gossip has passed us by.
+  const standsOnOurs = agreed.id === tip.id || local.knows(agreed.id);
+  return !(standsOnOurs && local.isLeftToGossip(status));
 }
 
 function hasVotes(local: LocalStatus, { agreed, final }: PeerStatus): boolean {

@@ -259,7 +259,6 @@ export class SyncService {
     }
     this.#metPeer = true;
     this.#row.note(peer, status);
-    this.#grace.hear(status, chain.tip.header.height);
     const own = this.#own.now();
     if (status.offenders !== own.offenders) this.#evidence.onOtherOffenders(peer);
     if (status.mempool !== own.mempool) this.#deps.onOtherMempool(peer);

@@ -103,3 +103,12 @@ test('is asked for as soon as there are more: gossip has passed the node by', as
   show(3);
   await world.until('both blocks', () => node.height === 3, 200);
 });
+
+test('is asked for at once when gossip tells of it and it is of no use', async () => {
+  const { world, node, show, askedAtMs } = await openLab();
+  show(2);
+  await world.run(500);
+  expect(askedAtMs).toEqual([]);
+  node.node.sync.onBlockMissed('peer');
+  await world.until('the block', () => node.height === 2, 200);
+});

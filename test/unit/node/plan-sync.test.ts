@@ -57,6 +57,8 @@ test('a tip that is left to gossip is not fetched yet; its peer is asked for vot
   const software = 'gossip will tell';
   expect(plan({ p: status({ work: 12, software }) })).toEqual({ kind: 'idle' });
   expect(plan({ p: status({ work: 12, agreed: at(9), software }) })).toEqual({ kind: 'votes', peer: 'p' });
+  expect(plan({ p: status({ work: 12, agreed: at(12), software }) })).toEqual({ kind: 'idle' });
+  expect(plan({ p: status({ work: 12, agreed: at(10, 'b'), software }) })).toEqual({ kind: 'blocks', peer: 'p' });
   expect(plan({ p: status({ work: 12, software }), q: status({ work: 11 }) })).toEqual({ kind: 'blocks', peer: 'q' });
 });
 
