@@ -17,8 +17,6 @@ export interface PeerStatus {
 /** What of the own chain decides what is asked of whom. */
 export interface LocalStatus extends Pick<PeerStatus, 'totalWork' | 'agreed' | 'final'> {
   readonly knows: (id: BlockId) => boolean;
-  /** Whether that tip is most likely on its way by gossip, and not asked for yet. */
-  readonly isLeftToGossip: (status: PeerStatus) => boolean;
 }
 
 /** Neither has anything that the other lacks. */

@@ -38,13 +38,8 @@ export function planSync(
   return votesFrom === undefined ? { kind: 'idle' } : { kind: 'votes', peer: votesFrom };
 }
 
-function hasBlocks(local: LocalStatus, status: PeerStatus): boolean {
-  const { tip, totalWork, agreed } = status;
-  const isBetter = agreed.height > local.agreed.height || totalWork > local.totalWork;
-  if (!isBetter || local.knows(tip.id)) return false;
-  // Where we lack what its tip stands on, gossip has passed us by.
-  const standsOnOurs = agreed.id === tip.id || local.knows(agreed.id);
-  return !(standsOnOurs && local.isLeftToGossip(status));
+function hasBlocks(local: LocalStatus, { tip, totalWork, agreed }: PeerStatus): boolean {
+  return (agreed.height > local.agreed.height || totalWork > local.totalWork) && !local.knows(tip.id);
 }
 
 function hasVotes(local: LocalStatus, { agreed, final }: PeerStatus): boolean {

@@ -2,13 +2,12 @@
  * Asks peers for what they claim beyond ours, until nobody has anything left: who is next, how many at once, whose branch
  * goes first, and what a peer's answer means for its place in the row.
  */
-import type { BlockId, ChainEntry } from '../../chain/types.ts';
+import type { BlockId } from '../../chain/types.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { Clock, PeerKey } from '../ports.ts';
 import type { BranchFetch } from './branch-fetch.ts';
 import type { FetchOutcome } from './catch-up-state.ts';
-import { type GossipGrace, type NextBlock, nextBlockOn } from './gossip-grace.ts';
 import { InFlightRequests, type PeerAnswer } from './in-flight-requests.ts';
 import type { PeerRow } from './peer-row.ts';
 import type { PeerStatus } from './peer-status.ts';
@@ -22,7 +21,6 @@ export interface SyncLoopDeps {
   readonly clock: Clock;
   readonly branch: BranchFetch;
   readonly row: PeerRow;
-  readonly grace: GossipGrace;
   /** Hears of a peer that failed a request. */
   readonly onFault: (peer: PeerKey, error: unknown, protocol: string) => void;
   /** Ends it. What was asked of peers before ends by itself, as `branch` has the same signal. */
@@ -62,8 +60,6 @@ export class SyncLoop {
   /** Waits until the bodies of another branch have come, or that is outdone. Its peer is asked nothing meanwhile. */
   #waiting: WaitingBranch | undefined;
   #isFetchingBodies = false;
-  /** Of the tip as it was last looked at. */
-  #next: { readonly tip: ChainEntry; readonly block: NextBlock } | undefined;
   #running: Promise<void> | undefined;
   #runAgain = false;
 
@@ -86,8 +82,6 @@ export class SyncLoop {
    */
   wake(came?: PeerKey): void {
     if (this.#deps.signal.aborted) return;
-    const status = came === undefined ? undefined : this.#row.statuses.get(came);
-    if (status !== undefined) this.#deps.grace.hear(status, this.#nextBlock());
     if (this.#running !== undefined) {
       this.#runAgain = true;
       this.#inFlight.wake();
@@ -144,14 +138,8 @@ export class SyncLoop {
 
   #follow({ peer, kind }: Exclude<SyncPlan, { readonly kind: 'idle' }>): void {
     const status = this.#row.statuses.get(peer)!;
-    const given = kind === 'blocks' ? this.#branch.prove(peer, status) : this.#fetchVotes(peer, status);
+    const given = kind === 'blocks' ? this.#branch.prove(peer, status) : this.#branch.fetchVotes(peer);
     this.#ask(peer, kind === 'blocks' ? 'headers' : 'votes', status, given);
-  }
-
-  async #fetchVotes(peer: PeerKey, { agreed }: PeerStatus): Promise<FetchOutcome> {
-    const outcome = await this.#branch.fetchVotes(peer);
-    // What it claimed may have come from others while it was asked: no failure, and no merit either.
-    return outcome === 'nothing' && this.#deps.agreement.rules.isAgreed(agreed.id) ? 'turn-over' : outcome;
   }
 
   #ask(peer: PeerKey, what: Given['what'], status: PeerStatus, given: Promise<Given['given']>): void {
@@ -205,16 +193,8 @@ export class SyncLoop {
     const { agreed, final } = agreement;
     const { tree, tip } = chain;
     const knows = (id: BlockId): boolean => tree.has(id);
-    const next = this.#nextBlock();
-    const isLeftToGossip = (status: PeerStatus): boolean => this.#deps.grace.covers(status, next);
-    const local = { totalWork: tip.totalWork, agreed, final, knows, isLeftToGossip, blocks: tree.size };
+    const local = { totalWork: tip.totalWork, agreed, final, knows, blocks: tree.size };
     return this.#planner.plan(local, this.#row.statuses, this.#leftAlone(), options);
-  }
-
-  #nextBlock(): NextBlock {
-    const { tip, genesis } = this.#deps.chain;
-    if (this.#next?.tip !== tip) this.#next = { tip, block: nextBlockOn(tip, genesis) };
-    return this.#next.block;
   }
 
   /** Peers that are not to be asked now: they gave nothing, or are being asked. */

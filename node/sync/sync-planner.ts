@@ -15,7 +15,7 @@ export interface PlannedChain extends LocalStatus {
  * others still have nothing.
  *
  * Specification: the plan is that of `planSync` over all peers that are not left alone. A peer whose status has changed
- * is named at the next plan, or that one names nobody, as does the one after a tip is left to gossip no longer. Complexity: O(1) at rest, O(peers) otherwise.
+ * is named at the next plan, or that one names nobody. Complexity: O(1) at rest, O(peers) otherwise.
  */
 export class SyncPlanner {
   /** The chain for which no peer had anything, none of them left alone. */

@@ -20,7 +20,6 @@ import { reportFault } from '../requests/report-fault.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import { BranchFetch } from './branch-fetch.ts';
 import { EvidenceFetch } from './evidence-fetch.ts';
-import { GossipGrace } from './gossip-grace.ts';
 import { decodeStatus, encodeStatus } from './messages.ts';
 import { OwnStatus } from './own-status.ts';
 import { PeerRow } from './peer-row.ts';
@@ -73,7 +72,6 @@ export class SyncService {
   readonly #parked = new ParkedBlocks();
   readonly #stopping = new AbortController();
   readonly #branch: BranchFetch;
-  readonly #grace: GossipGrace;
   readonly #loop: SyncLoop;
   /** Beside the block download, which may take long. */
   readonly #evidence: EvidenceFetch;
@@ -99,8 +97,7 @@ export class SyncService {
     const { signal } = this.#stopping;
     const peers = (): readonly PeerKey[] => [...this.#row.statuses.keys()];
     this.#branch = new BranchFetch({ ...deps, peers, onFault, signal });
-    this.#grace = new GossipGrace(deps.clock, () => this.#loop.wake());
-    this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, grace: this.#grace, onFault, signal });
+    this.#loop = new SyncLoop({ ...deps, branch: this.#branch, row: this.#row, onFault, signal });
     this.#evidence = new EvidenceFetch({ ...deps, onFault, signal });
   }
 
@@ -149,7 +146,6 @@ export class SyncService {
       this.#deps.events.on('entry', ({ entry }) => {
         for (const parked of this.#parked.take(entry.header.id)) this.#connectParked(parked.block, parked.from);
       }),
-      this.#deps.events.on('block', ({ from }) => this.#grace.onBlock(from)),
     );
   }
 
@@ -162,7 +158,6 @@ export class SyncService {
     this.#conversations.stop();
     for (const dispose of this.#disposers.splice(0)) dispose();
     for (const cancel of this.#foreign.values()) cancel();
-    this.#grace.stop();
     await this.#loop.ended();
   }
 
@@ -186,7 +181,6 @@ export class SyncService {
 
   /** The peer has a block that we could not make use of: ask what else it has. */
   onBlockMissed(from: PeerKey): void {
-    this.#grace.onMissed();
     this.#exchangeStatus(from);
   }
 

@@ -27,7 +27,6 @@ function status(fields: Partial<Omit<PeerStatus, 'totalWork'>> & { readonly work
 const local: LocalStatus = {
   ...status({ work: 10, agreed: at(8), final: at(7) }),
   knows: (id) => id.startsWith('a') && Number(id.slice(1)) <= 10,
-  isLeftToGossip: ({ software }) => software === 'gossip will tell',
 };
 
 function plan(peers: Record<string, PeerStatus>, order?: SyncOrder): unknown {
@@ -51,15 +50,6 @@ test('a tip with less work but a higher agreed checkpoint is fetched: fork choic
 
 test('a tip that we know is not fetched, whatever is claimed of its work', () => {
   expect(plan({ p: status({ work: 1_000, tip: at(9) }) })).toEqual({ kind: 'idle' });
-});
-
-test('a tip that is left to gossip is not fetched yet; its peer is asked for votes, and others for theirs', () => {
-  const software = 'gossip will tell';
-  expect(plan({ p: status({ work: 12, software }) })).toEqual({ kind: 'idle' });
-  expect(plan({ p: status({ work: 12, agreed: at(9), software }) })).toEqual({ kind: 'votes', peer: 'p' });
-  expect(plan({ p: status({ work: 12, agreed: at(12), software }) })).toEqual({ kind: 'idle' });
-  expect(plan({ p: status({ work: 12, agreed: at(10, 'b'), software }) })).toEqual({ kind: 'blocks', peer: 'p' });
-  expect(plan({ p: status({ work: 12, software }), q: status({ work: 11 }) })).toEqual({ kind: 'blocks', peer: 'q' });
 });
 
 test('of several the one that fork choice prefers: agreed height before work', () => {

@@ -72,7 +72,6 @@ test('whatever comes, the plan is that over all peers', () => {
       const known = new Set(checkpoints.filter(({ height }) => height < 3n).map(({ id }) => id));
       let own = { totalWork: 8n, agreed: checkpoints.at(-1)!, final: checkpoints.at(-1)! };
       let leftAlone: ReadonlySet<string> = new Set();
-      const left = checkpoints.at(-1)!.id;
       for (const each of steps) {
         if (each.kind === 'status') statuses.set(each.peer, each.status);
         else if (each.kind === 'leave') statuses.delete(each.peer);
@@ -81,8 +80,7 @@ test('whatever comes, the plan is that over all peers', () => {
         else leftAlone = new Set(each.peers);
         if (each.kind !== 'status') continue; // the node plans when one comes
         const came = each.isNamed ? each.peer : undefined;
-        const isLeftToGossip = ({ tip }: PeerStatus): boolean => tip.id === left;
-        const local = { ...own, knows: (id: BlockId) => known.has(id), isLeftToGossip, blocks: known.size };
+        const local = { ...own, knows: (id: BlockId) => known.has(id), blocks: known.size };
         const plan = planner.plan(local, statuses, leftAlone, { came, order: each.order });
         const usable = new Map([...statuses].filter(([name]) => !leftAlone.has(name)));
         expect(plan).toEqual(planSync(local, usable, each.order));
@@ -104,8 +102,7 @@ class Closed<K, V> extends Map<K, V> {
 test('where nobody had anything, only the status that came is looked at, until the own chain is another', () => {
   const planner = new SyncPlanner();
   const [first, second] = checkpoints as [Checkpoint, Checkpoint];
-  const own = { totalWork: 8n, agreed: second, final: second, blocks: 2 };
-  const local: PlannedChain = { ...own, knows: () => true, isLeftToGossip: () => false };
+  const local: PlannedChain = { totalWork: 8n, agreed: second, final: second, knows: () => true, blocks: 2 };
   const status = statusOf(second, 8n, second, second);
   const closed = new Closed<string, PeerStatus>();
   closed.set('p', status);
