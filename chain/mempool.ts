@@ -182,8 +182,6 @@ export class Mempool {
       for (const tx of block.txs) {
         mined.add(tx.id);
         touched.add(tx.from);
-        const pooled = this.#byId.get(tx.id);
-        if (pooled !== undefined) removed.push(this.#remove(pooled, 'mined'));
       }
     }
     // What a disconnected block paid is gone: its recipients and its miner may have less than before.
@@ -194,8 +192,10 @@ export class Mempool {
     for (const address of touched) {
       const queue = this.#senders.get(address);
       if (queue === undefined) continue;
-      for (const used of queue.below(accounts.get(address).nonce)) removed.push(this.#remove(used, 'tx/nonce-used'));
-      this.#rebase(queue, accounts.get(address));
+      // What was mined is among it: the nonce is as of after it.
+      for (const { tx } of this.#rebase(address, queue, accounts.get(address).nonce)) {
+        removed.push({ tx, reason: mined.has(tx.id) ? 'mined' : 'tx/nonce-used' });
+      }
     }
     const back: Tx[] = [];
     for (const block of disconnected.toReversed()) {
@@ -362,27 +362,37 @@ export class Mempool {
     return { parked: !queue.isReady(pooled), released };
   }
 
-  #remove<R extends TxReason | 'mined'>(pooled: PoolTx, reason: R): RemovedTx<R> {
+  #remove(pooled: PoolTx, reason: TxReason): RemovedTx {
     const { tx } = pooled;
     const queue = this.#senders.get(tx.from)!;
     const wasLast = queue.last === pooled;
     const readyBefore = queue.readyCount;
     queue.remove(pooled);
     this.#ready += queue.readyCount - readyBefore;
-    this.#byId.delete(tx.id);
-    this.#digest.toggle(tx.id);
-    if (this.#byId.size === 0) this.#shortIds = undefined;
-    else this.#shortIds?.remove(pooled);
-    this.#bytes -= tx.bytes.length;
+    this.#forget(pooled);
     if (queue.size === 0) this.#senders.delete(tx.from);
     else if (wasLast) this.#pushTail(queue.last!);
     return { tx, reason };
   }
 
-  #rebase(queue: SenderQueue, account: Account): void {
+  /** As `remove`, of all below the sender's new nonce at once: a block takes hundreds of one sender. */
+  #rebase(sender: Address, queue: SenderQueue, nonce: bigint): readonly PoolTx[] {
     const readyBefore = queue.readyCount;
-    queue.rebase(account.nonce);
+    const used = queue.rebase(nonce);
     this.#ready += queue.readyCount - readyBefore;
+    for (const pooled of used) this.#forget(pooled);
+    if (queue.size === 0) this.#senders.delete(sender);
+    return used;
+  }
+
+  /** What is out of its sender's queue. */
+  #forget(pooled: PoolTx): void {
+    const { id, bytes } = pooled.tx;
+    this.#byId.delete(id);
+    this.#digest.toggle(id);
+    if (this.#byId.size === 0) this.#shortIds = undefined;
+    else this.#shortIds?.remove(pooled);
+    this.#bytes -= bytes.length;
   }
 
   #shortIdsNow(): ShortIds {

@@ -76,11 +76,6 @@ export class SenderQueue {
     return pooled.tx.nonce - this.#base < BigInt(this.#readyCount);
   }
 
-  /** Those with a lower nonce. */
-  below(nonce: bigint): PoolTx[] {
-    return this.#txs.slice(0, this.#indexOf(nonce));
-  }
-
   /** The nonce is free and at least `base`. */
   insert(pooled: PoolTx): void {
     const index = this.#indexOf(pooled.tx.nonce);
@@ -97,11 +92,18 @@ export class SenderQueue {
     this.#readyCount = Math.min(this.#readyCount, index);
   }
 
-  /** The account's nonce is another one now; nothing below it is left in the queue. */
-  rebase(nonce: bigint): void {
+  /**
+   * The account's nonce is another one now. O(n) for all that it leaves below it.
+   * @returns what was below it, which is no longer in the queue
+   */
+  rebase(nonce: bigint): readonly PoolTx[] {
+    const used = this.#txs.splice(0, this.#indexOf(nonce));
+    for (const { cost } of used) this.#cost -= cost;
+    // Where some of the contiguous ones are gone, the rest of them begins at the new base.
+    this.#readyCount = nonce < this.#base ? 0 : Math.max(0, this.#readyCount - used.length);
     this.#base = nonce;
-    this.#readyCount = 0;
     this.#extend();
+    return used;
   }
 
   #extend(): void {
@@ -110,6 +112,8 @@ export class SenderQueue {
 
   /** Index of the first one whose nonce is at least `nonce`. */
   #indexOf(nonce: bigint): number {
+    const offset = nonce - this.#base;
+    if (offset >= 0n && offset < this.#readyCount) return Number(offset);
     let low = 0;
     let high = this.#txs.length;
     // Appending is the common case.
