@@ -157,11 +157,13 @@ export class RunLog implements NetworkListener {
     if (this.isHonest(node) && this.isHonest(from)) this.spreadInvalid.push(`${kind} at ${node} from ${from}`);
   }
 
+  /** Of most samples nothing is new: they share what the one before them holds. */
   sample(running: readonly SimNode[]): void {
+    const last = this.samples.at(-1);
     this.samples.push({
       atMs: this.#clock.monotonicMs(),
-      tip: new Map(running.map(({ name, node }) => [name, node.chain.tip.header])),
-      final: new Map(running.map((each) => [each.name, each.finalHeight])),
+      tip: byName(running, ({ node }) => node.chain.tip.header, last?.tip),
+      final: byName(running, ({ finalHeight }) => finalHeight, last?.final),
     });
   }
 
@@ -176,4 +178,14 @@ export class RunLog implements NetworkListener {
       this.forgotten.push(`${name}: final ${told}, now another block`);
     }
   }
+}
+
+/** @param last is given back where it says the same */
+function byName<T>(
+  running: readonly SimNode[],
+  valueOf: (sim: SimNode) => T,
+  last: ReadonlyMap<string, T> | undefined,
+): ReadonlyMap<string, T> {
+  const isSame = last?.size === running.length && running.every((sim) => last.get(sim.name) === valueOf(sim));
+  return isSame ? last : new Map(running.map((sim) => [sim.name, valueOf(sim)]));
 }
