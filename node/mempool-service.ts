@@ -9,35 +9,47 @@ import type { Verdict } from '../chain/verdict.ts';
 import type { ChainService } from './chain-service.ts';
 import type { EventBus } from './events.ts';
 import { Lru } from './lru.ts';
-import { MempoolJournal, type MempoolJournalDeps } from './mempool-journal.ts';
-import type { PeerKey } from './ports.ts';
+import type { Clock, PeerKey } from './ports.ts';
+import type { Store } from './store/store.ts';
 
-export interface MempoolServiceDeps extends MempoolJournalDeps {
+export interface MempoolServiceDeps {
   readonly chain: ChainService;
+  readonly store: Store;
+  readonly clock: Clock;
   readonly events: EventBus;
   readonly limits: MempoolLimits;
+  /** Hears of a write that failed, the first since one did not: the pool goes on without it. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /** Dropped transactions whose reason is remembered. */
 const DROPPED_KEPT = 10_000;
 const EXPIRY_CHECK_MS = 30_000;
+const NOTHING: ReadonlyMap<TxId, Tx> = new Map();
 
 /**
- * Owns the pool and its journal: nobody else changes `pool`. It adds and removes at once, and the journal follows; who
- * acknowledges a transaction waits for `journalled`. It checks no signature: that was done before `add`.
+ * Owns the pool and its journal: nobody else changes `pool`. It adds and removes at once, and writes behind, one
+ * write at a time; who acknowledges a transaction waits for `journalled`. It checks no signature: that was done
+ * before `add`.
  */
 export class MempoolService {
   readonly pool: Mempool;
   readonly #deps: MempoolServiceDeps;
   readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
-  readonly #journal: MempoolJournal;
+  /** What is to be written next: the transactions to be added, by id, and the ids to be removed. */
+  #added = new Map<TxId, Tx>();
+  readonly #removed = new Set<TxId>();
+  /** In the write that is under way. */
+  #writing: ReadonlyMap<TxId, Tx> = NOTHING;
   readonly #disposers: (() => void)[] = [];
+  #flushing: Promise<void> | undefined;
   #version = 0;
+  /** The last write failed. */
+  #isRefused = false;
 
   constructor(deps: MempoolServiceDeps, stored: readonly Tx[]) {
     this.#deps = deps;
     this.pool = new Mempool(deps.limits);
-    this.#journal = new MempoolJournal(deps);
     // The store keeps no order; a sender's later nonces would look like a gap before its earlier ones.
     for (const tx of [...stored].sort((a, b) => (a.nonce < b.nonce ? -1 : a.nonce > b.nonce ? 1 : 0))) {
       const { verdict } = this.pool.add(tx, deps.chain.accounts, deps.clock.nowMs());
@@ -52,11 +64,11 @@ export class MempoolService {
       events.on('tip', ({ connected, disconnected }) => {
         const { removed, readded } = this.pool.onBlocks(connected, disconnected, chain.accounts, clock.nowMs());
         for (const { tx, reason } of removed) {
-          if (reason === 'mined') this.#journal.remove(tx.id);
+          if (reason === 'mined') this.#journalRemoval(tx.id);
           else this.#remove(tx, reason);
         }
         for (const tx of readded) {
-          this.#journal.restore(tx);
+          this.#journalAddition(tx);
           events.emit('tx', { tx, from: 'reorg', parked: false });
         }
         this.#changed();
@@ -72,7 +84,8 @@ export class MempoolService {
   /** Stops following the tip and writes what is not yet journalled. */
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
-    await this.#journal.stop();
+    await this.#flushing; // one write at a time
+    await this.#flush();
   }
 
   /** Rises with every change of content: tells the miner that its template is stale. */
@@ -94,7 +107,7 @@ export class MempoolService {
     for (const { tx: evicted, reason } of result.evicted) this.#remove(evicted, reason);
     if (result.verdict.kind === 'accept') {
       this.#dropped.delete(tx.id);
-      this.#journal.add(tx);
+      this.#journalAddition(tx);
       events.emit('tx', { tx, from, parked: result.parked });
       this.#changed();
     }
@@ -108,9 +121,17 @@ export class MempoolService {
     return known !== undefined && Buffer.compare(known.bytes, tx.bytes) === 0;
   }
 
-  /** As `MempoolJournal.written`. */
-  journalled(id: TxId): Promise<boolean> {
-    return this.#journal.written(id);
+  /**
+   * Resolves when the transaction is journalled: from then on it survives the process, and may be acknowledged. With
+   * false where the store refused it; a later change tries again.
+   */
+  async journalled(id: TxId): Promise<boolean> {
+    while (this.#flushing !== undefined && this.#isUnwritten(id)) await this.#flushing;
+    return !this.#isUnwritten(id);
+  }
+
+  #isUnwritten(id: TxId): boolean {
+    return this.#added.has(id) || this.#writing.has(id);
   }
 
   droppedReason(id: TxId): TxReason | undefined {
@@ -119,13 +140,73 @@ export class MempoolService {
 
   #remove(tx: Tx, reason: TxReason): void {
     this.#dropped.set(tx.id, reason);
-    this.#journal.remove(tx.id);
+    this.#journalRemoval(tx.id);
     this.#deps.events.emit('tx-dropped', { tx, reason });
     this.#changed();
   }
 
   #changed(): void {
     this.#version += 1;
+  }
+
+  #journalAddition(tx: Tx): void {
+    this.#removed.delete(tx.id);
+    this.#added.set(tx.id, tx);
+    this.#startFlush();
+  }
+
+  #journalRemoval(id: TxId): void {
+    this.#added.delete(id);
+    this.#removed.add(id);
+    this.#startFlush();
+  }
+
+  #startFlush(): void {
+    this.#flushing ??= this.#flushNext();
+  }
+
+  /** One write: who waits for `journalled` waits for its own, not for those that follow. */
+  async #flushNext(): Promise<void> {
+    await undefined; // what arrives in this turn shares one write
+    const isWritten = await this.#flush();
+    this.#flushing = undefined;
+    if (isWritten && this.#isDirty && this.#disposers.length > 0) this.#startFlush();
+  }
+
+  get #isDirty(): boolean {
+    return this.#added.size + this.#removed.size > 0;
+  }
+
+  /** @returns false when the store refused: what was to be written waits for the next change */
+  async #flush(): Promise<boolean> {
+    if (!this.#isDirty) return true;
+    const removed = [...this.#removed];
+    this.#removed.clear();
+    this.#writing = this.#added;
+    this.#added = new Map();
+    const added = [...this.#writing.values()];
+    try {
+      await this.#deps.store.saveMempool(added, removed);
+      this.#isRefused = false;
+      return true;
+    } catch (error) {
+      this.#onRefused(added, removed, error);
+      return false;
+    } finally {
+      this.#writing = NOTHING;
+    }
+  }
+
+  /**
+   * The pool in memory is whole; only its copy on disk lags. The next change writes this as well, less what has been
+   * overtaken meanwhile.
+   */
+  #onRefused(added: readonly Tx[], removed: readonly TxId[], error: unknown): void {
+    for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
+    for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
+    // Each change tries again, and a full disk is no place for as many lines.
+    if (!this.#isRefused) this.#deps.onFailure(error);
+    this.#isRefused = true;
   }
 
   #scheduleExpiry(): void {

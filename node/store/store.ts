@@ -124,7 +124,7 @@ export interface Store {
   saveOwnVote(vote: Vote, guard: VoteGuard): Promise<void>;
   voteGuard(voter: Address): Promise<VoteGuard | undefined>;
 
-  /** Mempool journal: survives SIGKILL of the process, not fsynced. Removes first: what is in both stays. */
+  /** Mempool journal: survives SIGKILL of the process, not fsynced. */
   saveMempool(added: readonly Tx[], removed: readonly TxId[]): Promise<void>;
 
   /** Address book: multiaddr → last time connected, ms. Replaced whole, bounded by the caller. */
