@@ -1,6 +1,7 @@
 /** What a node has acknowledged is on disk, and what a crash left half-written is finished at the next start. */
 import { expect, test } from 'vitest';
 import { signTx } from '../../chain/sign.ts';
+import type { Tx } from '../../chain/types.ts';
 import { nobleBackend } from '../../crypto/noble-backend.ts';
 import { createSystemClock } from '../../node/adapters.ts';
 import { KIND, rangeOf } from '../../node/store/keys.ts';
@@ -10,7 +11,7 @@ import { composeFixture, fixtureGenesis } from '../node-fixture.ts';
 import { boundMethods as wholeStore } from '../sim/open-world.ts';
 import { alice, bob } from './chain/chain-fixtures.ts';
 import { FaultyLevel, makeMemory, openMemoryStore } from './store/open-store.ts';
-import { buildRealChain, makeTx, openOffline } from './store/real-chain.ts';
+import { buildRealChain, makeTx, openOffline, RECIPIENT, realGenesis, SENDER } from './store/real-chain.ts';
 import { databaseOf, examine, makeSoundRecords } from './store/sound-store.ts';
 
 test('a checkpoint whose votes were stored, but not its certificate, is agreed and stored at the next start', async () => {
@@ -81,6 +82,56 @@ test('a node that stops writes one thing after another, and is done when all is 
   await stopping;
   expect(written).toEqual([first.id, second.id]);
   expect(await node.mempool.journalled(second.id)).toBe(true);
+});
+
+/** A node on a chain whose sender has nothing in the mempool, and transactions of that sender. */
+async function openEmptied() {
+  const store = await openMemoryStore(makeMemory());
+  const { chain } = await buildRealChain(store, 2);
+  await chain.idle();
+  const stored = await store.load(realGenesis.chainId);
+  await store.saveMempool(
+    [],
+    stored!.mempool.map(({ id }) => id),
+  );
+  const node = await openOffline(store);
+  node.mempool.follow();
+  const { nonce, balance } = node.chain.accounts.get(SENDER.address);
+  const make = (after: number, amount: bigint, fee = 10n): Tx =>
+    signTx(
+      {
+        chainId: realGenesis.chainId,
+        nonce: nonce + BigInt(after),
+        to: RECIPIENT.address,
+        amount,
+        fee,
+        memo: new Uint8Array(),
+      },
+      SENDER.secretKey,
+    );
+  return { store, node, balance, make };
+}
+
+test('an acknowledged transaction is there after a crash with those that it stands on, though nobody waited for them', async () => {
+  const { store, node, make } = await openEmptied();
+  const [last, ...others] = Array.from({ length: 71 }, (_, at) => make(70 - at, 1n));
+  for (const tx of others.reverse()) expect(node.mempool.add(tx, 'peer').verdict.kind).toBe('accept');
+  expect(node.mempool.add(last!, 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(last!.id)).toBe(true);
+  const again = await openOffline(store);
+  expect(again.mempool.pool.size).toBe(71);
+  expect(again.mempool.pool.isParked(last!.id)).toBe(false);
+});
+
+test('an acknowledged transaction is there after a crash where another that was replaced would leave it no money', async () => {
+  const { store, node, balance, make } = await openEmptied();
+  const [dear, cheap, acknowledged] = [make(0, balance - 1_000n), make(0, 1n, 100n), make(1, balance - 5_000n)];
+  expect(node.mempool.add(dear, 'peer').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(dear.id)).toBe(true);
+  for (const tx of [cheap, acknowledged]) expect(node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(acknowledged.id)).toBe(true);
+  const again = await openOffline(store);
+  expect([cheap, acknowledged].map(({ id }) => again.mempool.pool.has(id))).toEqual([true, true]);
 });
 
 test('a transaction that the store refused is not called journalled, until a later write takes it along', async () => {
