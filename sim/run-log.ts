@@ -183,9 +183,9 @@ export class RunLog implements NetworkListener {
 /** @param last is given back where it says the same */
 function byName<T>(
   running: readonly SimNode[],
-  valueOf: (sim: SimNode) => T,
+  value: (sim: SimNode) => T,
   last: ReadonlyMap<string, T> | undefined,
 ): ReadonlyMap<string, T> {
-  const isSame = last?.size === running.length && running.every((sim) => last.get(sim.name) === valueOf(sim));
-  return isSame ? last : new Map(running.map((sim) => [sim.name, valueOf(sim)]));
+  const isSame = last?.size === running.length && running.every((sim) => last.get(sim.name) === value(sim));
+  return isSame ? last : new Map(running.map((sim) => [sim.name, value(sim)]));
 }
