@@ -33,8 +33,10 @@ const FIXED_LIMITS = {
   // A devnet's load comes from ten accounts: thousands each must fit. What a flooder takes, it must pay for
   // (TX-11) or be evicted from (TX-15).
   maxPerSender: 10_000,
-  // Gossip reorders by a few dozen at most; a parked transaction can't be mined, so it is the cheapest spam.
-  maxGap: 64n,
+  // A batch that was missed comes with an exchange of mempools, some seconds later; what its senders sent meanwhile must
+  // be parked, or all of it is missed too: three seconds of one account of a devnet's ten at 1,500 tx/s. No more, as a
+  // parked transaction can't be mined, so it is the cheapest spam.
+  maxGap: 512n,
   // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
   expiryMs: 3 * 60 * 60 * 1000,
   replaceFeePercent: 10,

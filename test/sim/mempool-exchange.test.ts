@@ -11,6 +11,7 @@ import {
   encodeMempoolRequest,
   encodeTxsChunk,
   encodeTxsRequest,
+  MAX_TXS_PER_CHUNK,
 } from '../../node/net/wire.ts';
 import type { StreamProtocol } from '../../node/ports.ts';
 import * as messages from '../../node/sync/messages.ts';
@@ -156,7 +157,9 @@ async function startHolder(world: World, txs: readonly Tx[]): Promise<{ readonly
     times += 1;
     const asked = new Set(decodeShortTxIds(decodeTxsRequest(request)!.ids)!);
     const found = txs.filter(({ id }) => asked.has(shortTxId(id)));
-    await stream.send(encodeTxsChunk({ txs: found.map(({ bytes }) => bytes) }));
+    for (let at = 0; at < found.length; at += MAX_TXS_PER_CHUNK) {
+      await stream.send(encodeTxsChunk({ txs: found.slice(at, at + MAX_TXS_PER_CHUNK).map(({ bytes }) => bytes) }));
+    }
     await stream.close();
   };
   const honest = liarAnswers({
@@ -207,7 +210,7 @@ test('a transaction that was refused for its balance is pulled again when a bloc
 test('transactions that were refused for a gap in front of them are pulled when it is filled, without a block', async () => {
   const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off' })) });
   await world.start();
-  const [first, ...rest] = Array.from({ length: 80 }, (_, nonce) => world.transferOnce(0, nonce));
+  const [first, ...rest] = Array.from({ length: 530 }, (_, nonce) => world.transferOnce(0, nonce));
   await startHolder(world, [...rest, first!]); // the first was replaced, so it comes last
   await world.until('all are here', () => [first!, ...rest].every((tx) => holds(world, 'a', tx)), 20_000);
   await expectHealthy(world);

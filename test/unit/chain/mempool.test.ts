@@ -29,7 +29,7 @@ test('the limits are those of docs/PROTOCOL.md', () => {
   expect(mempoolLimits(DEFAULT_MEMPOOL_BYTES)).toEqual({
     maxBytes: 32 * 1024 * 1024,
     maxPerSender: 10_000,
-    maxGap: 64n,
+    maxGap: 512n,
     maxParked: 19_418,
     expiryMs: 3 * 3_600_000,
     replaceFeePercent: 10,
@@ -74,6 +74,14 @@ describe('Mempool.add', () => {
     expect(pool.add(txOf({ nonce: 7n }), RICH, 0).verdict).toEqual(ignored('tx/nonce-gap'));
     expect(pool.pendingNonce(senderAt(0), RICH.get(senderAt(0)))).toBe(2n);
     expect(pool.isParked(txOf({ nonce: 6n }).id)).toBe(true);
+  });
+
+  test('TX-10: what one of a devnet’s ten accounts sends in three seconds of 1,500 tx/s is parked behind one that was missed', () => {
+    const pool = poolOf();
+    addAll(pool, RICH, ...Array.from({ length: 450 }, (_, at) => ({ nonce: BigInt(at + 1) })));
+    expect(pool.parkedSize).toBe(450);
+    addAll(pool, RICH, { nonce: 0n });
+    expect(pool.parkedSize).toBe(0);
   });
 
   test('TX-11: a sender’s queue together must not cost more than its balance', () => {
