@@ -52,7 +52,11 @@ describe('POST /v1/transactions/batch', () => {
     expect(answer.json()).toEqual({
       results: [
         { id: TX_ID, state: 'pending', parked: false },
-        { code: 'tx/balance-low', detail: "the sender's balance does not cover amount and fee", id: TX_ID },
+        {
+          code: 'tx/balance-low',
+          detail: "the sender's balance does not cover amount and fee, together with what waits",
+          id: TX_ID,
+        },
         { code: 'tx/malformed', detail: 'too short' },
         { code: 'overloaded', detail: 'the node has more to do than it can; try again' },
         { id: TX_ID, state: 'final', parked: false },
