@@ -136,18 +136,11 @@ export class Mempool {
   /** Rules TX-8..TX-15, cheapest first. All of them ignore: the sender may be honest at a tip we have not seen. */
   add(tx: Tx, accounts: AccountView, nowMs: number): AddOutcome {
     if (this.#byId.has(tx.id)) return refused('tx/known'); // TX-8
+    const reason = this.senderRefusal(tx, accounts);
+    if (reason !== undefined) return refused(reason);
     const account = accounts.get(tx.from);
     const queue = this.#senders.get(tx.from);
-    // TX-9..TX-12. The gap counts from the sender's next free nonce, not from the account's: a long queue is no gap.
-    const stateful = checkTxStateful(tx, accounts, this.#limits.maxGap + BigInt(queue?.readyCount ?? 0));
-    if (stateful.kind !== 'accept') return { verdict: stateful, parked: false, evicted: [], released: [] };
     const replaced = queue?.at(tx.nonce);
-    if (replaced !== undefined && !this.#paysToReplace(tx, replaced.tx)) return refused('tx/replacement-underpriced');
-    // TX-11 over the queue: a sender's transactions never spend more together than it has, so what is ready stays
-    // minable whatever its order of arrival, and nobody relays for free what could not be paid for.
-    const committed = (queue?.cost ?? 0n) - (replaced === undefined ? 0n : costOf(replaced.tx));
-    if (committed + costOf(tx) > account.balance) return refused('tx/balance-low');
-    if (replaced === undefined && (queue?.size ?? 0) >= this.#limits.maxPerSender) return refused('tx/sender-limit');
     const wouldPark = tx.nonce > (queue?.base ?? account.nonce) + BigInt(queue?.readyCount ?? 0);
     if (wouldPark && replaced === undefined && this.parkedSize >= this.#limits.maxParked)
       return refused('tx/pool-full');
@@ -160,6 +153,24 @@ export class Mempool {
     const { parked, released } = this.#insert(tx, account, nowMs);
     // A replacement in the middle un-readies and re-readies those behind it: they were not parked before.
     return { verdict: accept(tx), parked, evicted, released: replaced === undefined ? released : [] };
+  }
+
+  /**
+   * TX-9..TX-14: what its sender's account and others in the pool say of a transaction that is not in it; undefined where
+   * nothing is against it but perhaps its room (TX-15).
+   */
+  senderRefusal(tx: Tx, accounts: AccountView): TxReason | undefined {
+    const queue = this.#senders.get(tx.from);
+    // TX-9..TX-12. The gap counts from the sender's next free nonce, not from the account's: a long queue is no gap.
+    const stateful = checkTxStateful(tx, accounts, this.#limits.maxGap + BigInt(queue?.readyCount ?? 0));
+    if (stateful.kind !== 'accept') return stateful.reason;
+    const replaced = queue?.at(tx.nonce);
+    if (replaced !== undefined && !this.#paysToReplace(tx, replaced.tx)) return 'tx/replacement-underpriced';
+    // TX-11 over the queue: a sender's transactions never spend more together than it has, so what is ready stays
+    // minable whatever its order of arrival, and nobody relays for free what could not be paid for.
+    const committed = (queue?.cost ?? 0n) - (replaced === undefined ? 0n : costOf(replaced.tx));
+    if (committed + costOf(tx) > accounts.get(tx.from).balance) return 'tx/balance-low';
+    return replaced === undefined && (queue?.size ?? 0) >= this.#limits.maxPerSender ? 'tx/sender-limit' : undefined;
   }
 
   /**

@@ -181,6 +181,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
   const exchange = new MempoolExchange({
     network,
     clock,
+    chain,
     mempool,
     events,
     metrics,

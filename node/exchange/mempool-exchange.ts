@@ -13,6 +13,7 @@
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import type { Tx } from '../../chain/types.ts';
+import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
@@ -33,11 +34,13 @@ import { reportFault } from '../requests/report-fault.ts';
 import { MinedIds } from './mined-ids.ts';
 import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
+import { RefusedTxs } from './refused-txs.ts';
 import { serveMempool } from './serve-mempool.ts';
 
 export interface MempoolExchangeDeps {
   readonly network: Network;
   readonly clock: Clock;
+  readonly chain: Pick<ChainService, 'accounts'>;
   readonly mempool: MempoolService;
   readonly events: EventBus;
   readonly metrics: Metrics;
@@ -76,8 +79,10 @@ export class MempoolExchange {
   #spent = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** Peers give up at other times than we do: among them a transaction would stay for ever. */
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
-  /** What this tip's accounts refuse. Those of the next may have its money, or its nonce. */
-  #refused = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** What was refused as things stand with its sender. */
+  readonly #refused = new RefusedTxs(UNWANTED_KEPT);
+  /** For which there was no room at this tip. */
+  #roomless = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** Peers' last turns, or when they came. */
   readonly #turns = new Lru<PeerKey, Turn>(PEERS_REMEMBERED);
   /** Connected peers that have spoken of another mempool since the last pull. */
@@ -101,14 +106,23 @@ export class MempoolExchange {
   follow(): void {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
-        this.#refused = new Lru(UNWANTED_KEPT);
+        this.#roomless = new Lru(UNWANTED_KEPT);
+        for (const { header, txs } of [...connected, ...disconnected]) {
+          this.#refused.onChange(header.miner);
+          for (const { from, to } of txs) {
+            this.#refused.onChange(from);
+            this.#refused.onChange(to);
+          }
+        }
         if (disconnected.length > 0) {
           this.#spent = new Lru(UNWANTED_KEPT);
           this.#mined.clear();
         }
         for (const { txs } of connected) this.#mined.add(txs);
       }),
+      this.#deps.events.on('tx', ({ tx }) => this.#refused.onChange(tx.from)),
       this.#deps.events.on('tx-dropped', ({ tx, reason }) => {
+        this.#refused.onChange(tx.from);
         if (reason === 'tx/expired') this.#expired.set(shortTxId(tx.id), true);
       }),
     );
@@ -167,12 +181,16 @@ export class MempoolExchange {
   }
 
   async #pull(peer: PeerKey, skip: number): Promise<void> {
-    const { mempool, metrics, receiveTxs, logger } = this.#deps;
+    const { chain, mempool, metrics, receiveTxs, logger } = this.#deps;
     const offered = await this.#requestIds(peer, skip);
     let mined: ReadonlySet<ShortTxId> | undefined;
     const isUnwanted = (id: ShortTxId): boolean => {
       mined ??= this.#mined.shortIds();
-      return mined.has(id) || [this.#spent, this.#expired, this.#refused].some((ids) => ids.get(id) === true);
+      return (
+        mined.has(id) ||
+        this.#refused.has(id) ||
+        [this.#spent, this.#expired, this.#roomless].some((ids) => ids.get(id) === true)
+      );
     };
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
     metrics.syncRequests.inc({ protocol: 'mempool', result: 'ok' });
@@ -193,11 +211,18 @@ export class MempoolExchange {
     if (refused.length < txs.length) {
       this.#intervalMs = MIN_INTERVAL_MS;
       this.#turns.set(peer, { ...NO_TURN, skip });
+    } else if (wanted.length === MAX_TXS_PER_REQUEST) {
+      // There may be more behind them. Whoever has these held another's back at each node could keep that from it.
+      this.#turns.set(peer, { atMs: this.#pulledAtMs, skip: skip + offered.indexOf(wanted.at(-1)!) + 1 });
     }
     for (const tx of refused) {
-      if (mempool.screen(tx) === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
+      const reason = mempool.pool.senderRefusal(tx, chain.accounts);
+      if (reason === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
       // Where some were taken, they may be what the refused ones waited for; the next pull shows.
-      else if (refused.length === txs.length && verdict.kind === 'accept') this.#refused.set(shortTxId(tx.id), true);
+      else if (refused.length === txs.length && verdict.kind === 'accept') {
+        if (reason === undefined) this.#roomless.set(shortTxId(tx.id), true);
+        else this.#refused.add(tx);
+      }
     }
     logger.debug({ peer, wanted: wanted.length, came: txs.length, refused: refused.length }, 'pulled transactions');
   }

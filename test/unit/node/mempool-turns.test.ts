@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Mempool } from '../../../chain/mempool.ts';
 import { encodeShortTxIds, POOL_DIGEST_BYTES, shortTxId } from '../../../chain/pool-digest.ts';
 import type { TxId } from '../../../chain/types.ts';
+import type { ChainService } from '../../../node/chain-service.ts';
 import { EventBus } from '../../../node/events.ts';
 import { MempoolExchange, type MempoolExchangeDeps } from '../../../node/exchange/mempool-exchange.ts';
 import { MEMPOOL } from '../../../node/exchange/protocols.ts';
@@ -12,6 +13,7 @@ import type { FrameStream, Network, PeerKey, StreamProtocol } from '../../../nod
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
 import { silentLogger } from '../../loggers.ts';
 import { openWorld } from '../../sim/open-world.ts';
+import { everybody } from '../../tree-fixtures.ts';
 
 const tx = openWorld({ nodes: 2 }).transferOnce(0, 0);
 
@@ -39,6 +41,7 @@ function setUp() {
     digest: { buckets: () => new Uint8Array(POOL_DIGEST_BYTES) },
     has: (id: TxId) => held.has(id),
     hasShortId: () => false,
+    senderRefusal: () => undefined,
   } as unknown as Mempool;
   const onFailure = (error: unknown): void => {
     throw error;
@@ -46,7 +49,8 @@ function setUp() {
   const exchange = new MempoolExchange({
     network: { open, peers: () => [] } as Pick<Network, 'open' | 'peers'> as Network,
     clock,
-    mempool: { pool, screen: () => undefined } as Partial<MempoolService> as MempoolService,
+    chain: { accounts: everybody({ balance: 0n, nonce: 0n }) } as unknown as ChainService,
+    mempool: { pool } as Partial<MempoolService> as MempoolService,
     events: new EventBus(onFailure),
     metrics: createMetrics({ processMetrics: false }),
     logger: silentLogger,
