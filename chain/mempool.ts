@@ -33,10 +33,9 @@ const FIXED_LIMITS = {
   // A devnet's load comes from ten accounts: thousands each must fit. What a flooder takes, it must pay for
   // (TX-11) or be evicted from (TX-15).
   maxPerSender: 10_000,
-  // A batch that was missed comes with an exchange of mempools, some seconds later; what its senders sent meanwhile must
-  // be parked, or all of it is missed too: three seconds of one account of a devnet's ten at 1,500 tx/s. No more, as a
-  // parked transaction can't be mined, so it is the cheapest spam.
-  maxGap: 512n,
+  // What overtook others on the way; what is missing is asked for (GAP-1). A parked transaction can't be mined and pays
+  // nothing, so it is the cheapest spam.
+  maxGap: 64n,
   // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
   expiryMs: 3 * 60 * 60 * 1000,
   replaceFeePercent: 10,
@@ -64,6 +63,11 @@ export interface AddOutcome {
   readonly evicted: readonly RemovedTx[];
   /** Formerly parked transactions that this one made ready, in nonce order. */
   readonly released: readonly Tx[];
+}
+
+export interface NonceRange {
+  readonly from: bigint;
+  readonly to: bigint;
 }
 
 export interface BlocksOutcome {
@@ -267,6 +271,19 @@ export class Mempool {
   pendingNonce(address: Address, account: Account): bigint {
     const queue = this.#senders.get(address);
     return queue === undefined ? account.nonce : queue.base + BigInt(queue.readyCount);
+  }
+
+  /** The nonces that a sender's parked transactions wait for first, both included. Undefined where none is parked. */
+  firstGap(address: Address): NonceRange | undefined {
+    const queue = this.#senders.get(address);
+    const parked = queue?.firstParked;
+    if (queue === undefined || parked === undefined) return undefined;
+    return { from: queue.base + BigInt(queue.readyCount), to: parked.tx.nonce - 1n };
+  }
+
+  /** Up to `limit` of a sender's transactions whose nonces follow one another, the first of them being `nonce`. */
+  consecutive(address: Address, nonce: bigint, limit: number): Tx[] {
+    return Array.from(this.#senders.get(address)?.consecutive(nonce).take(limit) ?? [], ({ tx }) => tx);
   }
 
   /** One sender's transactions in nonce order, parked ones included. */

@@ -12,7 +12,7 @@ export const TX_REASONS = [
   'tx/bad-signature', // TX-7
   'tx/known', // TX-8
   'tx/nonce-used', // TX-9
-  'tx/nonce-gap', // TX-10: parked, not lost
+  'tx/nonce-gap', // TX-10
   'tx/balance-low', // TX-11
   'tx/recipient-overflow', // TX-12
   'tx/replacement-underpriced', // TX-13

@@ -49,6 +49,11 @@ export class SenderQueue {
     return this.#txs.at(-1);
   }
 
+  /** The first behind a gap. */
+  get firstParked(): PoolTx | undefined {
+    return this.#txs[this.#readyCount];
+  }
+
   txs(): readonly PoolTx[] {
     return this.#txs;
   }
@@ -56,6 +61,12 @@ export class SenderQueue {
   at(nonce: bigint): PoolTx | undefined {
     const pooled = this.#txs[this.#indexOf(nonce)];
     return pooled?.tx.nonce === nonce ? pooled : undefined;
+  }
+
+  /** From the one with that nonce up to the next gap; none where there is no such one. */
+  *consecutive(nonce: bigint): Generator<PoolTx, void, undefined> {
+    let index = this.#indexOf(nonce);
+    for (let next = nonce; this.#txs[index]?.tx.nonce === next; next++) yield this.#txs[index++]!;
   }
 
   /** `0` is the last one. */

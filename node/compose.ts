@@ -14,6 +14,7 @@ import { loadPathToFinal } from './agreement/path-to-final.ts';
 import { ChainService } from './chain-service.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { EventBus } from './events.ts';
+import { GapFetch } from './exchange/gap-fetch.ts';
 import { MempoolExchange } from './exchange/mempool-exchange.ts';
 import { Lifecycle, type Part } from './lifecycle.ts';
 import { MempoolService } from './mempool-service.ts';
@@ -190,6 +191,17 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     mayPull: () => !sync.isBehind,
     onFailure,
   });
+  const gapFetch = new GapFetch({
+    network,
+    clock,
+    chain,
+    mempool,
+    metrics,
+    logger: logger.child({ part: 'exchange' }),
+    receiveTxs: (txs, from) => ingest.receiveTxs(txs, from),
+    mayAsk: () => !sync.isBehind,
+    onFailure,
+  });
   const clockWatch = new ClockWatch({
     clock,
     events,
@@ -217,6 +229,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     onBlockMissed: (from) => sync.onBlockMissed(from),
     peersWith: (block, except) => sync.peersWith(block, except),
     onEarlyHeader: (header, why) => clockWatch.onEarlyHeader(header, why),
+    onGap: (tx, from) => gapFetch.onGap(tx, from),
     isCatchingUp: () => sync.isCatchingUp,
   });
   let startedAtMs = clock.monotonicMs();
@@ -314,7 +327,10 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
         stop: () => agreementService.stop(),
       });
       await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
-      await lifecycle.start({ name: 'exchange', stop: () => exchange.stop() });
+      await lifecycle.start({
+        name: 'exchange',
+        stop: async () => void (await Promise.all([exchange.stop(), gapFetch.stop()])),
+      });
       await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });
       await lifecycle.start({ name: 'mining', start: () => mining.start(), stop: () => mining.stop() });
       if (front !== undefined) await lifecycle.start(front);

@@ -1,9 +1,11 @@
-/** The answering side of the mempool exchange. */
+/** The answering side of what mempools ask each other. */
 import { decodeShortTxIds, differingBuckets, encodeShortTxIds } from '../../chain/pool-digest.ts';
+import { addressFromBytes } from '../../crypto/address.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import {
   decodeMempoolRequest,
+  decodeSenderTxsRequest,
   decodeTxsRequest,
   encodeMempoolReply,
   encodeTxsChunk,
@@ -11,9 +13,10 @@ import {
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
 import type { PeerKey, StreamProtocol } from '../ports.ts';
+import type { Pace } from '../requests/rate-limiter.ts';
 import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
 import { idsToOffer } from './plan-exchange.ts';
-import { MEMPOOL, TXS } from './protocols.ts';
+import { MEMPOOL, SENDER_TXS, TXS } from './protocols.ts';
 
 export interface ServeMempoolDeps extends ServeDeps {
   readonly mempool: MempoolService;
@@ -24,6 +27,8 @@ export interface ServeMempoolDeps extends ServeDeps {
  * honest asks nobody twice in three seconds.
  */
 const MIN_INTERVAL_MS = 2_000;
+/** Of one sender's transactions: a look-up, and a frame. Who is honest asks for one sender after the other. */
+const SENDER_TXS_PACE: Pace = { burst: 100, intervalMs: 50, maxWaitMs: 1_000 };
 /** Several times the connections there can be: the peers that ask must not push each other out. */
 const PEERS_REMEMBERED = 1_024;
 
@@ -50,6 +55,19 @@ export function serveMempool(deps: ServeMempoolDeps): void {
     await stream.send(encodeMempoolReply({ ids: encodeShortTxIds(offered) }));
     return 'answered';
   });
+
+  serveRequests(
+    deps,
+    SENDER_TXS,
+    async (request, stream) => {
+      const asked = decodeSenderTxsRequest(request);
+      if (asked === undefined) return 'malformed';
+      const txs = mempool.pool.consecutive(addressFromBytes(asked.sender), asked.fromNonce, asked.max);
+      if (txs.length > 0) await stream.send(encodeTxsChunk({ txs: txs.map(({ bytes }) => bytes) }));
+      return 'answered';
+    },
+    SENDER_TXS_PACE,
+  );
 
   serve(TXS, async (request, stream) => {
     const asked = decodeTxsRequest(request);

@@ -284,3 +284,26 @@ export declare namespace TxsChunk {
     function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsChunk>): TxsChunk;
     function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TxsChunk>): Generator<TxsChunkTxsFieldEvent>;
 }
+export interface SenderTxsRequest {
+    sender: Uint8Array<ArrayBuffer>;
+    fromNonce: bigint;
+    max: number;
+}
+export declare namespace SenderTxsRequest {
+    const codec: () => Codec<SenderTxsRequest, Partial<SenderTxsRequest>>;
+    interface SenderTxsRequestSenderFieldEvent {
+        field: '$.sender';
+        value: Uint8Array<ArrayBuffer>;
+    }
+    interface SenderTxsRequestFromNonceFieldEvent {
+        field: '$.fromNonce';
+        value: bigint;
+    }
+    interface SenderTxsRequestMaxFieldEvent {
+        field: '$.max';
+        value: number;
+    }
+    function encode(obj: Partial<SenderTxsRequest>): Uint8Array<ArrayBuffer>;
+    function decode(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SenderTxsRequest>): SenderTxsRequest;
+    function stream(buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SenderTxsRequest>): Generator<SenderTxsRequestSenderFieldEvent | SenderTxsRequestFromNonceFieldEvent | SenderTxsRequestMaxFieldEvent>;
+}

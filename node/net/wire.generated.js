@@ -1410,3 +1410,105 @@ export var TxsChunk;
     }
     TxsChunk.stream = stream;
 })(TxsChunk || (TxsChunk = {}));
+export var SenderTxsRequest;
+(function (SenderTxsRequest) {
+    let _codec;
+    SenderTxsRequest.codec = () => {
+        if (_codec == null) {
+            _codec = message((obj, w, opts = {}) => {
+                if (opts.lengthDelimited !== false) {
+                    w.fork();
+                }
+                if ((obj.sender != null && obj.sender.byteLength > 0)) {
+                    w.uint32(10);
+                    w.bytes(obj.sender);
+                }
+                if ((obj.fromNonce != null && obj.fromNonce !== 0n)) {
+                    w.uint32(16);
+                    w.uint64(obj.fromNonce);
+                }
+                if ((obj.max != null && obj.max !== 0)) {
+                    w.uint32(24);
+                    w.uint32(obj.max);
+                }
+                if (opts.lengthDelimited !== false) {
+                    w.ldelim();
+                }
+            }, (reader, length, opts = {}) => {
+                const obj = {
+                    sender: new Uint8Array(0),
+                    fromNonce: 0n,
+                    max: 0
+                };
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            obj.sender = reader.bytes();
+                            break;
+                        }
+                        case 2: {
+                            obj.fromNonce = reader.uint64();
+                            break;
+                        }
+                        case 3: {
+                            obj.max = reader.uint32();
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+                return obj;
+            }, function* (reader, length, prefix, opts = {}) {
+                const end = length == null ? reader.len : reader.pos + length;
+                while (reader.pos < end) {
+                    const tag = reader.uint32();
+                    switch (tag >>> 3) {
+                        case 1: {
+                            yield {
+                                field: `${prefix}.sender`,
+                                value: reader.bytes()
+                            };
+                            break;
+                        }
+                        case 2: {
+                            yield {
+                                field: `${prefix}.fromNonce`,
+                                value: reader.uint64()
+                            };
+                            break;
+                        }
+                        case 3: {
+                            yield {
+                                field: `${prefix}.max`,
+                                value: reader.uint32()
+                            };
+                            break;
+                        }
+                        default: {
+                            reader.skipType(tag & 7);
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+        return _codec;
+    };
+    function encode(obj) {
+        return encodeMessage(obj, SenderTxsRequest.codec());
+    }
+    SenderTxsRequest.encode = encode;
+    function decode(buf, opts) {
+        return decodeMessage(buf, SenderTxsRequest.codec(), opts);
+    }
+    SenderTxsRequest.decode = decode;
+    function stream(buf, opts) {
+        return streamMessage(buf, SenderTxsRequest.codec(), opts);
+    }
+    SenderTxsRequest.stream = stream;
+})(SenderTxsRequest || (SenderTxsRequest = {}));

@@ -50,6 +50,7 @@ export const EVIDENCE_FRAME_BYTES = MAX_EVIDENCE_PER_CHUNK * (EVIDENCE_BYTES + 4
 export const MEMPOOL_REQUEST_FRAME_BYTES = POOL_DIGEST_BYTES + 64;
 export const MEMPOOL_FRAME_BYTES = MAX_POOL_IDS * SHORT_TX_ID_BYTES + 1024;
 export const TXS_REQUEST_FRAME_BYTES = MAX_TXS_PER_REQUEST * SHORT_TX_ID_BYTES + 64;
+export const SENDER_TXS_REQUEST_FRAME_BYTES = 64;
 export const TXS_FRAME_BYTES = MAX_TXS_PER_CHUNK * (MAX_TX_BYTES + 4) + 1024;
 
 /** Where a node stands; ids are 32 bytes, work is big-endian. */
@@ -142,6 +143,13 @@ export interface TxsRequestMessage {
 export interface TxsChunkMessage {
   /** Canonical transactions. */
   readonly txs: readonly Uint8Array[];
+}
+
+export interface SenderTxsRequestMessage {
+  /** Address, 20 bytes. */
+  readonly sender: Uint8Array;
+  readonly fromNonce: bigint;
+  readonly max: number;
 }
 
 interface Wire<M> {
@@ -392,3 +400,20 @@ const txsChunk = wire<TxsChunkMessage, generated.TxsChunk, { txs?: number }>(
 export const encodeTxsChunk = txsChunk.encode;
 /** The transactions are not decoded, and there may be none, which the asking side takes for malformed. */
 export const decodeTxsChunk = txsChunk.decode;
+
+const senderTxsRequest = wire<SenderTxsRequestMessage, generated.SenderTxsRequest, object>(
+  generated.SenderTxsRequest,
+  {},
+  (m) =>
+    m.sender.byteLength === ADDRESS_BYTES &&
+    isU64(m.fromNonce) &&
+    Number.isInteger(m.max) &&
+    m.max >= 1 &&
+    m.max <= MAX_TXS_PER_CHUNK,
+  SENDER_TXS_REQUEST_FRAME_BYTES,
+  (m) => ({ sender: unshared(m.sender), fromNonce: m.fromNonce, max: m.max }),
+  (m) => m,
+);
+/** 1 to `MAX_TXS_PER_CHUNK` transactions: the answer is one frame. */
+export const encodeSenderTxsRequest = senderTxsRequest.encode;
+export const decodeSenderTxsRequest = senderTxsRequest.decode;

@@ -35,6 +35,7 @@ export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
   readonly chainId: ChainId;
   readonly params: ChainParams;
   readonly mempool: TxLaneDeps['mempool'];
+  readonly onGap: TxLaneDeps['onGap'];
   readonly network: Pick<Network, 'open' | 'publish' | 'isRefused' | 'penalize' | 'disconnect'>;
   readonly agreement: AgreementService;
   readonly verifier: SignatureVerifier;

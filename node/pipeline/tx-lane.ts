@@ -35,6 +35,8 @@ export interface TxLaneDeps {
   readonly txLingerMs?: number;
   readonly events: EventBus;
   readonly metrics: Metrics;
+  /** The peer sent a good transaction that waits for others of its sender, whether it was parked or not (TX-10). */
+  readonly onGap: (tx: Tx, from: PeerKey) => void;
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
   /** So many KiB of a batch were no news, and `NOTHING_NEW_UNITS` more where all of it was. */
@@ -181,6 +183,8 @@ export class TxLane {
     if (verdict !== undefined) return { verdict, parked: false };
     const added = this.#deps.mempool.add(tx, from);
     if (added.verdict.kind === 'accept') this.#seen.add(tx.id);
+    const isBehindGap = added.verdict.kind === 'accept' ? added.parked : added.verdict.reason === 'tx/nonce-gap';
+    if (isBehindGap && from !== 'api') this.#deps.onGap(tx, from);
     return added;
   }
 

@@ -210,7 +210,7 @@ test('a transaction that was refused for its balance is pulled again when a bloc
 test('transactions that were refused for a gap in front of them are pulled when it is filled, without a block', async () => {
   const world = openWorld({ nodes: namesOf(2).map((name) => ({ name, mine: 'off' })) });
   await world.start();
-  const [first, ...rest] = Array.from({ length: 530 }, (_, nonce) => world.transferOnce(0, nonce));
+  const [first, ...rest] = Array.from({ length: 80 }, (_, nonce) => world.transferOnce(0, nonce));
   await startHolder(world, [...rest, first!]); // the first was replaced, so it comes last
   await world.until('all are here', () => [first!, ...rest].every((tx) => holds(world, 'a', tx)), 20_000);
   await expectHealthy(world);

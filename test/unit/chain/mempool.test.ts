@@ -29,7 +29,7 @@ test('the limits are those of docs/PROTOCOL.md', () => {
   expect(mempoolLimits(DEFAULT_MEMPOOL_BYTES)).toEqual({
     maxBytes: 32 * 1024 * 1024,
     maxPerSender: 10_000,
-    maxGap: 512n,
+    maxGap: 64n,
     maxParked: 19_418,
     expiryMs: 3 * 3_600_000,
     replaceFeePercent: 10,
@@ -74,14 +74,6 @@ describe('Mempool.add', () => {
     expect(pool.add(txOf({ nonce: 7n }), RICH, 0).verdict).toEqual(ignored('tx/nonce-gap'));
     expect(pool.pendingNonce(senderAt(0), RICH.get(senderAt(0)))).toBe(2n);
     expect(pool.isParked(txOf({ nonce: 6n }).id)).toBe(true);
-  });
-
-  test('TX-10: what one of a devnet’s ten accounts sends in three seconds of 1,500 tx/s is parked behind one that was missed', () => {
-    const pool = poolOf();
-    addAll(pool, RICH, ...Array.from({ length: 450 }, (_, at) => ({ nonce: BigInt(at + 1) })));
-    expect(pool.parkedSize).toBe(450);
-    addAll(pool, RICH, { nonce: 0n });
-    expect(pool.parkedSize).toBe(0);
   });
 
   test('TX-11: a sender’s queue together must not cost more than its balance', () => {
@@ -294,7 +286,45 @@ describe('Mempool.candidates', () => {
   });
 });
 
+test('a sender’s consecutive ones end at a gap, and the first gap is what its parked ones wait for', () => {
+  const pool = poolOf();
+  const txs = addAll(pool, RICH, ...[0n, 1n, 2n, 5n, 6n, 9n].map((nonce) => ({ nonce })));
+  const from = (nonce: bigint, limit = 100) => pool.consecutive(senderAt(0), nonce, limit).map((tx) => tx.nonce);
+  expect(from(0n)).toEqual([0n, 1n, 2n]);
+  expect(from(1n, 1)).toEqual([1n]);
+  expect([from(3n), from(5n), from(9n), from(10n)]).toEqual([[], [5n, 6n], [9n], []]);
+  expect(pool.consecutive(senderAt(1), 0n, 100)).toEqual([]);
+  expect(pool.firstGap(senderAt(0))).toEqual({ from: 3n, to: 4n });
+  expect(pool.firstGap(senderAt(1))).toBeUndefined();
+  for (const tx of txs.slice(3)) pool.drop(tx.id, 'tx/expired');
+  expect(pool.firstGap(senderAt(0))).toBeUndefined();
+});
+
 describe('Mempool.onBlocks', () => {
+  test('after a reorg to a lower nonce those that stay are behind a gap, where what was mined cannot return', () => {
+    const pool = poolOf({ maxBytes: 3 * TX_BYTES });
+    const mined = txOf({ nonce: 0n, fee: 1n });
+    const [kept] = addAll(pool, only([senderAt(0), { balance: 1_000n, nonce: 1n }]), { nonce: 1n, fee: 100n });
+    addAll(pool, RICH, { sender: 1, fee: 90n }, { sender: 2, fee: 90n });
+    const outcome = pool.onBlocks([], [blockOf([mined])], everybody({ balance: 1_000n, nonce: 0n }), 0);
+    expect(outcome.removed).toEqual([{ tx: mined, reason: 'tx/pool-full' }]);
+    expect(pool.isParked(kept!.id)).toBe(true);
+    expect(pool.parkedSize).toBe(1);
+    expect(Array.from(pool.candidates(), ({ id }) => id)).not.toContain(kept!.id);
+    expect(pool.firstGap(senderAt(0))).toEqual({ from: 0n, to: 0n });
+  });
+
+  test('a full pool makes room when a block has taken all of a sender’s', () => {
+    const pool = poolOf({ maxBytes: 3 * TX_BYTES });
+    const [mined] = addAll(pool, RICH, { fee: 50n }, { sender: 1, fee: 60n }, { sender: 2, fee: 70n });
+    addAll(pool, RICH, { sender: 3, fee: 80n }); // evicts the cheapest: who is to go next is known from now on
+    expect(pool.has(mined!.id)).toBe(false);
+    pool.onBlocks([blockOf(pool.ofSender(senderAt(1)))], [], only([senderAt(1), { balance: 10_000n, nonce: 1n }]), 0);
+    addAll(pool, RICH, { sender: 4, fee: 10n }, { sender: 5, fee: 90n });
+    expect(pool.size).toBe(3);
+    expect(Array.from(pool.candidates(), ({ fee }) => fee)).toEqual([90n, 80n, 70n]);
+  });
+
   const sender = senderAt(0);
 
   test('removes what was mined, and what its nonce overtook', () => {

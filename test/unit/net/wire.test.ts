@@ -74,6 +74,7 @@ describe('docs/PROTOCOL.md', () => {
     ['evidence/1', wire.EVIDENCE_REQUEST_FRAME_BYTES, wire.EVIDENCE_FRAME_BYTES],
     ['mempool/1', wire.MEMPOOL_REQUEST_FRAME_BYTES, wire.MEMPOOL_FRAME_BYTES],
     ['txs/1', wire.TXS_REQUEST_FRAME_BYTES, wire.TXS_FRAME_BYTES],
+    ['sender-txs/1', wire.SENDER_TXS_REQUEST_FRAME_BYTES, wire.TXS_FRAME_BYTES],
   ])('has the longest frames of %s', (name, request, answer) => {
     const row = protocol.split('\n').find((line) => line.startsWith(`| \`/grapevine/${name}\` |`));
     expect(row).toContain(`| ${request.toLocaleString('en-US')}; ${answer.toLocaleString('en-US')} |`);
@@ -162,6 +163,11 @@ describe('every envelope has the fields of its message', () => {
     ['MempoolReply', wire.encodeMempoolReply({ ids: short }), protobuf([1, short])],
     ['TxsRequest', wire.encodeTxsRequest({ ids: short }), protobuf([1, short])],
     ['TxsChunk', wire.encodeTxsChunk({ txs: [tx] }), protobuf([1, tx])],
+    [
+      'SenderTxsRequest',
+      wire.encodeSenderTxsRequest({ sender: filled(20, 9), fromNonce: 300n, max: 256 }),
+      protobuf([1, filled(20, 9)], [2, 300n], [3, 256n]),
+    ],
   ])('%s', (_name, encoded, expected) => {
     expect(Buffer.from(encoded).toString('hex')).toBe(expected);
   });
@@ -184,6 +190,18 @@ describe('transactions of a block', () => {
     const txs = indexes.map(() => new Uint8Array(MIN_TX_BYTES));
     expect(wire.encodeBlockTxsRequest({ id, indexes }).length).toBeLessThanOrEqual(wire.BLOCK_TXS_REQUEST_FRAME_BYTES);
     expect(wire.encodeBlockTxsReply({ txs }).length).toBeLessThanOrEqual(wire.BLOCK_TXS_FRAME_BYTES);
+  });
+});
+
+describe('a request for a sender’s transactions', () => {
+  it.each([
+    ['none', { max: 0 }],
+    ['more than a frame holds', { max: 257 }],
+    ['a sender of another length', { sender: new Uint8Array(21) }],
+  ])('is refused: %s', (_, change) => {
+    const request = { sender: new Uint8Array(20), fromNonce: 0n, max: 1, ...change };
+    expect(() => wire.encodeSenderTxsRequest(request)).toThrow(RangeError);
+    expect(wire.decodeSenderTxsRequest(generated.SenderTxsRequest.encode(request))).toBeUndefined();
   });
 });
 
@@ -270,6 +288,16 @@ describe('every envelope round-trips', () => {
       wire.encodeTxsChunk,
       wire.decodeTxsChunk,
     ));
+  it('request for a sender’s transactions', () =>
+    roundTrips(
+      fc.record({
+        sender: bytes(20),
+        fromNonce: fc.bigInt({ min: 0n, max: MAX_U64 }),
+        max: fc.integer({ min: 1, max: 256 }),
+      }),
+      wire.encodeSenderTxsRequest,
+      wire.decodeSenderTxsRequest,
+    ));
 });
 
 const decoders = {
@@ -286,6 +314,7 @@ const decoders = {
   mempoolReply: wire.decodeMempoolReply,
   txsRequest: wire.decodeTxsRequest,
   txsChunk: wire.decodeTxsChunk,
+  senderTxsRequest: wire.decodeSenderTxsRequest,
 };
 
 describe('decoding', () => {

@@ -122,6 +122,7 @@ function openNode() {
     peersWith: () => [],
     onEarlyHeader: () => {},
     isCatchingUp: () => false,
+    onGap: () => {},
   });
   /** What the spine answers to a gossip message: its outcome to the network, and the reason that is counted. */
   const gossip = async (kind: TopicKind, data: Uint8Array): Promise<string> => {
