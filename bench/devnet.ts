@@ -5,7 +5,6 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,12 +12,11 @@ import { fileURLToPath } from 'node:url';
 import { residentBytes } from '../scripts/devnet/resident-memory.ts';
 import type { LiveRun } from './growth-live.ts';
 import { type Bench, makeRow, type Row } from './measure.ts';
+import { childrenOf, processorSeconds } from './processes.ts';
 
 const NODES = 5;
 const BASE_PORT = 17_400;
 const HASH_BUDGET = 0.004;
-/** The kernel counts processor time in hundredths of a second. */
-const TICKS_PER_SECOND = 100;
 /** V8 compiles what turns out to be hot for half a minute: before that it is the start that is measured, not rest. */
 const SETTLE_MS = 30_000;
 const LOAD_TPS = 100;
@@ -120,7 +118,9 @@ async function withDevnet(
   const ended = once(devnet, 'exit');
   try {
     const readyMs = await untilReady(devnet);
-    await body(childrenOf(devnet.pid!));
+    const pids = childrenOf(devnet.pid!);
+    if (pids.length !== NODES) throw new Error(`${pids.length} node processes, expected ${NODES}`);
+    await body(pids);
     return readyMs;
   } finally {
     devnet.kill('SIGTERM');
@@ -138,22 +138,6 @@ function untilReady(devnet: ChildProcess): Promise<number> {
     });
     devnet.once('exit', () => reject(new Error(`the devnet did not become ready:\n${said}`)));
   });
-}
-
-function childrenOf(pid: number): number[] {
-  const pids = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-  );
-  if (pids.length !== NODES) throw new Error(`${pids.length} node processes, expected ${NODES}`);
-  return pids;
-}
-
-function processorSeconds(pids: readonly number[]): number {
-  const ticks = pids.map((pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-    return Number(fields[11]) + Number(fields[12]); // utime, stime
-  });
-  return ticks.reduce((sum, each) => sum + each, 0) / TICKS_PER_SECOND;
 }
 
 function residentMb(pid: number): number {
