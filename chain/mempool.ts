@@ -47,6 +47,12 @@ export function mempoolLimits(maxBytes: number): MempoolLimits {
   return { ...FIXED_LIMITS, maxBytes, maxParked: Math.floor(maxBytes / 4 / MAX_TX_BYTES) };
 }
 
+/** A sender's last transaction, and what it was worth when it was put in its place among others'. */
+interface Tail {
+  readonly pooled: PoolTx;
+  readonly dueRate: number;
+}
+
 /** Share of its bound below which a pool forgets who is to go first: nobody empties and fills a tenth of it at will. */
 const TAILS_KEPT_ABOVE = 0.9;
 
@@ -94,10 +100,10 @@ export class Mempool {
   readonly #byId = new Map<TxId, PoolTx>();
   readonly #senders = new Map<Address, SenderQueue>();
   /**
-   * Every sender's last transaction, cheapest first: what eviction takes, so that it never opens a gap. Kept from when
-   * something had to go until the pool is well below its bound; most pools never are full.
+   * Every sender's last transaction, what is worth least first: what eviction takes, so that it never opens a gap. Kept
+   * from when something had to go until the pool is well below its bound; most pools never are full.
    */
-  #tails: FeeHeap<PoolTx> | undefined;
+  #tails: FeeHeap<Tail> | undefined;
   readonly #digest = new PoolDigest();
   /** Kept from when somebody first asks until the pool is empty. */
   #shortIds: ShortIds | undefined;
@@ -337,7 +343,8 @@ export class Mempool {
 
   /**
    * TX-15: what to evict so that `tx` fits in place of `replaced`; undefined when that would cost a transaction
-   * that pays as much per byte as `tx`. Takes senders' last transactions only, and none that `tx` stands behind.
+   * that pays as much per byte as `tx`. Takes senders' last transactions only, and none that `tx` stands behind; first
+   * what is parked, whose fee is not due.
    */
   #planRoom(tx: Tx, replaced: PoolTx | undefined): PoolTx[] | undefined {
     const { maxBytes } = this.#limits;
@@ -351,21 +358,28 @@ export class Mempool {
     const victims: PoolTx[] = [];
     /** How many of a sender's last ones are among the victims. */
     const taken = new Map<Address, number>();
-    const aside: PoolTx[] = [];
+    const aside: Tail[] = [];
     while (excess > 0) {
       const tail = tails.pop();
       if (tail === undefined) break;
-      const queue = this.#senders.get(tail.tx.from);
-      const gone = taken.get(tail.tx.from) ?? 0;
-      if (queue?.fromEnd(gone) !== tail) continue; // stale: no longer the last of its sender
+      const { pooled } = tail;
+      const { from, nonce, bytes } = pooled.tx;
+      const queue = this.#senders.get(from);
+      const gone = taken.get(from) ?? 0;
+      if (queue?.fromEnd(gone) !== pooled) continue; // stale: no longer the last of its sender
+      if (dueRateOf(queue, pooled) !== tail.dueRate) {
+        tails.push(tailOf(queue, pooled)); // stale: it has become ready, or parked
+        continue;
+      }
       aside.push(tail);
-      if (tail.tx.from === tx.from && tail.tx.nonce <= tx.nonce) continue;
-      if (tail.feeRate >= feeRate) break;
-      victims.push(tail);
-      taken.set(tail.tx.from, gone + 1);
-      excess -= tail.tx.bytes.length;
+      // Those behind `tx` may be what it makes ready.
+      if (from === tx.from && (nonce <= tx.nonce || pooled.feeRate >= feeRate)) continue;
+      if (tail.dueRate >= feeRate) break;
+      victims.push(pooled);
+      taken.set(from, gone + 1);
+      excess -= bytes.length;
       const before = queue.fromEnd(gone + 1);
-      if (before !== undefined) tails.push(before);
+      if (before !== undefined) tails.push(tailOf(queue, before));
     }
     for (const tail of aside) tails.push(tail); // victims too: stale as soon as they are removed
     this.#boundTails();
@@ -386,7 +400,7 @@ export class Mempool {
     this.#digest.toggle(tx.id);
     this.#shortIds?.add(pooled);
     this.#bytes += tx.bytes.length;
-    if (queue.last === pooled) this.#pushTail(pooled);
+    if (queue.last === pooled) this.#pushTail(queue);
     // One more ready is the transaction itself.
     const released = queue.readyCount > readyBefore + 1 ? queue.ready(readyBefore + 1).map((ready) => ready.tx) : [];
     return { parked: !queue.isReady(pooled), released };
@@ -401,7 +415,7 @@ export class Mempool {
     this.#ready += queue.readyCount - readyBefore;
     this.#forget(pooled);
     if (queue.size === 0) this.#senders.delete(tx.from);
-    else if (wasLast) this.#pushTail(queue.last!);
+    else if (wasLast || queue.readyCount < readyBefore) this.#pushTail(queue);
     return { tx, reason };
   }
 
@@ -412,6 +426,7 @@ export class Mempool {
     this.#ready += queue.readyCount - readyBefore;
     for (const pooled of used) this.#forget(pooled);
     if (queue.size === 0) this.#senders.delete(sender);
+    else this.#pushTail(queue);
     return used;
   }
 
@@ -433,15 +448,16 @@ export class Mempool {
     return this.#shortIds;
   }
 
-  #pushTail(pooled: PoolTx): void {
-    this.#tails?.push(pooled);
+  /** The queue, which is not empty, has another last one, or that may be parked now. */
+  #pushTail(queue: SenderQueue): void {
+    this.#tails?.push(tailOf(queue, queue.last!));
     this.#boundTails();
   }
 
-  #tailsNow(): FeeHeap<PoolTx> {
+  #tailsNow(): FeeHeap<Tail> {
     if (this.#tails === undefined) {
-      this.#tails = new FeeHeap((a, b) => a.feeRate < b.feeRate || (a.feeRate === b.feeRate && a.seq > b.seq));
-      for (const queue of this.#senders.values()) this.#tails.push(queue.last!);
+      this.#tails = new FeeHeap(goesBefore);
+      for (const queue of this.#senders.values()) this.#tails.push(tailOf(queue, queue.last!));
     }
     return this.#tails;
   }
@@ -478,6 +494,21 @@ export class Mempool {
 
 function refused(reason: TxReason): AddOutcome {
   return { verdict: ignore(reason), parked: false, evicted: [], released: [] };
+}
+
+function tailOf(queue: SenderQueue, pooled: PoolTx): Tail {
+  return { pooled, dueRate: dueRateOf(queue, pooled) };
+}
+
+/** Units per byte that a miner can have of it now: of what is parked nothing, whatever fee it offers. */
+function dueRateOf(queue: SenderQueue, pooled: PoolTx): number {
+  return queue.isReady(pooled) ? pooled.feeRate : 0;
+}
+
+/** Whether `a` is evicted before `b`: what is worth less, of the parked ones what offers less, of equals the younger. */
+function goesBefore({ pooled: a, dueRate }: Tail, { pooled: b, dueRate: other }: Tail): boolean {
+  if (dueRate !== other) return dueRate < other;
+  return a.feeRate !== b.feeRate ? a.feeRate < b.feeRate : a.seq > b.seq;
 }
 
 function costOf(tx: Tx): bigint {

@@ -19,6 +19,6 @@ export const TX_REFUSALS: Readonly<Record<TxReason, string>> = {
   'tx/pool-full':
     'the mempool is full, and this pays too little per byte to take the place of others, or waits for a lower nonce',
   'tx/expired': 'it waited too long to be mined',
-  'tx/evicted': 'others with higher fees took its place',
+  'tx/evicted': 'the mempool was full, and others with higher fees, or with no lower nonce missing, took its place',
   'tx/replaced': 'another transaction with its nonce took its place',
 };

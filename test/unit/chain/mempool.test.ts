@@ -206,6 +206,48 @@ describe('Mempool.add', () => {
     addAll(pool, RICH, { sender: 61 });
   });
 
+  test('TX-15: what is parked goes first, whatever fee it offers, of those what offers least', () => {
+    const pool = poolOf({ maxBytes: 5 * TX_BYTES });
+    const [, dear] = addAll(pool, RICH, { fee: 10n }, { nonce: 2n, fee: 500n });
+    const [cheap] = addAll(pool, RICH, { sender: 1, nonce: 1n, fee: 400n });
+    addAll(pool, RICH, { sender: 2, fee: 20n }, { sender: 3, fee: 30n });
+    const evictedBy = (sender: number, fee: bigint) => pool.add(txOf({ sender, fee }), RICH, 0).evicted;
+    expect(evictedBy(4, 5n)).toEqual([{ tx: cheap, reason: 'tx/evicted' }]);
+    expect(evictedBy(5, 5n)).toEqual([{ tx: dear, reason: 'tx/evicted' }]);
+    expect(evictedBy(6, 5n)).toEqual([]); // no cheaper than what is left
+    expect(pool.parkedSize).toBe(0);
+  });
+
+  test('TX-15: a parked last one does not keep what its sender has ready in the pool', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    addAll(pool, RICH, { fee: 1n }, { nonce: 1n, fee: 1n }, { nonce: 2n, fee: 1n }, { nonce: 9n, fee: 900n });
+    addAll(pool, RICH, { sender: 1, fee: 50n }, { sender: 2, fee: 50n }, { sender: 3, fee: 50n });
+    expect(pool.ofSender(senderAt(0)).map(({ nonce }) => nonce)).toEqual([0n]);
+  });
+
+  test('TX-15: what counts is whether it is parked when room is needed, not when it came', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    const [first] = addAll(pool, RICH, { fee: 40n }, { nonce: 1n, fee: 300n });
+    addAll(pool, RICH, { sender: 1, nonce: 1n, fee: 200n }, { sender: 2, fee: 10n });
+    addAll(pool, RICH, { sender: 3, fee: 90n }); // evicts the parked one
+    expect(pool.ofSender(senderAt(1))).toEqual([]);
+    pool.drop(first!.id, 'tx/expired'); // what stood behind it is parked now
+    addAll(pool, RICH, { sender: 4, fee: 20n }, { sender: 5, fee: 5n });
+    expect(pool.ofSender(senderAt(0))).toEqual([]);
+    expect(pool.has(txOf({ sender: 2, fee: 10n }).id)).toBe(true);
+  });
+
+  test('TX-15: parked ones that have become ready count by their fee', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    addAll(pool, RICH, { nonce: 1n, fee: 100n }, { sender: 1, nonce: 1n, fee: 200n });
+    addAll(pool, RICH, { sender: 2, fee: 50n }, { sender: 3, fee: 60n });
+    addAll(pool, RICH, { fee: 70n }); // evicts another's parked one, not the one that it makes ready
+    expect(pool.ofSender(senderAt(0)).map(({ nonce }) => nonce)).toEqual([0n, 1n]);
+    expect(pool.parkedSize).toBe(0);
+    addAll(pool, RICH, { sender: 4, fee: 55n });
+    expect(Array.from(pool.candidates(), ({ fee }) => fee)).toEqual([70n, 100n, 60n, 55n]);
+  });
+
   test('TX-15: what was in the middle can go once it is its sender’s last', () => {
     const pool = poolOf({ maxBytes: 3 * TX_BYTES });
     const [middle, last] = addAll(
