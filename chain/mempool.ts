@@ -29,13 +29,16 @@ export interface MempoolLimits {
 /** Some 100 blocks' worth of transactions, and more than a block's time of a fast devnet's load. */
 export const DEFAULT_MEMPOOL_BYTES = 32 * 1024 * 1024;
 
+/** Of TX-10. */
+export const MAX_NONCE_GAP = 64n;
+
 const FIXED_LIMITS = {
   // A devnet's load comes from ten accounts: thousands each must fit. What a flooder takes, it must pay for
   // (TX-11) or be evicted from (TX-15).
   maxPerSender: 10_000,
-  // What overtook others on the way; what is missing is asked for (GAP-1). A parked transaction can't be mined and pays
+  // What overtook others on the way; what is missing is asked for. A parked transaction can't be mined and pays
   // nothing, so it is the cheapest spam.
-  maxGap: 64n,
+  maxGap: MAX_NONCE_GAP,
   // Hundreds of blocks: what they did not take is underpriced or stuck behind a gap, and only holds up its sender.
   expiryMs: 3 * 60 * 60 * 1000,
   replaceFeePercent: 10,
@@ -285,6 +288,11 @@ export class Mempool {
     const parked = queue?.firstParked;
     if (queue === undefined || parked === undefined) return undefined;
     return { from: queue.base + BigInt(queue.readyCount), to: parked.tx.nonce - 1n };
+  }
+
+  /** Those of whose transactions some are parked. O(senders). */
+  *sendersWithGap(): Generator<Address, void, undefined> {
+    for (const [address, queue] of this.#senders) if (queue.firstParked !== undefined) yield address;
   }
 
   /** Up to `limit` of a sender's transactions whose nonces follow one another, the first of them being `nonce`. */

@@ -196,9 +196,11 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
     clock,
     chain,
     mempool,
+    events,
     metrics,
     logger: logger.child({ part: 'exchange' }),
     receiveTxs: (txs, from) => ingest.receiveTxs(txs, from),
+    hasExpired: (id) => exchange.hasExpired(id),
     mayAsk: () => !sync.isBehind,
     onFailure,
   });
@@ -303,6 +305,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       });
       sync.follow();
       exchange.follow();
+      gapFetch.follow();
       await lifecycle.start({
         name: 'network',
         start: () =>
@@ -311,10 +314,12 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
             onPeerConnected: (peer) => {
               sync.onPeerConnected(peer);
               exchange.onPeerConnected(peer);
+              gapFetch.onPeerConnected(peer);
             },
             onPeerDisconnected: (peer) => {
               sync.onPeerDisconnected(peer);
               exchange.onPeerDisconnected(peer);
+              gapFetch.onPeerDisconnected(peer);
             },
           }),
         stop: () => network.stop(),
@@ -329,6 +334,7 @@ export async function composeNode(settings: NodeSettings, ports: NodePorts): Pro
       await lifecycle.start({ name: 'sync', start: () => sync.start(), stop: () => sync.stop() });
       await lifecycle.start({
         name: 'exchange',
+        start: () => gapFetch.start(),
         stop: async () => void (await Promise.all([exchange.stop(), gapFetch.stop()])),
       });
       await lifecycle.start({ name: 'ingest', stop: () => ingest.stop() });

@@ -1,4 +1,5 @@
 /** What a transaction's reason code means, for those who read the answer: `docs/PROTOCOL.md` has the rules. */
+import { MAX_NONCE_GAP } from '../../chain/mempool.ts';
 import type { TxReason } from '../../chain/reasons.ts';
 
 export const TX_REFUSALS: Readonly<Record<TxReason, string>> = {
@@ -11,7 +12,7 @@ export const TX_REFUSALS: Readonly<Record<TxReason, string>> = {
   'tx/bad-signature': 'it is not signed by its public key',
   'tx/known': 'it is known already',
   'tx/nonce-used': "its nonce is below the sender's next one, see /v1/accounts",
-  'tx/nonce-gap': "its nonce is more than 64 above the sender's next free one, which /v1/accounts has as pendingNonce",
+  'tx/nonce-gap': `its nonce is more than ${MAX_NONCE_GAP} above the sender's next free one, which /v1/accounts has as pendingNonce`,
   'tx/balance-low': "the sender's balance does not cover amount and fee, together with what waits",
   'tx/recipient-overflow': "the recipient's balance would be more than there can be",
   'tx/replacement-underpriced': 'another transaction with this nonce waits; to replace it the fee must be 10 % higher',

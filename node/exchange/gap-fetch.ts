@@ -2,16 +2,18 @@
  * Asks for what a sender's later transactions wait for: one that is missed would otherwise hold up all that follow until
  * an exchange of mempools or a block brings it, and of what follows only some is parked (TX-10).
  *
- * Who sent something from behind a gap is asked for what is in front of it, a moment later, as most of that is on its way;
- * then the others that did so, in turn. What comes is checked as a batch is, and not published: whoever else misses it
- * asks too. A gap that nobody can fill costs `MAX_FAILURES` requests, and then one for each transaction from behind it, at
- * most every `MAX_WAIT_MS`.
+ * A moment after something from behind a gap came, as most of what is missing is on its way, whoever sent it is asked for
+ * what is in front of it; where that has nothing, others are. A peer has one request of ours at a time, so gaps that
+ * one lost message has made wait for each other. What comes is checked as a batch is, and not published: whoever else
+ * misses it asks too. Where what came was refused, nobody is asked again before something has changed.
  */
 import { decodeTx } from '../../chain/codec.ts';
 import type { NonceRange } from '../../chain/mempool.ts';
-import type { Tx } from '../../chain/types.ts';
+import type { Tx, TxId } from '../../chain/types.ts';
 import { type Address, addressToBytes } from '../../crypto/address.ts';
 import type { ChainService } from '../chain-service.ts';
+import type { EventBus } from '../events.ts';
+import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import { decodeTxsChunk, encodeSenderTxsRequest, MAX_TXS_PER_CHUNK } from '../net/wire.ts';
@@ -20,153 +22,307 @@ import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
 import { exchange, PeerFault } from '../requests/exchange.ts';
 import { reportFault } from '../requests/report-fault.ts';
 import { SENDER_TXS } from './protocols.ts';
+import { touchedBy } from './touched-by.ts';
 
 export interface GapFetchDeps {
   readonly network: Pick<Network, 'open' | 'penalize'>;
   readonly clock: Clock;
   readonly chain: Pick<ChainService, 'accounts'>;
   readonly mempool: Pick<MempoolService, 'pool'>;
+  readonly events: EventBus;
   readonly metrics: Pick<Metrics, 'syncRequests'>;
   readonly logger: Logger;
   /** Takes transactions from a peer's mempool through the spine. */
   readonly receiveTxs: (txs: readonly Tx[], from: PeerKey) => Promise<OutcomeVerdict>;
+  /** Its stay was over here: peers that give each other such ones would keep them for ever. */
+  readonly hasExpired: (id: TxId) => boolean;
   /** False while the node is behind: it could not tell a good transaction. */
   readonly mayAsk: () => boolean;
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Several times what paths through the net differ by. Doubled after each request that filled nothing. */
+/** Several times what paths through the net differ by. Doubled after each round that filled nothing. */
 const MIN_WAIT_MS = 250;
 const MAX_WAIT_MS = 8_000;
-/** Requests in a row that filled nothing. The exchange of mempools goes on. */
-const MAX_FAILURES = 6;
-/** Senders. Each has the money for a transaction; the one whose gap was seen first is given up. */
-const MAX_GAPS = 256;
-/** Peers of a gap. */
+/** Rounds in vain. After these only what comes from behind the gap begins another. The exchange of mempools goes on. */
+const MAX_FAILURES = 5;
+/** Peers that are asked in a round. */
 const MAX_PEERS = 4;
+/** Senders. Each has the money for a transaction, and pays nothing. */
+const MAX_GAPS = 256;
+/** Senders whose missing ones were refused. */
+const REFUSED_KEPT = 1_024;
 
 /** Of one sender. */
 interface Gap {
+  /** Who told of it; undefined: this node's API or journal. */
+  readonly owner: PeerKey | undefined;
   /** The highest nonce that was seen: where it is too far ahead to be parked, all up to it are missing. */
   highest: bigint;
-  /** That sent something from behind it; the next to be asked first. */
+  /** The nonce that was missing first when it was last looked at, which the rest is about. */
+  from: bigint | undefined;
+  /** That sent something from behind it. */
   readonly peers: Set<PeerKey>;
+  /** That were asked in this round, and have not got it. */
+  readonly tried: Set<PeerKey>;
+  /** That gave something, and is asked first. */
+  giver: PeerKey | undefined;
   failures: number;
-  /** It has been decided when it is next looked at; else a transaction from behind it will. */
-  isPending: boolean;
+  /** `idle`: what comes from behind it has it looked at; `timed`: time; `waiting`: a peer that is free; `asking`: the answer. */
+  state: 'idle' | 'timed' | 'waiting' | 'asking';
   cancel: () => void;
 }
 
+/** `unseen`: it came, and there was no room to look at it. */
+type Answer = 'filled' | 'empty' | 'refused' | 'unseen';
+
 /**
- * Decides whom to ask, and when: each peer one request at a time. Whoever gives what no honest peer has is penalized; a
- * failure of ours goes to `onFailure`.
+ * Decides whom to ask, and when. `follow` comes before the network starts. Whoever gives what no honest peer has is
+ * penalized; a failure of ours goes to `onFailure`.
  */
 export class GapFetch {
   readonly #deps: GapFetchDeps;
   readonly #gaps = new Map<Address, Gap>();
+  /** Of the gaps those for which no peer is free, in the order in which they came to that. */
+  readonly #waiting = new Set<Address>();
+  readonly #connected = new Set<PeerKey>();
   readonly #asked = new Set<PeerKey>();
+  /** The missing nonce, where what came for it was refused for what the sender has. */
+  readonly #refused = new Lru<Address, bigint>(REFUSED_KEPT);
+  /** The same, where there was no room at this tip. */
+  #roomless = new Lru<Address, bigint>(REFUSED_KEPT);
   readonly #stopping = new AbortController();
   readonly #requests = new Set<Promise<void>>();
+  readonly #disposers: (() => void)[] = [];
 
   constructor(deps: GapFetchDeps) {
     this.#deps = deps;
   }
 
-  /** The peer sent a good transaction whose nonce is above its sender's next free one. */
-  onGap(tx: Pick<Tx, 'from' | 'nonce'>, peer: PeerKey): void {
-    if (this.#stopping.signal.aborted) return;
-    const gap = this.#gaps.get(tx.from) ?? this.#open(tx.from);
-    if (tx.nonce > gap.highest) gap.highest = tx.nonce;
-    gap.peers.add(peer);
-    if (gap.peers.size > MAX_PEERS) gap.peers.delete(gap.peers.values().next().value!);
-    this.#lookLater(tx.from, gap);
+  follow(): void {
+    this.#disposers.push(
+      this.#deps.events.on('tip', ({ connected, disconnected }) => {
+        this.#roomless = new Lru(REFUSED_KEPT);
+        for (const account of touchedBy([...connected, ...disconnected])) this.#refused.delete(account);
+      }),
+    );
+  }
+
+  /** What was parked when the node stopped is nobody's news. */
+  start(): void {
+    for (const sender of this.#deps.mempool.pool.sendersWithGap()) {
+      const gap = this.#open(sender, undefined);
+      if (gap !== undefined) this.#lookLater(sender, gap);
+    }
+  }
+
+  /**
+   * A good transaction waits for others of its sender, whether it was parked or not.
+   *
+   * @param peer that sent it; undefined: nobody did
+   */
+  onGap({ from: sender, nonce }: Pick<Tx, 'from' | 'nonce'>, peer: PeerKey | undefined): void {
+    const next = this.#nextOf(sender);
+    if (nonce <= next || this.#refused.get(sender) === next || this.#roomless.get(sender) === next) return;
+    const gap = this.#gaps.get(sender) ?? this.#open(sender, peer);
+    if (gap === undefined) return;
+    if (nonce > gap.highest) gap.highest = nonce;
+    if (peer !== undefined && gap.peers.size < MAX_PEERS) gap.peers.add(peer);
+    if (gap.state !== 'idle') return;
+    this.#isAbout(gap, next);
+    this.#lookLater(sender, gap);
+  }
+
+  onPeerConnected(peer: PeerKey): void {
+    this.#connected.add(peer);
+  }
+
+  onPeerDisconnected(peer: PeerKey): void {
+    this.#connected.delete(peer);
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error('stopping'));
+    for (const dispose of this.#disposers.splice(0)) dispose();
     for (const { cancel } of this.#gaps.values()) cancel();
     await Promise.all(this.#requests);
   }
 
-  #open(sender: Address): Gap {
-    const gap: Gap = { highest: 0n, peers: new Set(), failures: 0, isPending: false, cancel: () => {} };
+  /** Undefined where there is no room: whoever told of most has to do with less. */
+  #open(sender: Address, owner: PeerKey | undefined): Gap | undefined {
+    if (this.#gaps.size >= MAX_GAPS && !this.#makeRoom(owner)) return undefined;
+    const gap: Gap = {
+      owner,
+      highest: 0n,
+      from: undefined,
+      peers: new Set(),
+      tried: new Set(),
+      giver: undefined,
+      failures: 0,
+      state: 'idle',
+      cancel: () => {},
+    };
     this.#gaps.set(sender, gap);
-    if (this.#gaps.size > MAX_GAPS) {
-      const [oldest, { cancel }] = this.#gaps.entries().next().value!;
-      cancel();
-      this.#gaps.delete(oldest);
-    }
     return gap;
   }
 
+  #makeRoom(newcomer: PeerKey | undefined): boolean {
+    const counts = new Map<PeerKey | undefined, number>();
+    for (const [sender, gap] of this.#gaps) {
+      if (gap.state === 'idle' && this.#missing(sender, gap) === undefined) {
+        this.#close(sender, gap);
+        return true;
+      }
+      counts.set(gap.owner, (counts.get(gap.owner) ?? 0) + 1);
+    }
+    const [[greediest, most]] = [...counts].sort(([, a], [, b]) => b - a) as [[PeerKey | undefined, number]];
+    if ((counts.get(newcomer) ?? 0) + 1 >= most) return false;
+    const [sender, gap] = [...this.#gaps].findLast(([, { owner }]) => owner === greediest)!;
+    this.#close(sender, gap);
+    return true;
+  }
+
+  #close(sender: Address, gap: Gap): void {
+    gap.cancel();
+    this.#gaps.delete(sender);
+    this.#waiting.delete(sender);
+  }
+
+  /** What was found out about another missing nonce says nothing of this one. */
+  #isAbout(gap: Gap, from: bigint): void {
+    if (gap.from === from) return;
+    gap.from = from;
+    gap.failures = 0;
+    gap.tried.clear();
+  }
+
   #lookLater(sender: Address, gap: Gap): void {
-    if (gap.isPending) return;
-    gap.isPending = true;
+    if (this.#stopping.signal.aborted) return;
+    gap.state = 'timed';
     gap.cancel = this.#deps.clock.after(Math.min(MAX_WAIT_MS, MIN_WAIT_MS * 2 ** gap.failures), () =>
       this.#look(sender, gap),
     );
   }
 
   #look(sender: Address, gap: Gap): void {
-    gap.isPending = false;
-    if (this.#stopping.signal.aborted || this.#gaps.get(sender) !== gap) return; // stopped, or given up while asking
+    if (this.#stopping.signal.aborted || this.#gaps.get(sender) !== gap) return; // given up while it was asked for
     const missing = this.#missing(sender, gap);
-    if (missing === undefined || !this.#deps.mayAsk()) {
-      this.#gaps.delete(sender);
+    if (missing === undefined) {
+      this.#close(sender, gap);
       return;
     }
-    const peer = gap.peers.values().find((each) => !this.#asked.has(each));
-    if (peer === undefined) {
-      if (gap.peers.size > 0) this.#lookLater(sender, gap); // all are being asked for another's
+    this.#isAbout(gap, missing.from);
+    this.#waiting.delete(sender);
+    if (!this.#deps.mayAsk() || this.#connected.size === 0) {
+      this.#lookLater(sender, gap);
       return;
     }
-    gap.isPending = true;
+    const untried = this.#round(gap).filter((peer) => !gap.tried.has(peer));
+    const peer = untried.find((each) => !this.#asked.has(each));
+    if (peer !== undefined) this.#ask(sender, gap, peer, missing);
+    else if (untried.length > 0) {
+      gap.state = 'waiting';
+      this.#waiting.add(sender);
+    } else {
+      gap.failures += 1;
+      gap.tried.clear();
+      gap.state = 'idle';
+      if (gap.failures < MAX_FAILURES) this.#lookLater(sender, gap);
+    }
+  }
+
+  /** Who may have it, best first: who gave some of it, who has what follows it, and then others, each round other ones. */
+  #round({ giver, peers, failures }: Gap): readonly PeerKey[] {
+    const known = [...(giver === undefined ? [] : [giver]), ...peers].filter((peer) => this.#connected.has(peer));
+    const others = [...this.#connected];
+    const begin = (failures * MAX_PEERS) % Math.max(1, others.length);
+    return [...new Set([...known, ...others.slice(begin), ...others.slice(0, begin)])].slice(0, MAX_PEERS);
+  }
+
+  #ask(sender: Address, gap: Gap, peer: PeerKey, missing: NonceRange): void {
+    gap.state = 'asking';
     this.#asked.add(peer);
-    const request = this.#ask(peer, sender, missing)
-      .then(
-        (isFilled) => {
-          gap.peers.delete(peer);
-          gap.peers.add(peer); // the others first, next time
-          return isFilled;
-        },
-        (error: unknown) => {
-          gap.peers.delete(peer);
-          this.#onFault(peer, error);
-          return false;
-        },
-      )
-      .then((isFilled) => {
+    const request = this.#fetch(peer, sender, missing)
+      .catch((error: unknown): Answer => {
+        this.#onFault(peer, error);
+        return 'empty';
+      })
+      .then((answer) => {
         this.#requests.delete(request);
         this.#asked.delete(peer);
-        gap.failures = isFilled ? 0 : gap.failures + 1;
-        gap.isPending = false;
-        if (isFilled) this.#look(sender, gap);
-        else if (gap.failures < MAX_FAILURES) this.#lookLater(sender, gap);
+        this.#onAnswer(sender, gap, peer, answer);
+        this.#serveWaiting();
       });
     this.#requests.add(request);
   }
 
-  #missing(sender: Address, { highest }: Gap): NonceRange | undefined {
-    const { chain, mempool } = this.#deps;
-    const next = mempool.pool.pendingNonce(sender, chain.accounts.get(sender));
-    return mempool.pool.firstGap(sender) ?? (next <= highest ? { from: next, to: highest } : undefined);
+  #onAnswer(sender: Address, gap: Gap, peer: PeerKey, answer: Answer): void {
+    if (this.#gaps.get(sender) !== gap) return;
+    if (answer === 'refused') {
+      this.#close(sender, gap);
+      return;
+    }
+    if (answer === 'unseen') {
+      gap.failures += 1;
+      this.#lookLater(sender, gap);
+      return;
+    }
+    if (answer === 'filled') {
+      gap.giver = peer;
+      gap.tried.clear();
+    } else gap.tried.add(peer);
+    gap.state = 'waiting'; // behind those that wait already
+    this.#waiting.add(sender);
   }
 
-  /** @returns whether the first of them is there now */
-  async #ask(peer: PeerKey, sender: Address, { from, to }: NonceRange): Promise<boolean> {
-    const { chain, mempool, metrics, logger, receiveTxs } = this.#deps;
+  /** What has failed already comes last: gaps that nobody fills must not hold up others. */
+  #serveWaiting(): void {
+    const waiting = Array.from(this.#waiting, (sender) => [sender, this.#gaps.get(sender)!] as const);
+    const [failed, fresh] = [
+      waiting.filter(([, { failures }]) => failures > 0),
+      waiting.filter(([, { failures }]) => failures === 0),
+    ];
+    for (const [sender, gap] of [...fresh, ...failed]) this.#lookWaiting(sender, gap);
+  }
+
+  /** Keeps its place where no peer is free. */
+  #lookWaiting(sender: Address, gap: Gap): void {
+    const untried = this.#round(gap).filter((peer) => !gap.tried.has(peer));
+    if (untried.length === 0 || untried.some((peer) => !this.#asked.has(peer))) this.#look(sender, gap);
+  }
+
+  #nextOf(sender: Address): bigint {
+    const { chain, mempool } = this.#deps;
+    return mempool.pool.pendingNonce(sender, chain.accounts.get(sender));
+  }
+
+  #missing(sender: Address, { highest }: Gap): NonceRange | undefined {
+    const next = this.#nextOf(sender);
+    return this.#deps.mempool.pool.firstGap(sender) ?? (next < highest ? { from: next, to: highest } : undefined);
+  }
+
+  async #fetch(peer: PeerKey, sender: Address, { from, to }: NonceRange): Promise<Answer> {
+    const { chain, mempool, metrics, logger, receiveTxs, hasExpired } = this.#deps;
     const span = to - from + 1n;
     const max = span > MAX_TXS_PER_CHUNK ? MAX_TXS_PER_CHUNK : Number(span);
-    const txs = await this.#request(peer, sender, from, max);
+    const came = await this.#request(peer, sender, from, max);
     metrics.syncRequests.inc({ protocol: 'sender-txs', result: 'ok' });
-    if (txs.length === 0) return false;
-    const verdict = await receiveTxs(txs, peer);
-    if (verdict.kind === 'reject') throw new PeerFault('invalid', `${SENDER_TXS.name}: ${verdict.reason}`);
     logger.debug(
-      { peer, sender, from, wanted: max, came: txs.length },
-      'asked for what was missing in front of others',
+      { peer, sender, from, wanted: max, came: came.length },
+      'asked for what is missing in front of others',
     );
-    return mempool.pool.pendingNonce(sender, chain.accounts.get(sender)) > from;
+    const expired = came.findIndex(({ id }) => hasExpired(id));
+    const txs = expired === -1 ? came : came.slice(0, expired);
+    if (txs.length > 0) {
+      const verdict = await receiveTxs(txs, peer);
+      if (verdict.kind === 'reject') throw new PeerFault('invalid', `${SENDER_TXS.name}: ${verdict.reason}`);
+      if (verdict.kind === 'ignore') return 'unseen';
+    }
+    if (came.length === 0) return 'empty';
+    if (this.#nextOf(sender) !== from) return 'filled';
+    const isRoomless = txs.length > 0 && mempool.pool.senderRefusal(txs[0]!, chain.accounts) === undefined;
+    (isRoomless ? this.#roomless : this.#refused).set(sender, from);
+    return 'refused';
   }
 
   async #request(peer: PeerKey, sender: Address, fromNonce: bigint, max: number): Promise<readonly Tx[]> {

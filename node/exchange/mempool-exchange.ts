@@ -12,7 +12,7 @@
  */
 import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
-import type { Tx } from '../../chain/types.ts';
+import type { Tx, TxId } from '../../chain/types.ts';
 import type { ChainService } from '../chain-service.ts';
 import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
@@ -36,6 +36,7 @@ import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 import { RefusedTxs } from './refused-txs.ts';
 import { serveMempool } from './serve-mempool.ts';
+import { touchedBy } from './touched-by.ts';
 
 export interface MempoolExchangeDeps {
   readonly network: Network;
@@ -81,8 +82,8 @@ export class MempoolExchange {
   readonly #expired = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** What was refused as things stand with its sender. */
   readonly #refused = new RefusedTxs(UNWANTED_KEPT);
-  /** For which there was no room at this tip. */
-  #roomless = new Lru<ShortTxId, true>(UNWANTED_KEPT);
+  /** For which there was no room at this tip, or no money. */
+  #passing = new Lru<ShortTxId, true>(UNWANTED_KEPT);
   /** Peers' last turns, or when they came. */
   readonly #turns = new Lru<PeerKey, Turn>(PEERS_REMEMBERED);
   /** Connected peers that have spoken of another mempool since the last pull. */
@@ -106,14 +107,8 @@ export class MempoolExchange {
   follow(): void {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
-        this.#roomless = new Lru(UNWANTED_KEPT);
-        for (const { header, txs } of [...connected, ...disconnected]) {
-          this.#refused.onChange(header.miner);
-          for (const { from, to } of txs) {
-            this.#refused.onChange(from);
-            this.#refused.onChange(to);
-          }
-        }
+        this.#passing = new Lru(UNWANTED_KEPT);
+        for (const account of touchedBy([...connected, ...disconnected])) this.#refused.onChange(account);
         if (disconnected.length > 0) {
           this.#spent = new Lru(UNWANTED_KEPT);
           this.#mined.clear();
@@ -137,6 +132,11 @@ export class MempoolExchange {
   /** 16 hex digits: equal for equal sets of transactions. */
   fingerprint(): string {
     return this.#deps.mempool.pool.digest.fingerprint();
+  }
+
+  /** True for a transaction whose stay was over here lately. */
+  hasExpired(id: TxId): boolean {
+    return this.#expired.get(shortTxId(id)) === true;
   }
 
   onPeerConnected(peer: PeerKey): void {
@@ -189,7 +189,7 @@ export class MempoolExchange {
       return (
         mined.has(id) ||
         this.#refused.has(id) ||
-        [this.#spent, this.#expired, this.#roomless].some((ids) => ids.get(id) === true)
+        [this.#spent, this.#expired, this.#passing].some((ids) => ids.get(id) === true)
       );
     };
     const wanted = idsToWant(offered, mempool.pool, isUnwanted, MAX_TXS_PER_REQUEST);
@@ -213,15 +213,19 @@ export class MempoolExchange {
       this.#turns.set(peer, { ...NO_TURN, skip });
     } else if (wanted.length === MAX_TXS_PER_REQUEST) {
       // There may be more behind them. Whoever has these held another's back at each node could keep that from it.
-      this.#turns.set(peer, { atMs: this.#pulledAtMs, skip: skip + offered.indexOf(wanted.at(-1)!) + 1 });
+      const further = skip + offered.indexOf(wanted.at(-1)!) + 1;
+      this.#turns.set(peer, { atMs: this.#pulledAtMs, skip: further <= MAX_POOL_SKIP ? further : 0 });
     }
     for (const tx of refused) {
       const reason = mempool.pool.senderRefusal(tx, chain.accounts);
       if (reason === 'tx/nonce-used') this.#spent.set(shortTxId(tx.id), true);
       // Where some were taken, they may be what the refused ones waited for; the next pull shows.
       else if (refused.length === txs.length && verdict.kind === 'accept') {
-        if (reason === undefined) this.#roomless.set(shortTxId(tx.id), true);
-        else this.#refused.add(tx);
+        // Refused unsigned, or for its recipient: what its sender does has no bearing on that.
+        const isOfSender =
+          reason !== undefined && reason !== 'tx/recipient-overflow' && mempool.screen(tx) === undefined;
+        if (isOfSender) this.#refused.add(tx);
+        else this.#passing.set(shortTxId(tx.id), true);
       }
     }
     logger.debug({ peer, wanted: wanted.length, came: txs.length, refused: refused.length }, 'pulled transactions');

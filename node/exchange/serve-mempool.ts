@@ -13,7 +13,7 @@ import {
   MAX_TXS_PER_CHUNK,
 } from '../net/wire.ts';
 import type { PeerKey, StreamProtocol } from '../ports.ts';
-import type { Pace } from '../requests/rate-limiter.ts';
+import { type Pace, SharedBurst } from '../requests/rate-limiter.ts';
 import { type Answer, type ServeDeps, serveRequests } from '../requests/serve-requests.ts';
 import { idsToOffer } from './plan-exchange.ts';
 import { MEMPOOL, SENDER_TXS, TXS } from './protocols.ts';
@@ -29,6 +29,8 @@ export interface ServeMempoolDeps extends ServeDeps {
 const MIN_INTERVAL_MS = 2_000;
 /** Of one sender's transactions: a look-up, and a frame. Who is honest asks for one sender after the other. */
 const SENDER_TXS_PACE: Pace = { burst: 100, intervalMs: 50, maxWaitMs: 1_000 };
+/** Of all peers together beyond that: new names would each bring a burst. */
+const SENDER_TXS_BURST = { burst: 200, intervalMs: 10 };
 /** Several times the connections there can be: the peers that ask must not push each other out. */
 const PEERS_REMEMBERED = 1_024;
 
@@ -67,6 +69,7 @@ export function serveMempool(deps: ServeMempoolDeps): void {
       return 'answered';
     },
     SENDER_TXS_PACE,
+    new SharedBurst(clock, SENDER_TXS_BURST),
   );
 
   serve(TXS, async (request, stream) => {

@@ -35,8 +35,8 @@ export interface TxLaneDeps {
   readonly txLingerMs?: number;
   readonly events: EventBus;
   readonly metrics: Metrics;
-  /** The peer sent a good transaction that waits for others of its sender, whether it was parked or not (TX-10). */
-  readonly onGap: (tx: Tx, from: PeerKey) => void;
+  /** A good transaction may wait for others of its sender; from a peer, or nobody's. */
+  readonly onGap: (tx: Tx, from: PeerKey | undefined) => void;
   /** Takes an encoded batch. Never rejects. */
   readonly publish: (batch: Uint8Array) => Promise<void>;
   /** So many KiB of a batch were no news, and `NOTHING_NEW_UNITS` more where all of it was. */
@@ -49,6 +49,9 @@ const SEEN_TXS = 65_536;
 const BAD_TX_POINTS = 10;
 /** Bad transactions of one batch that count: ten are enough to be refused. */
 const MAX_BAD_TXS = 10;
+
+/** Of what is not parked although others of its sender are missing: too far ahead, or no room. */
+const UNPARKED_REASONS: ReadonlySet<TxReason> = new Set<TxReason>(['tx/nonce-gap', 'tx/pool-full']);
 
 type TxVerdict = { readonly kind: 'accept' } | { readonly kind: 'ignore' | 'reject'; readonly reason: TxReason };
 
@@ -183,8 +186,8 @@ export class TxLane {
     if (verdict !== undefined) return { verdict, parked: false };
     const added = this.#deps.mempool.add(tx, from);
     if (added.verdict.kind === 'accept') this.#seen.add(tx.id);
-    const isBehindGap = added.verdict.kind === 'accept' ? added.parked : added.verdict.reason === 'tx/nonce-gap';
-    if (isBehindGap && from !== 'api') this.#deps.onGap(tx, from);
+    const mayWait = added.verdict.kind === 'accept' ? added.parked : UNPARKED_REASONS.has(added.verdict.reason);
+    if (mayWait) this.#deps.onGap(tx, from === 'api' ? undefined : from);
     return added;
   }
 

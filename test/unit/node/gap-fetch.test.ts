@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
 import { DEFAULT_MEMPOOL_BYTES, Mempool, mempoolLimits } from '../../../chain/mempool.ts';
-import type { Tx } from '../../../chain/types.ts';
+import type { Tx, TxId } from '../../../chain/types.ts';
+import type { Address } from '../../../crypto/address.ts';
 import { bytesToHex } from '../../../crypto/bytes.ts';
 import type { ChainService } from '../../../node/chain-service.ts';
+import { EventBus } from '../../../node/events.ts';
 import { GapFetch } from '../../../node/exchange/gap-fetch.ts';
 import { createMetrics } from '../../../node/metrics.ts';
 import {
@@ -11,10 +13,11 @@ import {
   MAX_TXS_PER_CHUNK,
   type SenderTxsRequestMessage,
 } from '../../../node/net/wire.ts';
+import type { OutcomeVerdict } from '../../../node/pipeline/outcome.ts';
 import type { FrameStream, PeerKey } from '../../../node/ports.ts';
 import { VirtualClock } from '../../../sim/virtual-clock.ts';
 import { silentLogger } from '../../loggers.ts';
-import { everybody, senderAt, txOf } from '../../tree-fixtures.ts';
+import { blockOf, everybody, genesisEntry, senderAt, txOf } from '../../tree-fixtures.ts';
 
 const RICH = everybody({ balance: 10_000_000n, nonce: 0n });
 const SENDER = 0;
@@ -24,15 +27,16 @@ interface Asked extends SenderTxsRequestMessage {
   readonly atMs: number;
 }
 
-/** A fetch, and peers that answer with what `answers` has for them: transactions, none by default, or never. */
-function setUp() {
+/** A fetch, and connected peers that answer with what `answers` has for them: transactions, none by default, or never. */
+function setUp({ peers = ['p'], maxBytes = DEFAULT_MEMPOOL_BYTES }: { peers?: string[]; maxBytes?: number } = {}) {
   const clock = new VirtualClock(0);
-  const pool = new Mempool(mempoolLimits(DEFAULT_MEMPOOL_BYTES));
+  const pool = new Mempool(mempoolLimits(maxBytes));
+  const expired = new Set<TxId>();
   const answers = new Map<PeerKey, (asked: Asked) => readonly Tx[] | 'stall'>();
   const asked: Asked[] = [];
   const penalties: string[] = [];
   const add = (tx: Tx): void => void pool.add(tx, RICH, clock.nowMs());
-  const state = { mayAsk: true };
+  const state = { mayAsk: true, verdict: { kind: 'accept' } as OutcomeVerdict };
   const open = async (peer: PeerKey, _protocol: unknown, signal: AbortSignal): Promise<FrameStream> => {
     let request: Asked | undefined;
     return {
@@ -51,7 +55,14 @@ function setUp() {
       abort() {},
     };
   };
+  const onFailure = (error: unknown): void => {
+    throw error;
+  };
+  const events = new EventBus(onFailure);
   const fetch = new GapFetch({
+    events,
+    hasExpired: (id) => expired.has(id),
+    onFailure,
     network: { open, penalize: (peer, points, why) => void penalties.push(`${points} ${peer}: ${why}`) },
     clock,
     chain: { accounts: RICH } as unknown as Pick<ChainService, 'accounts'>,
@@ -59,20 +70,24 @@ function setUp() {
     metrics: createMetrics({ processMetrics: false }),
     logger: silentLogger,
     receiveTxs: async (txs) => {
-      txs.forEach(add);
-      return { kind: 'accept' };
+      if (state.verdict.kind === 'accept') txs.forEach(add);
+      return state.verdict;
     },
     mayAsk: () => state.mayAsk,
-    onFailure: (error) => {
-      throw error;
-    },
   });
+  fetch.follow();
+  for (const peer of peers) fetch.onPeerConnected(peer);
   /** As the lane does it. */
-  const hear = (tx: Tx, from: PeerKey): void => {
+  const hear = (tx: Tx, from: PeerKey | undefined): void => {
     add(tx);
     fetch.onGap(tx, from);
   };
-  return { clock, pool, answers, asked, penalties, state, fetch, add, hear };
+  /** A block that these senders had transactions in. */
+  const block = (...senders: readonly number[]): void => {
+    const txs = senders.map((sender) => txOf({ sender, nonce: 99n }));
+    events.emit('tip', { entry: genesisEntry(), disconnected: [], connected: [blockOf(txs)] });
+  };
+  return { clock, pool, answers, asked, penalties, state, expired, fetch, add, hear, block };
 }
 
 const txAt = (nonce: number, sender = SENDER): Tx => txOf({ nonce: BigInt(nonce), sender });
@@ -102,16 +117,143 @@ test('nobody is asked for what comes by itself, nor while the node is behind', a
   hear(txAt(9), 'p');
   await clock.run(10_000);
   expect(asked).toEqual([]);
+  state.mayAsk = true;
+  await clock.run(1_000);
+  expect(asked).not.toEqual([]);
 });
 
-test('where the one that sent it has not got it, the others that did are asked in turn', async () => {
-  const { clock, pool, answers, asked, hear } = setUp();
-  answers.set('q', () => [txAt(0)]);
+test('where the one that sent it has not got it, others are asked at once, those first that sent some', async () => {
+  const { clock, pool, answers, asked, hear } = setUp({ peers: ['x', 'y', 'p', 'q'] });
+  answers.set('x', () => [txAt(0)]);
   hear(txAt(1), 'p');
   hear(txAt(2), 'q');
-  await clock.run(2_000);
-  expect(asked.map(({ peer }) => peer)).toEqual(['p', 'q']);
+  await clock.run(251);
+  expect(asked.map(({ peer }) => peer)).toEqual(['p', 'q', 'x']);
   expect(pool.parkedSize).toBe(0);
+});
+
+test('of many gaps of one sender each is asked of who filled the one before', async () => {
+  const { clock, pool, answers, asked, hear } = setUp({ peers: ['p', 'q'] });
+  answers.set('q', ({ fromNonce }) => [txAt(Number(fromNonce))]);
+  for (let nonce = 1; nonce < 40; nonce += 2) hear(txAt(nonce), nonce === 1 ? 'p' : 'q');
+  await clock.run(251);
+  expect(pool.parkedSize).toBe(0);
+  expect(asked.map(({ peer }) => peer)).toEqual(['p', ...Array(20).fill('q')]);
+});
+
+test('what one lost message held of many senders is asked for one after the other, without a wait', async () => {
+  const { clock, pool, answers, asked, hear } = setUp();
+  answers.set('p', ({ sender, fromNonce }) =>
+    Array.from({ length: 10 }, (_, at) => txAt(Number(fromNonce), at)).filter(
+      ({ from }) => from === bytesToHex(sender),
+    ),
+  );
+  for (let sender = 0; sender < 10; sender++) hear(txAt(1, sender), 'p');
+  await clock.run(251);
+  expect(asked).toHaveLength(10);
+  expect(pool.parkedSize).toBe(0);
+});
+
+test('a gap that has been asked for in vain has its turn after new ones', async () => {
+  const { clock, answers, asked, hear } = setUp();
+  hear(txAt(1, 0), 'p');
+  await clock.run(500);
+  answers.set('p', ({ sender }) => (bytesToHex(sender) === senderAt(1) ? 'stall' : []));
+  hear(txAt(1, 1), 'p'); // asked at 750, as the first one again; the peer is held up until 3,750
+  await clock.run(260);
+  for (const sender of [2, 3]) hear(txAt(1, sender), 'p');
+  await clock.run(5_000);
+  const senders = [0, 1, 2, 3].map(senderAt);
+  const order = asked
+    .filter(({ atMs }) => atMs >= 3_750)
+    .map(({ sender }) => senders.indexOf(bytesToHex(sender) as Address));
+  expect(order.slice(0, 2)).toEqual([2, 3]);
+  expect(order.indexOf(0)).toBeGreaterThan(1);
+});
+
+test('where the later ones came from nobody, or were parked when the node began, connected peers are asked', async () => {
+  const { clock, pool, answers, asked, fetch, add, hear } = setUp({ peers: ['p', 'q'] });
+  answers.set('q', ({ sender }) => [txAt(0, bytesToHex(sender) === senderAt(0) ? 0 : 1)]);
+  hear(txAt(1, 0), undefined);
+  add(txAt(1, 1));
+  fetch.start();
+  await clock.run(251);
+  expect(pool.parkedSize).toBe(0);
+  expect(asked).toHaveLength(4);
+});
+
+test('who has left is not asked, and others are', async () => {
+  const { clock, asked, fetch, hear } = setUp({ peers: ['p', 'q'] });
+  hear(txAt(1), 'p');
+  fetch.onPeerDisconnected('p');
+  await clock.run(251);
+  expect(asked.map(({ peer }) => peer)).toEqual(['q']);
+});
+
+test('what was refused for what its sender has is not asked for again before a block changes that', async () => {
+  const { clock, pool, answers, asked, hear, block } = setUp();
+  const greedy = txOf({ nonce: 0n, amount: 20_000_000n }); // more than there is
+  answers.set('p', () => [greedy]);
+  for (let at = 1; at < 30; at++) {
+    hear(txAt(at), 'p');
+    block(5);
+    await clock.run(1_000);
+  }
+  expect(asked).toHaveLength(1);
+  block(0);
+  hear(txAt(30), 'p');
+  await clock.run(1_000);
+  expect(asked).toHaveLength(2);
+  expect(pool.parkedSize).toBe(30);
+});
+
+test('a node that has no room asks once in each block’s time', async () => {
+  const { clock, pool, answers, asked, add, hear, block } = setUp({ maxBytes: 4_000 });
+  for (let nonce = 0; nonce < 22; nonce++) add(txOf({ sender: 1, nonce: BigInt(nonce), fee: 1_000n }));
+  answers.set('p', ({ fromNonce }) => [txAt(Number(fromNonce))]);
+  for (let at = 1; at < 20; at++) {
+    hear(txAt(at), 'p');
+    await clock.run(1_000);
+  }
+  expect(asked).toHaveLength(1);
+  block();
+  hear(txAt(20), 'p');
+  await clock.run(1_000);
+  expect(asked).toHaveLength(2);
+  expect(pool.has(txAt(0).id)).toBe(false);
+});
+
+test('what has had its stay here is not taken back', async () => {
+  const { clock, pool, answers, asked, expired, hear } = setUp();
+  expired.add(txAt(0).id);
+  answers.set('p', () => range(0, 3));
+  for (let at = 3; at < 20; at++) {
+    hear(txAt(at), 'p');
+    await clock.run(1_000);
+  }
+  expect(asked).toHaveLength(1);
+  expect([0, 1, 2].some((nonce) => pool.has(txAt(nonce).id))).toBe(false);
+});
+
+test('what came and could not be looked at is asked for later', async () => {
+  const { clock, pool, answers, asked, state, hear } = setUp({ peers: ['p', 'q'] });
+  answers.set('p', () => [txAt(0)]);
+  state.verdict = { kind: 'ignore', reason: 'overloaded' };
+  hear(txAt(1), 'p');
+  await clock.run(700);
+  expect(asked.map(({ peer }) => peer)).toEqual(['p']);
+  state.verdict = { kind: 'accept' };
+  await clock.run(100);
+  expect(pool.parkedSize).toBe(0);
+});
+
+test('a peer whose transactions break a rule is scored off', async () => {
+  const { clock, answers, penalties, state, hear } = setUp();
+  answers.set('p', () => [txAt(0)]);
+  state.verdict = { kind: 'reject', reason: 'batch/bad-tx' };
+  hear(txAt(1), 'p');
+  await clock.run(300);
+  expect(penalties).toEqual(['100 p: /grapevine/sender-txs/1: batch/bad-tx']);
 });
 
 test('what is too far ahead to be parked is asked for too, a frame at a time', async () => {
@@ -135,10 +277,21 @@ test('a gap that nobody fills is asked for ever more seldom, however much comes 
     await clock.run(1_000);
   }
   const waits = asked.map(({ atMs }, at) => atMs - (asked[at - 1]?.atMs ?? 0));
-  expect(waits.slice(0, 6)).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000]);
-  expect(Math.min(...waits.slice(6))).toBeGreaterThanOrEqual(8_000);
+  expect(waits.slice(0, 5)).toEqual([250, 500, 1_000, 2_000, 4_000]);
+  expect(Math.min(...waits.slice(5))).toBeGreaterThanOrEqual(8_000);
   await clock.run(600_000);
   expect(asked.length).toBeLessThan(15);
+});
+
+test('what was asked for in vain says nothing of the next that is missing', async () => {
+  const { clock, asked, add, hear } = setUp();
+  hear(txAt(1), 'p');
+  await clock.run(20_000);
+  expect(asked).toHaveLength(5);
+  add(txAt(0));
+  hear(txAt(3), 'p');
+  await clock.run(251);
+  expect(asked).toHaveLength(6);
 });
 
 test.each([
@@ -147,43 +300,61 @@ test.each([
   ['more than was asked for', (): Tx[] => range(0, 3)],
   ['one twice', (): Tx[] => [txAt(0), txAt(0)]],
 ])('a peer that gives what was not asked for is scored off: %s', async (_, give) => {
-  const { clock, pool, answers, asked, penalties, hear } = setUp();
+  const { clock, pool, answers, asked, penalties, hear } = setUp({ peers: ['liar'] });
   answers.set('liar', give);
   hear(txAt(2), 'liar');
-  await clock.run(60_000);
+  await clock.run(300);
   expect(penalties).toEqual(['100 liar: a transaction that was not asked for']);
   expect(asked).toHaveLength(1);
   expect(pool.size).toBe(1);
 });
 
 test('a peer that stalls holds up what others are asked for no longer than its own', async () => {
-  const { clock, pool, answers, penalties, hear } = setUp();
+  const { clock, pool, answers, penalties, hear } = setUp({ peers: ['slow', 'p'] });
   answers.set('slow', () => 'stall');
-  answers.set('p', ({ fromNonce }) => [txAt(Number(fromNonce), 1)]);
+  answers.set('p', ({ sender }) => (bytesToHex(sender) === senderAt(1) ? [txAt(0, 1)] : []));
   hear(txAt(1, 0), 'slow');
   hear(txAt(1, 1), 'p');
   await clock.run(500);
   expect(pool.isParked(txAt(1, 1).id)).toBe(false);
-  await clock.run(10_000);
+  await clock.run(3_000);
   expect(penalties).toEqual(['5 slow: /grapevine/sender-txs/1: no answer in time']);
 });
 
-test('of many senders’ gaps the one seen first is given up', async () => {
-  const { clock, asked, hear } = setUp();
-  for (let sender = 0; sender <= 256; sender++) hear(txAt(1, sender), `p${sender}`);
-  await clock.run(300);
-  expect(asked).toHaveLength(256);
-  expect(asked.some(({ peer }) => peer === 'p0')).toBe(false);
+test('who tells of ever more gaps gives up its own, not those that others tell of', async () => {
+  const { clock, pool, answers, hear } = setUp({ peers: ['flood', 'p'] });
+  answers.set('p', ({ sender, fromNonce }) =>
+    [1_000, 1_001, 1_002].map((at) => txAt(Number(fromNonce), at)).filter(({ from }) => from === bytesToHex(sender)),
+  );
+  hear(txAt(1, 1_000), 'p');
+  for (let round = 0; round < 3; round++) {
+    for (let sender = 0; sender < 300; sender++) hear(txOf({ sender, nonce: 70n }), 'flood');
+    hear(txAt(1, 1_001 + round), 'p');
+  }
+  await clock.run(1_000);
+  expect([1_000, 1_001, 1_002].filter((sender) => pool.isParked(txAt(1, sender).id))).toEqual([]);
 });
 
-test('a stop ends what is being asked for, and nobody is asked after it', async () => {
-  const { clock, asked, answers, fetch, hear } = setUp();
+test('gaps that others have filled make room', async () => {
+  const { clock, asked, add, hear } = setUp();
+  for (let sender = 0; sender < 256; sender++) hear(txAt(1, sender), 'p');
+  await clock.run(60_000); // all in vain
+  for (let sender = 0; sender < 256; sender++) add(txAt(0, sender));
+  const before = asked.length;
+  for (let sender = 256; sender < 300; sender++) hear(txAt(1, sender), 'p');
+  await clock.run(300);
+  expect(asked.length - before).toBe(44);
+});
+
+test('a stop ends what is being asked for, and leaves no timer', async () => {
+  const { clock, asked, answers, fetch, hear } = setUp({ peers: ['slow', 'p'] });
   answers.set('slow', () => 'stall');
   hear(txAt(1, 0), 'slow');
   await clock.run(300);
   hear(txAt(1, 1), 'p');
   await fetch.stop();
-  hear(txAt(1, 2), 'p');
+  const { fired } = clock;
   await clock.run(60_000);
+  expect(clock.fired).toBe(fired);
   expect(asked.map(({ peer }) => peer)).toEqual(['slow']);
 });

@@ -50,7 +50,7 @@ function setUp() {
     network: { open, peers: () => [] } as Pick<Network, 'open' | 'peers'> as Network,
     clock,
     chain: { accounts: everybody({ balance: 0n, nonce: 0n }) } as unknown as ChainService,
-    mempool: { pool } as Partial<MempoolService> as MempoolService,
+    mempool: { pool, screen: () => undefined } as Partial<MempoolService> as MempoolService,
     events: new EventBus(onFailure),
     metrics: createMetrics({ processMetrics: false }),
     logger: silentLogger,
