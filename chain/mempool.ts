@@ -300,6 +300,13 @@ export class Mempool {
     return Array.from(this.#senders.get(address)?.consecutive(nonce).take(limit) ?? [], ({ tx }) => tx);
   }
 
+  /** How many of a sender's wait, how many of these are parked, and what all of them spend. */
+  waitingOf(address: Address): { readonly size: number; readonly parked: number; readonly cost: bigint } {
+    const queue = this.#senders.get(address);
+    if (queue === undefined) return { size: 0, parked: 0, cost: 0n };
+    return { size: queue.size, parked: queue.size - queue.readyCount, cost: queue.cost };
+  }
+
   /** One sender's transactions in nonce order, parked ones included. */
   ofSender(address: Address): Tx[] {
     return Array.from(this.#senders.get(address)?.txs() ?? [], (pooled) => pooled.tx);

@@ -1,6 +1,7 @@
 /** `grapevine wallet balance` and `grapevine wallet history`. */
 import type { Command } from 'commander';
 import { formatAddress, parseAddress } from '../crypto/address.ts';
+import type { AccountInfo } from '../node/api/schemas.ts';
 import { type ApiOptions, addApiOptions, openClient, readInteger } from './api-options.ts';
 import type { GrapevineClient } from './client.ts';
 import { DEV_NETWORK, devAccounts } from './dev-accounts.ts';
@@ -42,8 +43,14 @@ Examples:
       if (options.json === true) printJson({ accounts });
       else {
         printTable([
-          ['address', 'balance', 'nonce', 'pending'],
-          ...accounts.map((each) => [each.address, coins(each.balance), each.nonce, each.pendingNonce]),
+          ['address', 'balance', 'nonce', 'pending', 'waiting'],
+          ...accounts.map((each) => [
+            each.address,
+            coins(each.balance),
+            each.nonce,
+            each.pendingNonce,
+            waitingText(each.waiting),
+          ]),
         ]);
       }
     });
@@ -105,4 +112,10 @@ async function chooseAddresses(
   if (namesKey(options)) return [await loadAddress(options, name)];
   if (name === DEV_NETWORK) return devAccounts().map(({ address }) => formatAddress(address));
   throw new UsageError('whose balance? Give an address, --keystore or --from-mnemonic');
+}
+
+/** e.g. `1.5 in 3, 2 behind a gap`. */
+function waitingText({ transactions, parked, amount }: AccountInfo['waiting']): string {
+  if (transactions === 0) return '0';
+  return `${coins(amount)} in ${transactions}${parked === 0 ? '' : `, ${parked} behind a gap`}`;
 }

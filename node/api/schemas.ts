@@ -191,6 +191,17 @@ export const AccountInfo = Type.Object(
       description: 'The next nonce to sign with: `nonce` plus what waits in the mempool without a gap',
       pattern: UINT64_PATTERN,
     }),
+    waiting: Type.Object(
+      {
+        transactions: Type.Integer(),
+        parked: Type.Integer({ description: 'Of these, behind a gap: not mined before the pending nonce is used' }),
+        amount: Type.String({
+          description: 'Amounts and fees together: the rest of the balance can be spent',
+          pattern: UINT64_PATTERN,
+        }),
+      },
+      { description: 'Its transactions in the mempool' },
+    ),
   },
   { title: 'Account', description: 'As of the tip; an address never used has balance and nonce 0' },
 );

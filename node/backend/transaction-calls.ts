@@ -83,11 +83,13 @@ export function transactionCalls(deps: ApiBackendDeps, standing: Standing): Tran
 
     async account(address) {
       const account = chain.accounts.get(address);
+      const { size, parked, cost } = mempool.pool.waitingOf(address);
       return {
         address: formatAddress(address),
         balance: account.balance.toString(),
         nonce: account.nonce.toString(),
         pendingNonce: mempool.pool.pendingNonce(address, account).toString(),
+        waiting: { transactions: size, parked, amount: cost.toString() },
       };
     },
 

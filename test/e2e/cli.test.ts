@@ -83,7 +83,15 @@ describe('a user', () => {
       nonce: '0',
     });
     const { accounts } = await json(['wallet', 'balance', '--keystore', keystore, '--api', second]);
-    expect(accounts).toEqual([{ address, balance: '250000000', nonce: '0', pendingNonce: '0' }]);
+    expect(accounts).toEqual([
+      {
+        address,
+        balance: '250000000',
+        nonce: '0',
+        pendingNonce: '0',
+        waiting: { transactions: 0, parked: 0, amount: '0' },
+      },
+    ]);
     const history = await json(['wallet', 'history', address, '--api', second]);
     expect(history.entries).toHaveLength(1);
     expect(history.entries[0]).toMatchObject({

@@ -129,7 +129,14 @@ export class FakeBackend implements ApiBackend {
   async account(address: Parameters<ApiBackend['account']>[0]): Promise<AccountInfo> {
     const text = formatAddress(address);
     this.calls.push(['account', text]);
-    return { address: text, balance: HUGE, nonce: '3', pendingNonce: '4', ...this.accounts.get(text) };
+    return {
+      address: text,
+      balance: HUGE,
+      nonce: '3',
+      pendingNonce: '4',
+      waiting: { transactions: 1, parked: 0, amount: '7' },
+      ...this.accounts.get(text),
+    };
   }
 
   async history(...args: Parameters<ApiBackend['history']>) {

@@ -256,7 +256,13 @@ describe('reading', () => {
 
   it('gives an account', async () => {
     const answer = await get(`/v1/accounts/${ADDRESS}`);
-    expect(answer.json()).toEqual({ address: ADDRESS, balance: HUGE, nonce: '3', pendingNonce: '4' });
+    expect(answer.json()).toEqual({
+      address: ADDRESS,
+      balance: HUGE,
+      nonce: '3',
+      pendingNonce: '4',
+      waiting: { transactions: 1, parked: 0, amount: '7' },
+    });
   });
 
   it('explains what is wrong with an address', async () => {

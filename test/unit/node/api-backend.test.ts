@@ -153,10 +153,20 @@ describe('accounts', () => {
     const { world, a, backend, settle, mine } = await openBackend();
     const { address } = simulationKey('account 0');
     const before = expectFits(schemas.AccountInfo, await backend.account(address));
-    expect(before).toEqual({ address: account(0), balance: '1000000000000', nonce: '0', pendingNonce: '0' });
+    expect(before).toEqual({
+      address: account(0),
+      balance: '1000000000000',
+      nonce: '0',
+      pendingNonce: '0',
+      waiting: { transactions: 0, parked: 0, amount: '0' },
+    });
     const tx = world.transfer(0, 5n);
     await settle(backend.submitTransaction(tx.bytes));
-    expect(await backend.account(address)).toMatchObject({ nonce: '0', pendingNonce: '1' });
+    expect(await backend.account(address)).toMatchObject({
+      nonce: '0',
+      pendingNonce: '1',
+      waiting: { transactions: 1, parked: 0, amount: `${5n + tx.fee}` },
+    });
     await mine(1);
     const balance = (1_000_000_000_000n - 5n - tx.fee).toString();
     expect(await backend.account(address)).toMatchObject({ balance, nonce: '1', pendingNonce: '1' });
@@ -164,6 +174,20 @@ describe('accounts', () => {
     expect(miner.balance).toBe((world.genesis.params.blockReward + tx.fee).toString());
     expect(await backend.account(simulationKey('nobody').address)).toMatchObject({ balance: '0', nonce: '0' });
     expect(a.node.chain.accounts.get(address).nonce).toBe(1n);
+  });
+
+  test('what waits behind a gap is seen, and why the balance does not cover another', async () => {
+    const { world, backend, settle } = await openBackend();
+    const { address } = simulationKey('account 0');
+    const mistyped = world.transferOnce(0, 30, 900_000_000_000n);
+    expect(await settle(backend.submitTransaction(mistyped.bytes))).toMatchObject({ kind: 'accepted', parked: true });
+    const second = await settle(backend.submitTransaction(world.transferOnce(0, 0, 200_000_000_000n).bytes));
+    expect(second).toMatchObject({ kind: 'refused', reason: 'tx/balance-low' });
+    expect(await backend.account(address)).toMatchObject({
+      balance: '1000000000000',
+      pendingNonce: '0',
+      waiting: { transactions: 1, parked: 1, amount: `${900_000_000_000n + mistyped.fee}` },
+    });
   });
 
   test('history: newest first, both sides, in pages that join without a gap', async () => {

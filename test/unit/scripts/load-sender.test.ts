@@ -41,7 +41,13 @@ class FakeNode implements LoadNode {
   }
 
   readonly client = {
-    account: async () => ({ address: '', balance: '0', nonce: '0', pendingNonce: '0' }),
+    account: async () => ({
+      address: '',
+      balance: '0',
+      nonce: '0',
+      pendingNonce: '0',
+      waiting: { transactions: 0, parked: 0, amount: '0' },
+    }),
     submitBatch: async (txs: readonly Tx[]) => {
       const request = this.requests.push(txs) - 1;
       const results = txs.map((tx) => {
@@ -178,7 +184,13 @@ it('a nonce that is told late, after another question failed, does not count', a
     asked += 1;
     if (asked === 1) throw new GrapevineError('client/no-answer', 'gone');
     while (clock.atMs < 500) await new Promise((resolve) => setImmediate(resolve));
-    return { address: '', balance: '0', nonce: '0', pendingNonce: '0' };
+    return {
+      address: '',
+      balance: '0',
+      nonce: '0',
+      pendingNonce: '0',
+      waiting: { transactions: 0, parked: 0, amount: '0' },
+    };
   };
   const run = await send({ nodes: [node], accounts: 2, rate: 100, ms: 4_000, clock });
   expect(run).toMatchObject({ rejected: 0 });
