@@ -132,6 +132,11 @@ export class Mempool {
     return this.#byId.size - this.#ready;
   }
 
+  /** As many are parked as may be. */
+  get isParkingFull(): boolean {
+    return this.parkedSize >= this.#limits.maxParked;
+  }
+
   get(id: TxId): Tx | undefined {
     return this.#byId.get(id)?.tx;
   }
@@ -155,9 +160,8 @@ export class Mempool {
     const queue = this.#senders.get(tx.from);
     const replaced = queue?.at(tx.nonce);
     const wouldPark = tx.nonce > (queue?.base ?? account.nonce) + BigInt(queue?.readyCount ?? 0);
-    if (wouldPark && replaced === undefined && this.parkedSize >= this.#limits.maxParked)
-      return refused('tx/pool-full');
-    const victims = this.#planRoom(tx, replaced);
+    if (wouldPark && replaced === undefined && this.isParkingFull) return refused('tx/pool-full');
+    const victims = this.#planRoom(tx, replaced, (sender) => sender === tx.from);
     // Its fee is paid only once the gap is filled: it buys no room of others (the DETER attack, CCS 2021).
     if (victims === undefined || (wouldPark && victims.length > 0)) return refused('tx/pool-full');
 
@@ -227,7 +231,7 @@ export class Mempool {
     for (const block of disconnected.toReversed()) {
       for (const tx of block.txs) {
         if (mined.has(tx.id)) continue;
-        const outcome = this.#readd(tx, accounts, nowMs);
+        const outcome = this.#readd(tx, accounts, nowMs, touched);
         removed.push(...outcome);
         if (this.#byId.has(tx.id)) back.push(tx);
       }
@@ -360,8 +364,10 @@ export class Mempool {
    * TX-15: what to evict so that `tx` fits in place of `replaced`; undefined when that would cost a transaction
    * that pays as much per byte as `tx`. Takes senders' last transactions only, and none that `tx` stands behind; first
    * what is parked, whose fee is not due.
+   *
+   * @param isSpared senders whose parked ones count by their fee all the same: `tx` may be what makes them ready
    */
-  #planRoom(tx: Tx, replaced: PoolTx | undefined): PoolTx[] | undefined {
+  #planRoom(tx: Tx, replaced: PoolTx | undefined, isSpared: (sender: Address) => boolean): PoolTx[] | undefined {
     const { maxBytes } = this.#limits;
     let excess = this.#bytes - (replaced?.tx.bytes.length ?? 0) + tx.bytes.length - maxBytes;
     if (excess <= 0) {
@@ -374,6 +380,7 @@ export class Mempool {
     /** How many of a sender's last ones are among the victims. */
     const taken = new Map<Address, number>();
     const aside: Tail[] = [];
+    const spared = new Set<SenderQueue>();
     while (excess > 0) {
       const tail = tails.pop();
       if (tail === undefined) break;
@@ -382,21 +389,25 @@ export class Mempool {
       const queue = this.#senders.get(from);
       const gone = taken.get(from) ?? 0;
       if (queue?.fromEnd(gone) !== pooled) continue; // stale: no longer the last of its sender
-      if (dueRateOf(queue, pooled) !== tail.dueRate) {
-        tails.push(tailOf(queue, pooled)); // stale: it has become ready, or parked
+      const now = isSpared(from) ? { pooled, dueRate: pooled.feeRate } : tailOf(queue, pooled);
+      if (now.dueRate !== tail.dueRate) {
+        tails.push(now); // stale: it has become ready, or parked; or it is spared
+        if (isSpared(from)) spared.add(queue);
         continue;
       }
       aside.push(tail);
-      // Those behind `tx` may be what it makes ready.
-      if (from === tx.from && (nonce <= tx.nonce || pooled.feeRate >= feeRate)) continue;
-      if (tail.dueRate >= feeRate) break;
-      victims.push(pooled);
+      if (from === tx.from && nonce <= tx.nonce) continue;
+      if (pooled !== replaced) {
+        if (tail.dueRate >= feeRate) break;
+        victims.push(pooled);
+        excess -= bytes.length;
+      }
       taken.set(from, gone + 1);
-      excess -= bytes.length;
       const before = queue.fromEnd(gone + 1);
       if (before !== undefined) tails.push(tailOf(queue, before));
     }
     for (const tail of aside) tails.push(tail); // victims too: stale as soon as they are removed
+    for (const queue of spared) tails.push(tailOf(queue, queue.last!)); // the next plan does not spare them
     this.#boundTails();
     return excess > 0 ? undefined : victims;
   }
@@ -484,24 +495,28 @@ export class Mempool {
     this.#tailsNow();
   }
 
-  /** As `add`, but a transaction that was in the chain goes before those of its sender that were not. */
-  #readd(tx: Tx, accounts: AccountView, nowMs: number): RemovedTx[] {
+  /**
+   * As `add`, but a transaction that was in the chain goes before those of its sender that were not.
+   *
+   * @param touched whose queues are not whole yet: what is parked there may be ready in a moment
+   */
+  #readd(tx: Tx, accounts: AccountView, nowMs: number, touched: ReadonlySet<Address>): RemovedTx[] {
     if (this.#byId.has(tx.id)) return [];
     const account = accounts.get(tx.from);
     if (tx.nonce < account.nonce) return [{ tx, reason: 'tx/nonce-used' }];
-    const removed: RemovedTx[] = [];
     const queue = this.#senders.get(tx.from);
     const replaced = queue?.at(tx.nonce);
-    if (replaced !== undefined) {
-      if (!this.#paysToReplace(tx, replaced.tx)) return [{ tx, reason: 'tx/replacement-underpriced' }];
-    } else if (queue !== undefined && queue.size >= this.#limits.maxPerSender) {
-      if (queue.last!.tx.nonce < tx.nonce) return [{ tx, reason: 'tx/sender-limit' }];
-      removed.push(this.#remove(queue.last!, 'tx/sender-limit'));
+    const isOver = replaced === undefined && (queue?.size ?? 0) >= this.#limits.maxPerSender;
+    if (replaced !== undefined && !this.#paysToReplace(tx, replaced.tx)) {
+      return [{ tx, reason: 'tx/replacement-underpriced' }];
     }
-    const victims = this.#planRoom(tx, replaced);
-    if (victims === undefined) return [...removed, { tx, reason: 'tx/pool-full' }];
-    for (const victim of victims) removed.push(this.#remove(victim, 'tx/evicted'));
-    if (replaced !== undefined) removed.push(this.#remove(replaced, 'tx/replaced'));
+    if (isOver && queue!.last!.tx.nonce < tx.nonce) return [{ tx, reason: 'tx/sender-limit' }];
+    const gone = isOver ? queue!.last! : replaced;
+    const victims = this.#planRoom(tx, gone, (sender) => touched.has(sender));
+    const wouldPark = tx.nonce > (queue?.base ?? account.nonce) + BigInt(queue?.readyCount ?? 0);
+    if (victims === undefined || (wouldPark && victims.length > 0)) return [{ tx, reason: 'tx/pool-full' }];
+    const removed = victims.map((victim) => this.#remove(victim, 'tx/evicted'));
+    if (gone !== undefined) removed.push(this.#remove(gone, isOver ? 'tx/sender-limit' : 'tx/replaced'));
     this.#insert(tx, account, nowMs);
     return removed;
   }

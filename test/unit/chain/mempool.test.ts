@@ -248,6 +248,19 @@ describe('Mempool.add', () => {
     expect(Array.from(pool.candidates(), ({ fee }) => fee)).toEqual([70n, 100n, 60n, 55n]);
   });
 
+  test('TX-15: what fills a gap does not evict what it makes ready, where that pays more than others', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    addAll(
+      pool,
+      RICH,
+      { nonce: 1n, fee: 500n },
+      { sender: 2, fee: 10n },
+      { sender: 3, fee: 20n },
+      { sender: 4, fee: 900n },
+    );
+    expect(pool.add(txOf({ fee: 600n }), RICH, 0).evicted.map(({ tx }) => tx.fee)).toEqual([10n]);
+  });
+
   test('TX-15: what was in the middle can go once it is its sender’s last', () => {
     const pool = poolOf({ maxBytes: 3 * TX_BYTES });
     const [middle, last] = addAll(
@@ -354,6 +367,39 @@ describe('Mempool.onBlocks', () => {
     expect(pool.parkedSize).toBe(1);
     expect(Array.from(pool.candidates(), ({ id }) => id)).not.toContain(kept!.id);
     expect(pool.firstGap(senderAt(0))).toEqual({ from: 0n, to: 0n });
+  });
+
+  test('after a reorg with a full pool what waits for the rest of its block to return does not go first', () => {
+    const pool = poolOf({ maxBytes: 4 * TX_BYTES });
+    const rich = { balance: 10_000_000n, nonce: 0n };
+    const accounts = only(
+      [senderAt(2), { ...rich, nonce: 1n }],
+      ...[3, 4, 5].map((sender) => [senderAt(sender), rich] as [Address, Account]),
+    );
+    const [dear] = addAll(pool, accounts, { sender: 2, nonce: 1n, fee: 9_000n });
+    addAll(pool, accounts, { sender: 3, fee: 100n }, { sender: 4, fee: 200n }, { sender: 5, fee: 300n });
+    pool.onBlocks([], [blockOf([txOf({ sender: 1, fee: 500n }), txOf({ sender: 2, fee: 500n })])], RICH, 0);
+    expect(pool.has(dear!.id)).toBe(true);
+    expect(pool.parkedSize).toBe(0);
+  });
+
+  test('what returns behind a gap, or is refused, takes the place of nothing', () => {
+    const full = poolOf({ maxBytes: 3 * TX_BYTES });
+    const held = addAll(full, RICH, { sender: 3, fee: 1_000n }, { sender: 4, fee: 1_000n }, { sender: 5, fee: 1_000n });
+    const back = [txOf({ sender: 1, fee: 10n }), txOf({ sender: 1, nonce: 1n, fee: 9_000n })];
+    const reasons = full.onBlocks([], [blockOf(back)], RICH, 0).removed.map(({ reason }) => reason);
+    expect(reasons).toEqual(['tx/pool-full', 'tx/pool-full']);
+    expect(held.every(({ id }) => full.has(id))).toBe(true);
+
+    const limited = poolOf({ maxBytes: 3 * TX_BYTES, maxPerSender: 2 });
+    const accounts = everybody({ balance: 10_000_000n, nonce: 1n });
+    const [first, last] = addAll(limited, accounts, { nonce: 1n, fee: 900n }, { nonce: 2n, fee: 900n });
+    addAll(limited, accounts, { sender: 2, nonce: 1n, fee: 900n });
+    const long = txOf({ nonce: 0n, fee: 10n, memoBytes: 100 });
+    expect(limited.onBlocks([], [blockOf([long])], everybody({ balance: 10_000_000n, nonce: 0n }), 0).removed).toEqual([
+      { tx: long, reason: 'tx/pool-full' },
+    ]);
+    expect(limited.has(first!.id) && limited.has(last!.id)).toBe(true);
   });
 
   test('a full pool makes room when a block has taken all of a sender’s', () => {
