@@ -115,7 +115,7 @@ async function chooseAddresses(
 }
 
 /** e.g. `1.5 in 3, 2 behind a gap`. */
-function waitingText({ transactions, parked, amount }: AccountInfo['waiting']): string {
+export function waitingText({ transactions, parked, amount }: AccountInfo['waiting']): string {
   if (transactions === 0) return '0';
   return `${coins(amount)} in ${transactions}${parked === 0 ? '' : `, ${parked} behind a gap`}`;
 }

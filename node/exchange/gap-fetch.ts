@@ -48,37 +48,43 @@ const MAX_WAIT_MS = 8_000;
 const MAX_FAILURES = 5;
 /** Peers that are asked in a round. */
 const MAX_PEERS = 4;
+/** Of these, after a round in vain, who has what follows: it may lack the same. */
+const MAX_KNOWN = 2;
+/** How long a peer that stalled is asked for nothing: it may be slow, and each stall costs it points. */
+const STALLED_MS = 60_000;
 /** Senders. Each has the money for a transaction, and pays nothing. */
 const MAX_GAPS = 256;
-/** Senders whose missing ones were refused. */
-const REFUSED_KEPT = 1_024;
+/** Senders whose missing ones nobody had, or were refused. */
+const REMEMBERED = 1_024;
 
 /** Of one sender. */
 interface Gap {
-  /** Who told of it; undefined: this node's API or journal. */
+  /** Who told of it first; undefined: this node's API or journal. */
   readonly owner: PeerKey | undefined;
   /** The highest nonce that was seen: where it is too far ahead to be parked, all up to it are missing. */
   highest: bigint;
   /** The nonce that was missing first when it was last looked at, which the rest is about. */
-  from: bigint | undefined;
-  /** That sent something from behind it. */
+  from: bigint;
+  /** That sent something from behind it, and are connected. */
   readonly peers: Set<PeerKey>;
-  /** That were asked in this round, and have not got it. */
+  /** That were asked in this round, in vain. */
   readonly tried: Set<PeerKey>;
+  /** Something came in this round, and was refused. */
+  isRefused: boolean;
   /** That gave something, and is asked first. */
   giver: PeerKey | undefined;
+  /** Rounds in vain. */
   failures: number;
-  /** `idle`: what comes from behind it has it looked at; `timed`: time; `waiting`: a peer that is free; `asking`: the answer. */
-  state: 'idle' | 'timed' | 'waiting' | 'asking';
   cancel: () => void;
 }
 
-/** `unseen`: it came, and there was no room to look at it. */
-type Answer = 'filled' | 'empty' | 'refused' | 'unseen';
+/** `roomless`: it is good, and the pool has no room; `unseen`: nobody had time to look at it. */
+type Answer = 'filled' | 'empty' | 'refused' | 'roomless' | 'unseen';
 
 /**
- * Decides whom to ask, and when. `follow` comes before the network starts. Whoever gives what no honest peer has is
- * penalized; a failure of ours goes to `onFailure`.
+ * Decides whom to ask, and when. `follow` comes before the network starts. A gap waits for time, for a peer that is free
+ * (`#waiting`), or for an answer; it is closed when it is filled and when it has been asked for in vain. Whoever gives what
+ * no honest peer has is penalized; a failure of ours goes to `onFailure`.
  */
 export class GapFetch {
   readonly #deps: GapFetchDeps;
@@ -87,10 +93,14 @@ export class GapFetch {
   readonly #waiting = new Set<Address>();
   readonly #connected = new Set<PeerKey>();
   readonly #asked = new Set<PeerKey>();
+  /** Until when a connected peer is asked for nothing, monotonic. */
+  readonly #stalled = new Map<PeerKey, number>();
+  /** The missing nonce that nobody had, and in how many rounds. */
+  readonly #vain = new Lru<Address, { readonly from: bigint; readonly failures: number }>(REMEMBERED);
   /** The missing nonce, where what came for it was refused for what the sender has. */
-  readonly #refused = new Lru<Address, bigint>(REFUSED_KEPT);
+  readonly #refused = new Lru<Address, bigint>(REMEMBERED);
   /** The same, where there was no room at this tip. */
-  #roomless = new Lru<Address, bigint>(REFUSED_KEPT);
+  #roomless = new Lru<Address, bigint>(REMEMBERED);
   readonly #stopping = new AbortController();
   readonly #requests = new Set<Promise<void>>();
   readonly #disposers: (() => void)[] = [];
@@ -102,17 +112,17 @@ export class GapFetch {
   follow(): void {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
-        this.#roomless = new Lru(REFUSED_KEPT);
+        this.#roomless = new Lru(REMEMBERED);
         for (const account of touchedBy([...connected, ...disconnected])) this.#refused.delete(account);
       }),
+      this.#deps.events.on('tx-dropped', ({ tx }) => this.#refused.delete(tx.from)),
     );
   }
 
   /** What was parked when the node stopped is nobody's news. */
   start(): void {
     for (const sender of this.#deps.mempool.pool.sendersWithGap()) {
-      const gap = this.#open(sender, undefined);
-      if (gap !== undefined) this.#lookLater(sender, gap);
+      if (!this.#gaps.has(sender)) this.#open(sender, undefined, this.#nextOf(sender));
     }
   }
 
@@ -124,13 +134,14 @@ export class GapFetch {
   onGap({ from: sender, nonce }: Pick<Tx, 'from' | 'nonce'>, peer: PeerKey | undefined): void {
     const next = this.#nextOf(sender);
     if (nonce <= next || this.#refused.get(sender) === next || this.#roomless.get(sender) === next) return;
-    const gap = this.#gaps.get(sender) ?? this.#open(sender, peer);
+    const gap = this.#gaps.get(sender) ?? this.#open(sender, peer, next);
     if (gap === undefined) return;
     if (nonce > gap.highest) gap.highest = nonce;
-    if (peer !== undefined && gap.peers.size < MAX_PEERS) gap.peers.add(peer);
-    if (gap.state !== 'idle') return;
-    this.#isAbout(gap, next);
-    this.#lookLater(sender, gap);
+    if (peer === undefined || !this.#connected.has(peer) || gap.peers.has(peer)) return;
+    if (gap.peers.size >= MAX_PEERS) {
+      gap.peers.delete(gap.peers.values().find((each) => gap.tried.has(each)) ?? gap.peers.values().next().value!);
+    }
+    gap.peers.add(peer);
   }
 
   onPeerConnected(peer: PeerKey): void {
@@ -139,6 +150,11 @@ export class GapFetch {
 
   onPeerDisconnected(peer: PeerKey): void {
     this.#connected.delete(peer);
+    this.#stalled.delete(peer);
+    for (const gap of this.#gaps.values()) {
+      gap.peers.delete(peer);
+      if (gap.giver === peer) gap.giver = undefined;
+    }
   }
 
   async stop(): Promise<void> {
@@ -148,28 +164,35 @@ export class GapFetch {
     await Promise.all(this.#requests);
   }
 
-  /** Undefined where there is no room: whoever told of most has to do with less. */
-  #open(sender: Address, owner: PeerKey | undefined): Gap | undefined {
+  /**
+   * Undefined where there is no room: whoever told of most has to do with less.
+   *
+   * @param from the nonce that is missing first
+   */
+  #open(sender: Address, owner: PeerKey | undefined, from: bigint): Gap | undefined {
     if (this.#gaps.size >= MAX_GAPS && !this.#makeRoom(owner)) return undefined;
+    const vain = this.#vain.get(sender);
     const gap: Gap = {
       owner,
       highest: 0n,
-      from: undefined,
+      from,
       peers: new Set(),
       tried: new Set(),
+      isRefused: false,
       giver: undefined,
-      failures: 0,
-      state: 'idle',
+      failures: vain?.from === from ? vain.failures : 0,
       cancel: () => {},
     };
     this.#gaps.set(sender, gap);
+    this.#lookLater(sender, gap);
     return gap;
   }
 
   #makeRoom(newcomer: PeerKey | undefined): boolean {
     const counts = new Map<PeerKey | undefined, number>();
     for (const [sender, gap] of this.#gaps) {
-      if (gap.state === 'idle' && this.#missing(sender, gap) === undefined) {
+      const isOrphan = gap.owner !== undefined && !this.#connected.has(gap.owner);
+      if (isOrphan || gap.failures >= MAX_FAILURES) {
         this.#close(sender, gap);
         return true;
       }
@@ -193,12 +216,16 @@ export class GapFetch {
     if (gap.from === from) return;
     gap.from = from;
     gap.failures = 0;
+    this.#beginRound(gap);
+  }
+
+  #beginRound(gap: Gap): void {
     gap.tried.clear();
+    gap.isRefused = false;
   }
 
   #lookLater(sender: Address, gap: Gap): void {
     if (this.#stopping.signal.aborted) return;
-    gap.state = 'timed';
     gap.cancel = this.#deps.clock.after(Math.min(MAX_WAIT_MS, MIN_WAIT_MS * 2 ** gap.failures), () =>
       this.#look(sender, gap),
     );
@@ -217,30 +244,45 @@ export class GapFetch {
       this.#lookLater(sender, gap);
       return;
     }
-    const untried = this.#round(gap).filter((peer) => !gap.tried.has(peer));
+    const untried = this.#untried(gap);
     const peer = untried.find((each) => !this.#asked.has(each));
     if (peer !== undefined) this.#ask(sender, gap, peer, missing);
-    else if (untried.length > 0) {
-      gap.state = 'waiting';
-      this.#waiting.add(sender);
+    else if (untried.length > 0) this.#waiting.add(sender);
+    else this.#endRound(sender, gap, missing.from);
+  }
+
+  #endRound(sender: Address, gap: Gap, from: bigint): void {
+    gap.failures += 1;
+    if (gap.isRefused) {
+      this.#refused.set(sender, from);
+      this.#close(sender, gap);
+    } else if (gap.failures >= MAX_FAILURES) {
+      this.#vain.set(sender, { from, failures: gap.failures });
+      this.#close(sender, gap);
     } else {
-      gap.failures += 1;
-      gap.tried.clear();
-      gap.state = 'idle';
-      if (gap.failures < MAX_FAILURES) this.#lookLater(sender, gap);
+      this.#beginRound(gap);
+      this.#lookLater(sender, gap);
     }
+  }
+
+  /** Whom this round has still to ask. */
+  #untried(gap: Gap): readonly PeerKey[] {
+    return this.#round(gap).filter((peer) => !gap.tried.has(peer));
   }
 
   /** Who may have it, best first: who gave some of it, who has what follows it, and then others, each round other ones. */
   #round({ giver, peers, failures }: Gap): readonly PeerKey[] {
-    const known = [...(giver === undefined ? [] : [giver]), ...peers].filter((peer) => this.#connected.has(peer));
-    const others = [...this.#connected];
-    const begin = (failures * MAX_PEERS) % Math.max(1, others.length);
-    return [...new Set([...known, ...others.slice(begin), ...others.slice(0, begin)])].slice(0, MAX_PEERS);
+    const nowMs = this.#deps.clock.monotonicMs();
+    const isSound = (peer: PeerKey): boolean => (this.#stalled.get(peer) ?? 0) <= nowMs;
+    const told = new Set(giver === undefined ? peers : [giver, ...peers]);
+    const known = turned([...told].filter(isSound), giver === undefined ? failures : 0);
+    const first = known.slice(0, failures === 0 ? MAX_PEERS : MAX_KNOWN);
+    const others = [...this.#connected].filter((peer) => !told.has(peer) && isSound(peer));
+    const room = MAX_PEERS - first.length;
+    return [...first, ...turned(others, failures * room).slice(0, room)];
   }
 
   #ask(sender: Address, gap: Gap, peer: PeerKey, missing: NonceRange): void {
-    gap.state = 'asking';
     this.#asked.add(peer);
     const request = this.#fetch(peer, sender, missing)
       .catch((error: unknown): Answer => {
@@ -258,7 +300,8 @@ export class GapFetch {
 
   #onAnswer(sender: Address, gap: Gap, peer: PeerKey, answer: Answer): void {
     if (this.#gaps.get(sender) !== gap) return;
-    if (answer === 'refused') {
+    if (answer === 'roomless') {
+      this.#roomless.set(sender, gap.from);
       this.#close(sender, gap);
       return;
     }
@@ -269,10 +312,10 @@ export class GapFetch {
     }
     if (answer === 'filled') {
       gap.giver = peer;
-      gap.tried.clear();
+      this.#beginRound(gap);
     } else gap.tried.add(peer);
-    gap.state = 'waiting'; // behind those that wait already
-    this.#waiting.add(sender);
+    if (answer === 'refused') gap.isRefused = true; // another peer may have another with that nonce
+    this.#waiting.add(sender); // behind those that wait already
   }
 
   /** What has failed already comes last: gaps that nobody fills must not hold up others. */
@@ -287,7 +330,7 @@ export class GapFetch {
 
   /** Keeps its place where no peer is free. */
   #lookWaiting(sender: Address, gap: Gap): void {
-    const untried = this.#round(gap).filter((peer) => !gap.tried.has(peer));
+    const untried = this.#untried(gap);
     if (untried.length === 0 || untried.some((peer) => !this.#asked.has(peer))) this.#look(sender, gap);
   }
 
@@ -298,7 +341,7 @@ export class GapFetch {
 
   #missing(sender: Address, { highest }: Gap): NonceRange | undefined {
     const next = this.#nextOf(sender);
-    return this.#deps.mempool.pool.firstGap(sender) ?? (next < highest ? { from: next, to: highest } : undefined);
+    return this.#deps.mempool.pool.firstGap(sender) ?? (next <= highest ? { from: next, to: highest } : undefined);
   }
 
   async #fetch(peer: PeerKey, sender: Address, { from, to }: NonceRange): Promise<Answer> {
@@ -320,9 +363,7 @@ export class GapFetch {
     }
     if (came.length === 0) return 'empty';
     if (this.#nextOf(sender) !== from) return 'filled';
-    const isRoomless = txs.length > 0 && mempool.pool.senderRefusal(txs[0]!, chain.accounts) === undefined;
-    (isRoomless ? this.#roomless : this.#refused).set(sender, from);
-    return 'refused';
+    return txs.length > 0 && mempool.pool.senderRefusal(txs[0]!, chain.accounts) === undefined ? 'roomless' : 'refused';
   }
 
   async #request(peer: PeerKey, sender: Address, fromNonce: bigint, max: number): Promise<readonly Tx[]> {
@@ -344,7 +385,19 @@ export class GapFetch {
 
   #onFault(peer: PeerKey, error: unknown): void {
     if (this.#stopping.signal.aborted) return;
-    if (error instanceof PeerFault) reportFault(this.#deps, peer, 'sender-txs', error);
-    else this.#deps.onFailure(error);
+    if (!(error instanceof PeerFault)) {
+      this.#deps.onFailure(error);
+      return;
+    }
+    if (error.kind === 'stalled' && this.#connected.has(peer)) {
+      this.#stalled.set(peer, this.#deps.clock.monotonicMs() + STALLED_MS);
+    }
+    reportFault(this.#deps, peer, 'sender-txs', error);
   }
+}
+
+/** The list, beginning so many places further. */
+function turned<T>(list: readonly T[], places: number): readonly T[] {
+  const begin = list.length === 0 ? 0 : places % list.length;
+  return [...list.slice(begin), ...list.slice(0, begin)];
 }

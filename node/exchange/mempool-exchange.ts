@@ -211,7 +211,7 @@ export class MempoolExchange {
     if (refused.length < txs.length) {
       this.#intervalMs = MIN_INTERVAL_MS;
       this.#turns.set(peer, { ...NO_TURN, skip });
-    } else if (wanted.length === MAX_TXS_PER_REQUEST) {
+    } else if (wanted.length === MAX_TXS_PER_REQUEST && txs.length > 0 && verdict.kind === 'accept') {
       // There may be more behind them. Whoever has these held another's back at each node could keep that from it.
       const further = skip + offered.indexOf(wanted.at(-1)!) + 1;
       this.#turns.set(peer, { atMs: this.#pulledAtMs, skip: further <= MAX_POOL_SKIP ? further : 0 });

@@ -50,9 +50,6 @@ const BAD_TX_POINTS = 10;
 /** Bad transactions of one batch that count: ten are enough to be refused. */
 const MAX_BAD_TXS = 10;
 
-/** Of what is not parked although others of its sender are missing: too far ahead, or no room. */
-const UNPARKED_REASONS: ReadonlySet<TxReason> = new Set<TxReason>(['tx/nonce-gap', 'tx/pool-full']);
-
 type TxVerdict = { readonly kind: 'accept' } | { readonly kind: 'ignore' | 'reject'; readonly reason: TxReason };
 
 /** A transaction on its way through the checks. */
@@ -186,9 +183,15 @@ export class TxLane {
     if (verdict !== undefined) return { verdict, parked: false };
     const added = this.#deps.mempool.add(tx, from);
     if (added.verdict.kind === 'accept') this.#seen.add(tx.id);
-    const mayWait = added.verdict.kind === 'accept' ? added.parked : UNPARKED_REASONS.has(added.verdict.reason);
-    if (mayWait) this.#deps.onGap(tx, from === 'api' ? undefined : from);
+    if (this.#mayWait(added)) this.#deps.onGap(tx, from === 'api' ? undefined : from);
     return added;
+  }
+
+  /** Parked; or not, because it is too far ahead, or as many are parked as may be. */
+  #mayWait({ verdict, parked }: { readonly verdict: TxVerdict; readonly parked: boolean }): boolean {
+    if (verdict.kind === 'accept') return parked;
+    if (verdict.reason === 'tx/nonce-gap') return true;
+    return verdict.reason === 'tx/pool-full' && this.#deps.mempool.pool.isParkingFull;
   }
 
   /** BATCH-3. Nothing of the batch is remembered: its good ones may come again, in another's. */

@@ -32,7 +32,7 @@ function setUp({ peers = ['p'], maxBytes = DEFAULT_MEMPOOL_BYTES }: { peers?: st
   const clock = new VirtualClock(0);
   const pool = new Mempool(mempoolLimits(maxBytes));
   const expired = new Set<TxId>();
-  const answers = new Map<PeerKey, (asked: Asked) => readonly Tx[] | 'stall'>();
+  const answers = new Map<PeerKey, (asked: Asked) => readonly Tx[] | 'slow' | 'stall'>();
   const asked: Asked[] = [];
   const penalties: string[] = [];
   const add = (tx: Tx): void => void pool.add(tx, RICH, clock.nowMs());
@@ -45,6 +45,8 @@ function setUp({ peers = ['p'], maxBytes = DEFAULT_MEMPOOL_BYTES }: { peers?: st
         const txs = answers.get(peer)?.(request!) ?? [];
         if (txs === 'stall') {
           await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+        } else if (txs === 'slow') {
+          await new Promise<void>((resolve) => clock.after(2_500, resolve)); // and nothing
         } else if (txs.length > 0) yield encodeTxsChunk({ txs: txs.map(({ bytes }) => bytes) });
       })(),
       async send(frame) {
@@ -87,7 +89,11 @@ function setUp({ peers = ['p'], maxBytes = DEFAULT_MEMPOOL_BYTES }: { peers?: st
     const txs = senders.map((sender) => txOf({ sender, nonce: 99n }));
     events.emit('tip', { entry: genesisEntry(), disconnected: [], connected: [blockOf(txs)] });
   };
-  return { clock, pool, answers, asked, penalties, state, expired, fetch, add, hear, block };
+  const drop = (tx: Tx): void => {
+    pool.drop(tx.id, 'tx/expired');
+    events.emit('tx-dropped', { tx, reason: 'tx/expired' });
+  };
+  return { clock, pool, answers, asked, penalties, state, expired, fetch, add, hear, block, drop };
 }
 
 const txAt = (nonce: number, sender = SENDER): Tx => txOf({ nonce: BigInt(nonce), sender });
@@ -158,14 +164,14 @@ test('a gap that has been asked for in vain has its turn after new ones', async 
   const { clock, answers, asked, hear } = setUp();
   hear(txAt(1, 0), 'p');
   await clock.run(500);
-  answers.set('p', ({ sender }) => (bytesToHex(sender) === senderAt(1) ? 'stall' : []));
-  hear(txAt(1, 1), 'p'); // asked at 750, as the first one again; the peer is held up until 3,750
+  answers.set('p', ({ sender }) => (bytesToHex(sender) === senderAt(1) ? 'slow' : []));
+  hear(txAt(1, 1), 'p'); // asked at 750, as the first one would be again; the peer is held up until 3,250
   await clock.run(260);
   for (const sender of [2, 3]) hear(txAt(1, sender), 'p');
   await clock.run(5_000);
   const senders = [0, 1, 2, 3].map(senderAt);
   const order = asked
-    .filter(({ atMs }) => atMs >= 3_750)
+    .filter(({ atMs }) => atMs >= 3_250)
     .map(({ sender }) => senders.indexOf(bytesToHex(sender) as Address));
   expect(order.slice(0, 2)).toEqual([2, 3]);
   expect(order.indexOf(0)).toBeGreaterThan(1);
@@ -180,6 +186,99 @@ test('where the later ones came from nobody, or were parked when the node began,
   await clock.run(251);
   expect(pool.parkedSize).toBe(0);
   expect(asked).toHaveLength(4);
+});
+
+test('four that sent what follows and lack the same do not keep others from being asked', async () => {
+  const { clock, pool, answers, hear } = setUp({ peers: ['a', 'b', 'c', 'd', 'x'] });
+  answers.set('x', () => [txAt(0)]);
+  for (const [at, peer] of ['a', 'b', 'c', 'd'].entries()) hear(txAt(at + 1), peer);
+  await clock.run(1_000);
+  expect(pool.parkedSize).toBe(0);
+});
+
+test('round after round all are asked, who has left makes room for who sends now', async () => {
+  const peers = Array.from({ length: 20 }, (_, at) => `p${at}`);
+  const { clock, asked, fetch, hear } = setUp({ peers });
+  for (const nonce of [1, 2, 3, 4]) hear(txAt(nonce), `p${nonce}`);
+  for (let nonce = 5; nonce < 30; nonce++) {
+    await clock.run(10_000);
+    hear(txAt(nonce), 'p1');
+  }
+  expect(new Set(asked.map(({ peer }) => peer)).size).toBe(20);
+  for (const peer of ['p1', 'p2', 'p3', 'p4']) fetch.onPeerDisconnected(peer);
+  await clock.run(60_000);
+  const before = asked.length;
+  hear(txAt(40), 'p19');
+  await clock.run(10_000);
+  expect(asked[before]?.peer).toBe('p19');
+});
+
+test('one that was refused does not keep another peer’s from being taken', async () => {
+  const { clock, pool, answers, asked, expired, hear } = setUp({ peers: ['p', 'q'] });
+  expired.add(txAt(0).id);
+  answers.set('p', () => [txAt(0)]);
+  answers.set('q', () => [txOf({ nonce: 0n, fee: 5_000n })]);
+  hear(txAt(1), 'p');
+  await clock.run(300);
+  expect(asked.map(({ peer }) => peer)).toEqual(['p', 'q']);
+  expect(pool.parkedSize).toBe(0);
+});
+
+test('what was refused for money that another held up is asked for again once that is gone', async () => {
+  const { clock, pool, answers, asked, hear, drop } = setUp();
+  const dear = txOf({ nonce: 5n, amount: 9_500_000n });
+  answers.set('p', () => [txOf({ nonce: 0n, amount: 900_000n })]);
+  hear(dear, 'p');
+  await clock.run(1_000);
+  expect(asked).toHaveLength(1);
+  drop(dear);
+  hear(txAt(1), 'p');
+  await clock.run(1_000);
+  expect(pool.parkedSize).toBe(0);
+});
+
+test('the last of all is asked for too, where there was no room to park it', async () => {
+  const { clock, pool, answers, add, fetch } = setUp();
+  answers.set('p', ({ fromNonce }) => [txAt(Number(fromNonce))]);
+  fetch.onGap(txAt(1), 'p');
+  await clock.run(100);
+  add(txAt(0));
+  await clock.run(300);
+  expect(pool.has(txAt(1).id)).toBe(true);
+});
+
+test('gaps that nobody could fill keep no new one out, whoever told of them', async () => {
+  const { clock, pool, answers, hear } = setUp({ peers: ['a', 'b', 'c', 'd'] });
+  for (let sender = 0; sender < 256; sender++) hear(txAt(1, sender), 'abcd'[sender % 4]!);
+  await clock.run(60_000);
+  for (const peer of 'abcd') answers.set(peer, () => [txAt(0, 999)]);
+  for (const [at, peer] of [...'abcd'].entries()) hear(txAt(at + 1, 999), peer);
+  await clock.run(300);
+  expect(pool.isParked(txAt(1, 999).id)).toBe(false);
+});
+
+test('nor do those of peers that have left', async () => {
+  const { clock, pool, answers, fetch, hear } = setUp();
+  for (let name = 0; name < 32; name++) {
+    fetch.onPeerConnected(`x${name}`);
+    for (let at = 0; at < 8; at++) hear(txAt(1, 8 * name + at), `x${name}`);
+    fetch.onPeerDisconnected(`x${name}`);
+  }
+  const senders = Array.from({ length: 20 }, (_, at) => 2_000 + at);
+  answers.set('p', ({ sender }) =>
+    senders.filter((each) => senderAt(each) === bytesToHex(sender)).map((each) => txAt(0, each)),
+  );
+  for (const sender of senders) hear(txAt(1, sender), 'p');
+  await clock.run(1_000);
+  expect(senders.filter((sender) => pool.isParked(txAt(1, sender).id))).toEqual([]);
+});
+
+test('a peer that stalls once is asked for nothing for a minute: it may be honest, and slow', async () => {
+  const { clock, answers, penalties, hear } = setUp({ peers: ['slow', 'p'] });
+  answers.set('slow', () => 'stall');
+  for (let sender = 0; sender < 40; sender++) hear(txAt(1, sender), 'slow');
+  await clock.run(60_000);
+  expect(penalties).toHaveLength(1);
 });
 
 test('who has left is not asked, and others are', async () => {
