@@ -18,6 +18,10 @@ export class Lru<K, V> {
     this.#weightOf = weight.of;
   }
 
+  get size(): number {
+    return this.#map.size;
+  }
+
   get(key: K): V | undefined {
     const value = this.#map.get(key);
     if (value === undefined) return undefined;

@@ -7,7 +7,6 @@
  * one lost message has made wait for each other. What comes is checked as a batch is, and not published: whoever else
  * misses it asks too. Where what came was refused, nobody is asked again before something has changed.
  */
-import { decodeTx } from '../../chain/codec.ts';
 import type { NonceRange } from '../../chain/mempool.ts';
 import type { Tx, TxId } from '../../chain/types.ts';
 import { type Address, addressToBytes } from '../../crypto/address.ts';
@@ -16,12 +15,14 @@ import type { EventBus } from '../events.ts';
 import { Lru } from '../lru.ts';
 import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
-import { decodeTxsChunk, encodeSenderTxsRequest, MAX_TXS_PER_CHUNK } from '../net/wire.ts';
+import { encodeSenderTxsRequest, MAX_TXS_PER_CHUNK } from '../net/wire.ts';
 import type { OutcomeVerdict } from '../pipeline/outcome.ts';
 import type { Clock, Logger, Network, PeerKey } from '../ports.ts';
-import { exchange, PeerFault } from '../requests/exchange.ts';
+import { PeerFault } from '../requests/exchange.ts';
 import { reportFault } from '../requests/report-fault.ts';
+import { MAX_PEERS, roundOf, toGiveUp } from './plan-gaps.ts';
 import { SENDER_TXS } from './protocols.ts';
+import { requestTxs } from './request-txs.ts';
 import { touchedBy } from './touched-by.ts';
 
 export interface GapFetchDeps {
@@ -46,10 +47,6 @@ const MIN_WAIT_MS = 250;
 const MAX_WAIT_MS = 8_000;
 /** Rounds in vain. After these only what comes from behind the gap begins another. The exchange of mempools goes on. */
 const MAX_FAILURES = 5;
-/** Peers that are asked in a round. */
-const MAX_PEERS = 4;
-/** Of these, after a round in vain, who has what follows: it may lack the same. */
-const MAX_KNOWN = 2;
 /** How long a peer that stalled is asked for nothing: it may be slow, and each stall costs it points. */
 const STALLED_MS = 60_000;
 /** Senders. Each has the money for a transaction, and pays nothing. */
@@ -59,6 +56,7 @@ const REMEMBERED = 1_024;
 
 /** Of one sender. */
 interface Gap {
+  readonly sender: Address;
   /** Who told of it first; undefined: this node's API or journal. */
   readonly owner: PeerKey | undefined;
   /** The highest nonce that was seen: where it is too far ahead to be parked, all up to it are missing. */
@@ -113,6 +111,7 @@ export class GapFetch {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
         this.#roomless = new Lru(REMEMBERED);
+        if (this.#refused.size === 0) return;
         for (const account of touchedBy([...connected, ...disconnected])) this.#refused.delete(account);
       }),
       this.#deps.events.on('tx-dropped', ({ tx }) => this.#refused.delete(tx.from)),
@@ -173,6 +172,7 @@ export class GapFetch {
     if (this.#gaps.size >= MAX_GAPS && !this.#makeRoom(owner)) return undefined;
     const vain = this.#vain.get(sender);
     const gap: Gap = {
+      sender,
       owner,
       highest: 0n,
       from,
@@ -189,20 +189,10 @@ export class GapFetch {
   }
 
   #makeRoom(newcomer: PeerKey | undefined): boolean {
-    const counts = new Map<PeerKey | undefined, number>();
-    for (const [sender, gap] of this.#gaps) {
-      const isOrphan = gap.owner !== undefined && !this.#connected.has(gap.owner);
-      if (isOrphan || gap.failures >= MAX_FAILURES) {
-        this.#close(sender, gap);
-        return true;
-      }
-      counts.set(gap.owner, (counts.get(gap.owner) ?? 0) + 1);
-    }
-    const [[greediest, most]] = [...counts].sort(([, a], [, b]) => b - a) as [[PeerKey | undefined, number]];
-    if ((counts.get(newcomer) ?? 0) + 1 >= most) return false;
-    const [sender, gap] = [...this.#gaps].findLast(([, { owner }]) => owner === greediest)!;
-    this.#close(sender, gap);
-    return true;
+    const isVain = ({ failures }: Gap): boolean => failures >= MAX_FAILURES;
+    const gap = toGiveUp([...this.#gaps.values()], newcomer, isVain, this.#connected);
+    if (gap !== undefined) this.#close(gap.sender, gap);
+    return gap !== undefined;
   }
 
   #close(sender: Address, gap: Gap): void {
@@ -267,19 +257,9 @@ export class GapFetch {
 
   /** Whom this round has still to ask. */
   #untried(gap: Gap): readonly PeerKey[] {
-    return this.#round(gap).filter((peer) => !gap.tried.has(peer));
-  }
-
-  /** Who may have it, best first: who gave some of it, who has what follows it, and then others, each round other ones. */
-  #round({ giver, peers, failures }: Gap): readonly PeerKey[] {
     const nowMs = this.#deps.clock.monotonicMs();
-    const isSound = (peer: PeerKey): boolean => (this.#stalled.get(peer) ?? 0) <= nowMs;
-    const told = new Set(giver === undefined ? peers : [giver, ...peers]);
-    const known = turned([...told].filter(isSound), giver === undefined ? failures : 0);
-    const first = known.slice(0, failures === 0 ? MAX_PEERS : MAX_KNOWN);
-    const others = [...this.#connected].filter((peer) => !told.has(peer) && isSound(peer));
-    const room = MAX_PEERS - first.length;
-    return [...first, ...turned(others, failures * room).slice(0, room)];
+    const sound = new Set([...this.#connected].filter((peer) => (this.#stalled.get(peer) ?? 0) <= nowMs));
+    return roundOf(gap, sound).filter((peer) => !gap.tried.has(peer));
   }
 
   #ask(sender: Address, gap: Gap, peer: PeerKey, missing: NonceRange): void {
@@ -366,21 +346,11 @@ export class GapFetch {
     return txs.length > 0 && mempool.pool.senderRefusal(txs[0]!, chain.accounts) === undefined ? 'roomless' : 'refused';
   }
 
-  async #request(peer: PeerKey, sender: Address, fromNonce: bigint, max: number): Promise<readonly Tx[]> {
-    const txs: Tx[] = [];
+  #request(peer: PeerKey, sender: Address, fromNonce: bigint, max: number): Promise<readonly Tx[]> {
+    let came = 0n;
+    const isAsked = ({ from, nonce }: Tx): boolean => from === sender && came < max && nonce === fromNonce + came++;
     const request = encodeSenderTxsRequest({ sender: addressToBytes(sender), fromNonce, max });
-    for await (const frame of exchange(this.#deps, peer, SENDER_TXS, request, this.#stopping.signal)) {
-      const chunk = decodeTxsChunk(frame);
-      if (chunk === undefined || chunk.txs.length === 0) throw new PeerFault('invalid', 'malformed transactions');
-      for (const bytes of chunk.txs) {
-        const tx = decodeTx(bytes);
-        if (!tx.ok) throw new PeerFault('invalid', `malformed transaction: ${tx.detail}`);
-        const isNext = tx.value.from === sender && tx.value.nonce === fromNonce + BigInt(txs.length);
-        if (!isNext || txs.length === max) throw new PeerFault('invalid', 'a transaction that was not asked for');
-        txs.push(tx.value);
-      }
-    }
-    return txs;
+    return requestTxs(this.#deps, peer, { protocol: SENDER_TXS, request, isAsked }, this.#stopping.signal);
   }
 
   #onFault(peer: PeerKey, error: unknown): void {
@@ -394,10 +364,4 @@ export class GapFetch {
     }
     reportFault(this.#deps, peer, 'sender-txs', error);
   }
-}
-
-/** The list, beginning so many places further. */
-function turned<T>(list: readonly T[], places: number): readonly T[] {
-  const begin = list.length === 0 ? 0 : places % list.length;
-  return [...list.slice(begin), ...list.slice(0, begin)];
 }

@@ -10,7 +10,6 @@
  * pools always differ by what is on its way; one pull is under way at a time, `MIN_INTERVAL_MS` apart, and twice as far
  * after each that found nothing, until one finds something or a peer comes: a link that was cut has been healed.
  */
-import { decodeTx } from '../../chain/codec.ts';
 import { decodeShortTxIds, encodeShortTxIds, type ShortTxId, shortTxId } from '../../chain/pool-digest.ts';
 import type { Tx, TxId } from '../../chain/types.ts';
 import type { ChainService } from '../chain-service.ts';
@@ -20,7 +19,6 @@ import type { MempoolService } from '../mempool-service.ts';
 import type { Metrics } from '../metrics.ts';
 import {
   decodeMempoolReply,
-  decodeTxsChunk,
   encodeMempoolRequest,
   encodeTxsRequest,
   MAX_POOL_IDS,
@@ -35,6 +33,7 @@ import { MinedIds } from './mined-ids.ts';
 import { idsToWant } from './plan-exchange.ts';
 import { MEMPOOL, TXS } from './protocols.ts';
 import { RefusedTxs } from './refused-txs.ts';
+import { requestTxs } from './request-txs.ts';
 import { serveMempool } from './serve-mempool.ts';
 import { touchedBy } from './touched-by.ts';
 
@@ -108,7 +107,9 @@ export class MempoolExchange {
     this.#disposers.push(
       this.#deps.events.on('tip', ({ connected, disconnected }) => {
         this.#passing = new Lru(UNWANTED_KEPT);
-        for (const account of touchedBy([...connected, ...disconnected])) this.#refused.onChange(account);
+        if (this.#refused.size > 0) {
+          for (const account of touchedBy([...connected, ...disconnected])) this.#refused.onChange(account);
+        }
         if (disconnected.length > 0) {
           this.#spent = new Lru(UNWANTED_KEPT);
           this.#mined.clear();
@@ -242,23 +243,11 @@ export class MempoolExchange {
     throw new PeerFault('gone', 'no ids came');
   }
 
-  async #requestTxs(peer: PeerKey, wanted: readonly ShortTxId[]): Promise<readonly Tx[]> {
+  #requestTxs(peer: PeerKey, wanted: readonly ShortTxId[]): Promise<readonly Tx[]> {
     const open = new Set(wanted);
-    const txs: Tx[] = [];
+    const isAsked = ({ id }: Tx): boolean => open.delete(shortTxId(id));
     const request = encodeTxsRequest({ ids: encodeShortTxIds(wanted) });
-    for await (const frame of exchange(this.#deps, peer, TXS, request, this.#stopping.signal)) {
-      const chunk = decodeTxsChunk(frame);
-      if (chunk === undefined || chunk.txs.length === 0) throw new PeerFault('invalid', 'malformed transactions');
-      for (const bytes of chunk.txs) {
-        const tx = decodeTx(bytes);
-        if (!tx.ok) throw new PeerFault('invalid', `malformed transaction: ${tx.detail}`);
-        if (!open.delete(shortTxId(tx.value.id))) {
-          throw new PeerFault('invalid', 'a transaction that was not asked for');
-        }
-        txs.push(tx.value);
-      }
-    }
-    return txs;
+    return requestTxs(this.#deps, peer, { protocol: TXS, request, isAsked }, this.#stopping.signal);
   }
 
   #onFault(peer: PeerKey, error: unknown): void {

@@ -20,6 +20,10 @@ export class RefusedTxs {
     this.#capacity = capacity;
   }
 
+  get size(): number {
+    return this.#ids.size;
+  }
+
   has(id: ShortTxId): boolean {
     return this.#ids.has(id);
   }
