@@ -25,7 +25,7 @@ export interface MempoolServiceDeps {
 /** Dropped transactions whose reason is remembered. */
 const DROPPED_KEPT = 10_000;
 const EXPIRY_CHECK_MS = 30_000;
-const NOTHING: ReadonlyMap<TxId, Tx> = new Map();
+const NOTHING: readonly Tx[] = [];
 
 /**
  * Owns the pool and its journal: nobody else changes `pool`. It adds and removes at once, and writes behind, one
@@ -36,11 +36,14 @@ export class MempoolService {
   readonly pool: Mempool;
   readonly #deps: MempoolServiceDeps;
   readonly #dropped = new Lru<TxId, TxReason>(DROPPED_KEPT);
-  /** What is to be written next: the transactions to be added, by id, and the ids to be removed. */
-  #added = new Map<TxId, Tx>();
-  readonly #removed = new Set<TxId>();
-  /** In the write that is under way. */
-  #writing: ReadonlyMap<TxId, Tx> = NOTHING;
+  /**
+   * What is to be written next, in order of arrival. Of what stands in both, the pool says which holds. Lists, since there
+   * is a write for every few transactions: a Map of its own each would cost more than what is in it.
+   */
+  #added: Tx[] = [];
+  #removed: TxId[] = [];
+  /** Added by the write that is under way. */
+  #writing = NOTHING;
   readonly #disposers: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #version = 0;
@@ -131,7 +134,8 @@ export class MempoolService {
   }
 
   #isUnwritten(id: TxId): boolean {
-    return this.#added.has(id) || this.#writing.has(id);
+    const isIt = (tx: Tx): boolean => tx.id === id;
+    return this.#added.some(isIt) || this.#writing.some(isIt);
   }
 
   droppedReason(id: TxId): TxReason | undefined {
@@ -150,14 +154,12 @@ export class MempoolService {
   }
 
   #journalAddition(tx: Tx): void {
-    this.#removed.delete(tx.id);
-    this.#added.set(tx.id, tx);
+    this.#added.push(tx);
     this.#startFlush();
   }
 
   #journalRemoval(id: TxId): void {
-    this.#added.delete(id);
-    this.#removed.add(id);
+    this.#removed.push(id);
     this.#startFlush();
   }
 
@@ -174,17 +176,18 @@ export class MempoolService {
   }
 
   get #isDirty(): boolean {
-    return this.#added.size + this.#removed.size > 0;
+    return this.#added.length + this.#removed.length > 0;
   }
 
   /** @returns false when the store refused: what was to be written waits for the next change */
   async #flush(): Promise<boolean> {
     if (!this.#isDirty) return true;
-    const removed = [...this.#removed];
-    this.#removed.clear();
-    this.#writing = this.#added;
-    this.#added = new Map();
-    const added = [...this.#writing.values()];
+    const removed = this.#removed;
+    // Removals come first in the store: what was added again after its own is there, what was added before is not.
+    const added = removed.length === 0 ? this.#added : this.#added.filter(({ id }) => this.pool.has(id));
+    this.#added = [];
+    this.#removed = [];
+    this.#writing = added;
     try {
       await this.#deps.store.saveMempool(added, removed);
       this.#isRefused = false;
@@ -202,8 +205,8 @@ export class MempoolService {
    * overtaken meanwhile.
    */
   #onRefused(added: readonly Tx[], removed: readonly TxId[], error: unknown): void {
-    for (const tx of added) if (!this.#removed.has(tx.id)) this.#added.set(tx.id, tx);
-    for (const id of removed) if (!this.#added.has(id)) this.#removed.add(id);
+    this.#added = [...added, ...this.#added];
+    this.#removed = [...new Set([...removed, ...this.#removed])];
     // Each change tries again, and a full disk is no place for as many lines.
     if (!this.#isRefused) this.#deps.onFailure(error);
     this.#isRefused = true;

@@ -149,7 +149,8 @@ export class GossipRouter<P extends GossipPeer> {
   readonly #peers = new Set<P>();
   readonly #mesh: readonly P[][] = TOPIC_KINDS.map(() => []);
   readonly #backoffs = new Map<PeerKey, number[]>();
-  readonly #pending = new Map<GossipItem, PendingMessage<P>>();
+  /** In order of arrival. Few at a time, and soon settled: a Map would get a new table with every one that leaves it empty. */
+  readonly #pending: PendingMessage<P>[] = [];
   #unsettledTxs = 0;
   /** Newest first; one entry per heartbeat. */
   readonly #history: GossipItem[][];
@@ -170,7 +171,7 @@ export class GossipRouter<P extends GossipPeer> {
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#pending.clear();
+    for (const pending of this.#pending.splice(0)) pending.isPending = false;
     this.#deps.table.givePlaceBack(this.place);
   }
 
@@ -330,7 +331,7 @@ export class GossipRouter<P extends GossipPeer> {
     if (this.#isSeen(item, nowMs)) {
       counts.duplicates += 1;
       if (item.state(this.place) === PENDING) {
-        const pending = this.#pending.get(item);
+        const pending = this.#pending.find((each) => each.item === item);
         if (pending !== undefined) pending.sources = [...(pending.sources ?? []), from];
       }
       return false;
@@ -355,7 +356,7 @@ export class GossipRouter<P extends GossipPeer> {
   #take(from: P, item: GossipItem, nowMs: number): void {
     this.#count(from, item, 1);
     const message = new PendingMessage(this, item, from, nowMs);
-    this.#pending.set(item, message);
+    this.#pending.push(message);
     this.#deps.onMessage(message);
   }
 
@@ -389,16 +390,15 @@ export class GossipRouter<P extends GossipPeer> {
 
   #release(pending: PendingMessage<P>): void {
     pending.isPending = false;
-    this.#pending.delete(pending.item);
+    this.#pending.splice(this.#pending.indexOf(pending), 1);
     this.#count(pending.sender, pending.item, -1);
   }
 
   #expirePending(nowMs: number): void {
     const expiredMs = nowMs - this.#deps.params.messageTtlMs;
-    for (const pending of this.#pending.values()) {
-      if (pending.sinceMs > expiredMs) break;
-      this.#release(pending);
-      pending.item.setState(this.place, GONE);
+    for (let first = this.#pending[0]; first !== undefined && first.sinceMs <= expiredMs; first = this.#pending[0]) {
+      this.#release(first);
+      first.item.setState(this.place, GONE);
     }
   }
 

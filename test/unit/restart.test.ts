@@ -134,6 +134,15 @@ test('an acknowledged transaction is there after a crash where another that was 
   expect([cheap, acknowledged].map(({ id }) => again.mempool.pool.has(id))).toEqual([true, true]);
 });
 
+test('what was replaced before it was written never is; and a write says of it that it is gone', async () => {
+  const { store, node, make } = await openEmptied();
+  const [cheap, dear] = [make(0, 1n, 100n), make(0, 1n, 1_000n)];
+  for (const tx of [cheap, dear]) expect(node.mempool.add(tx, 'api').verdict.kind).toBe('accept');
+  expect(await node.mempool.journalled(dear.id)).toBe(true);
+  const stored = await store.load(realGenesis.chainId);
+  expect(stored!.mempool.map(({ id }) => id)).toEqual([dear.id]);
+});
+
 test('a transaction that the store refused is not called journalled, until a later write takes it along', async () => {
   const db = new FaultyLevel();
   const store = await openMemoryStore(db);
