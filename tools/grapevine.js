@@ -14,12 +14,16 @@ import { prepareEnvironment } from './environment.js';
 
 const NEEDED_MAJOR = 24;
 /**
- * For simulations. MiB: most of what a world allocates is garbage within milliseconds, and with V8's default of 16 much
- * of it is moved to the old generation first; a world of 1,000 nodes takes 9 % less processor time with 64, and 12 % less
- * again with 128. And where there is one core, the collector's helper threads only take turns with the main thread:
- * without them it takes 10 % less.
+ * For simulations. Most of what a world allocates is garbage within milliseconds, and with V8's default of 16 MiB much of it
+ * is moved to the old generation first; and nobody waits for an answer meanwhile, so the old generation is marked in one
+ * go, without the barriers and the second looks of marking beside the work. Where there is one core, the collector's helper
+ * threads only take turns with the main thread. What each is worth stands in docs/TESTING.md.
  */
-const SIM_FLAGS = ['--max-semi-space-size=128', ...(availableParallelism() === 1 ? ['--single-threaded-gc'] : [])];
+const SIM_FLAGS = [
+  '--max-semi-space-size=256',
+  '--no-incremental-marking',
+  ...(availableParallelism() === 1 ? ['--single-threaded-gc'] : []),
+];
 /** Commands that are worth a second or two before the first of them: those that start a node. */
 const NODE_COMMANDS = ['devnet', 'node'];
 /** What npm and npx run, to which they append the arguments; npx puts its own quotes. */
