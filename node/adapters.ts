@@ -24,6 +24,11 @@ export function nextTurn(): Promise<void> {
   return turn();
 }
 
+/** Resolves after so many milliseconds: between the steps of work that can wait. Keeps the process alive. */
+export function pause(delayMs: number): Promise<void> {
+  return delay(delayMs);
+}
+
 /** From the system's generator, so fit for keys; `unit` has 32 random bits. */
 export function createSystemRng(): Rng {
   const word = new Uint32Array(1);

@@ -66,12 +66,19 @@ export function* indexOf(block: Block): Generator<readonly [Uint8Array, Uint8Arr
   }
 }
 
-/** What writes a change of the chain. Later ones of a batch win: what is mined again on a new branch stays indexed. */
+/** What indexes a block's transactions. */
+export function* blockIndexOperations(block: Block): Generator<Operation, undefined> {
+  for (const [key, payload] of indexOf(block)) yield put(key, payload);
+}
+
+/**
+ * What writes a change of the chain, and takes the transactions of abandoned blocks out of the index. Those of its new
+ * blocks are indexed after it: what is mined again on a new branch stays indexed.
+ */
 export function* operationsOf({ added, move }: ChainCommit): Generator<Operation> {
   for (const stored of added) yield* putBlock(stored, sumChangeOf(stored.delta));
   if (move === undefined) return;
   for (const block of move.disconnected) for (const [key] of indexOf(block)) yield { type: 'del', key };
-  for (const block of move.connected) for (const [key, payload] of indexOf(block)) yield put(key, payload);
   for (const [address, account] of move.accounts) yield putAccount(address, account);
   for (const tx of unmined(move)) yield put(keys.mempoolKey(tx.id), tx.bytes);
   yield put(META.tip, blockIdToBytes(move.tip));

@@ -7,8 +7,8 @@
  * LevelDB's log, looks at the counter, and undoes the batch if it did arrive after all: what was reported as not
  * written is not there. Reads go on meanwhile, from before the failed batch.
  *
- * Nothing is kept in memory but that, and the guards of the few voters that vote from here, which stand in a file of
- * their own too: every other answer comes from the database.
+ * Nothing is kept in memory but that, the guards of the few voters that vote from here, which stand in a file of their own
+ * too, and the blocks that are not yet in the index (`index-backlog.ts`): every other answer comes from the database.
  */
 import { blockIdFromBytes, blockIdToBytes, chainIdFromBytes, encodeEvidence } from '../../chain/codec.ts';
 import type {
@@ -38,7 +38,16 @@ import {
   scanRecords,
   type WriteOptions,
 } from './database.ts';
-import { mempoolOperations, operationsOf, put, putAccount, putBlock, putVote } from './derived-records.ts';
+import {
+  blockIndexOperations,
+  mempoolOperations,
+  operationsOf,
+  put,
+  putAccount,
+  putBlock,
+  putVote,
+} from './derived-records.ts';
+import { BACKLOG_LIMITS, type BacklogLimits, IndexBacklog } from './index-backlog.ts';
 import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
 import { full, storeErrorOf, writeErrorOf, wrongChain, wrongSchema } from './level-errors.ts';
@@ -84,6 +93,9 @@ export interface StoreOptions {
   readonly hasRoom: () => Promise<boolean>;
   /** Called between the slices of a long write: lets others have their turn. */
   readonly giveWay: () => Promise<void>;
+  /** Called between the writes of what can wait: some ten milliseconds. */
+  readonly pause: () => Promise<void>;
+  readonly backlog: BacklogLimits;
 }
 
 const MEMORY: StoreOptions = {
@@ -98,6 +110,8 @@ const MEMORY: StoreOptions = {
   beforeMigration: async () => {},
   hasRoom: async () => true,
   giveWay: async () => {},
+  pause: async () => {},
+  backlog: BACKLOG_LIMITS,
 };
 
 /**
@@ -139,11 +153,14 @@ class LevelStore implements Store, VoteProtectionStore {
   #reopening: Promise<void> | undefined;
   #failed: FailedBatch | undefined;
   #closing: Promise<void> | undefined;
+  readonly #backlog: IndexBacklog;
+  #isIndexing = false;
 
   constructor(db: LevelDatabase, options: StoreOptions) {
     this.#db = db;
     this.#options = options;
     this.#hasChain = options.hasChain;
+    this.#backlog = new IndexBacklog(options.backlog);
   }
 
   async open(): Promise<void> {
@@ -165,7 +182,18 @@ class LevelStore implements Store, VoteProtectionStore {
       if (pruned === undefined) throw this.#damaged('the record of what was pruned is missing');
       this.#pruned = pruned;
       await this.#takeUpGuards();
+      await this.#takeUpIndex();
     });
+  }
+
+  /** What a life that was cut short had not indexed. */
+  async #takeUpIndex(): Promise<void> {
+    for (const id of (await this.#read(META.unindexed, records.decodeBlockIds)) ?? []) {
+      const block = await this.#readBlock(id);
+      if (block === undefined) throw this.#damaged(`block ${id}, whose transactions are to be indexed, is missing`);
+      await this.#writeBatch(await this.#gather(blockIndexOperations(block)), BUFFERED);
+    }
+    if (await this.#db.has(META.unindexed, ENCODING)) await this.#writeBatch([putUnindexed([])], DURABLE);
   }
 
   /** What either copy says of a voter counts, and then stands in both. */
@@ -261,7 +289,20 @@ class LevelStore implements Store, VoteProtectionStore {
     if (last !== undefined && last.header.id !== change.move?.tip) {
       throw new Error('the tip is not the last block connected');
     }
-    return this.#write(() => this.#gather(operationsOf(change)), DURABLE);
+    await this.#inTurn(async () => {
+      const { move } = change;
+      const backlog = move && this.#backlog.plan(move);
+      const operations = [...(await this.#gather(operationsOf(change)))];
+      for (const block of backlog?.overdue ?? []) {
+        operations.push(...(await this.#gather(blockIndexOperations(block))));
+      }
+      if (backlog !== undefined && (backlog.waiting.length > 0 || !this.#backlog.isEmpty)) {
+        operations.push(putUnindexed(backlog.waiting));
+      }
+      if (operations.length > 0) await this.#writeBatch(operations, DURABLE);
+      if (backlog !== undefined) this.#backlog.apply(backlog);
+    });
+    this.#startIndexing();
   }
 
   block(id: BlockId): Promise<Block | undefined> {
@@ -285,20 +326,25 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   txLocation(id: TxId): Promise<TxLocation | undefined> {
-    return this.#reading(() => this.#read(keys.txLocationKey(id), records.decodeTxLocation));
+    return this.#reading(
+      async () => this.#backlog.txLocation(id) ?? (await this.#read(keys.txLocationKey(id), records.decodeTxLocation)),
+    );
   }
 
   history(address: Address, limit: number, before?: HistoryPlace): Promise<readonly HistoryItem[]> {
     return this.#reading(async () => {
-      const items: HistoryItem[] = [];
-      if (limit <= 0) return items;
+      const lowestWaiting = this.#backlog.blocks[0]?.header;
+      const items = this.#backlog.history(address, limit, before);
+      if (items.length >= limit) return items;
+      const isBelow = lowestWaiting === undefined || (before !== undefined && before.height < lowestWaiting.height);
+      const place = isBelow ? before : { height: lowestWaiting.height };
       // Of the first block there may be nothing older than the place; every other has one item at least.
-      const range = { ...keys.historyRange(address, before), reverse: true, limit: limit + 1 };
+      const range = { ...keys.historyRange(address, place), reverse: true, limit: limit - items.length + 1 };
       for await (const [key, value] of scanRecords(this.#db, range)) {
         const height = keys.heightOfHistoryKey(key);
         const { block, indices } = records.decodeHistory(records.unsealRecord(key, value));
         for (const index of indices.toReversed()) {
-          if (height === before?.height && index >= (before.index ?? 0)) continue;
+          if (height === place?.height && index >= (place.index ?? 0)) continue;
           items.push({ height, block, index });
           if (items.length === limit) return items;
         }
@@ -408,6 +454,7 @@ class LevelStore implements Store, VoteProtectionStore {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#lastWrite;
+      await this.#finishIndex();
       await this.#db.close();
       // After a write that failed, the log may well end in half a record.
       if (this.#hasChain && this.#failed === undefined) await this.#options.afterClose();
@@ -608,6 +655,48 @@ class LevelStore implements Store, VoteProtectionStore {
     await this.#db.open();
   }
 
+  // Indexing ----------------------------------------------------------------------------------------------------
+
+  #startIndexing(): void {
+    if (this.#isIndexing || this.#backlog.isEmpty) return;
+    this.#isIndexing = true;
+    void this.#index();
+  }
+
+  /**
+   * Writes what waits a slice at a time. Never rejects: where a slice cannot be written it waits for the next block, whose
+   * own write tells what is wrong.
+   */
+  async #index(): Promise<void> {
+    const { pause } = this.#options;
+    try {
+      for (await pause(); !this.#backlog.isEmpty && this.#closing === undefined; await pause()) {
+        await this.#inTurn(() => this.#writeSlice());
+      }
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    } finally {
+      this.#isIndexing = false;
+    }
+  }
+
+  async #writeSlice(): Promise<void> {
+    if (this.#backlog.isEmpty) return;
+    const { operations, isLast } = this.#backlog.nextSlice();
+    const rest = isLast ? [putUnindexed(this.#backlog.blocks.slice(1))] : [];
+    await this.#writeBatch([...operations, ...rest], BUFFERED);
+    this.#backlog.written(isLast);
+  }
+
+  /** At the end, when nothing else writes. After a write that failed, the next start does it. */
+  async #finishIndex(): Promise<void> {
+    try {
+      while (!this.#backlog.isEmpty && this.#failed === undefined) await this.#writeSlice();
+    } catch (error) {
+      if (this.#failed === undefined) throw error;
+    }
+  }
+
   // Errors ------------------------------------------------------------------------------------------------------
 
   #assertOpen(): void {
@@ -621,4 +710,10 @@ class LevelStore implements Store, VoteProtectionStore {
   #damaged(detail: string, options?: ErrorOptions): StoreError {
     return damaged(this.#options.place, detail, options);
   }
+}
+
+/** Which blocks, lowest first, are not in the index. */
+function putUnindexed(blocks: readonly Block[]): Operation {
+  if (blocks.length === 0) return { type: 'del', key: META.unindexed };
+  return put(META.unindexed, records.encodeBlockIds(blocks.map(({ header }) => header.id)));
 }

@@ -1,12 +1,15 @@
 import { ClassicLevel } from 'classic-level';
 import type { ChainId } from '../../chain/types.ts';
-import { nextTurn } from '../adapters.ts';
+import { nextTurn, pause } from '../adapters.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
 import { findDamageInTables } from './level-tables.ts';
 import type { Store, VoteProtectionStore } from './store.ts';
+
+/** Between the writes of what can wait: long beside the moments that a block keeps every core busy. */
+const PAUSE_MS = 50;
 
 export interface OpenOptions {
   /** The chain that the store is opened for: one of another chain is not brought over from an older schema. */
@@ -49,6 +52,7 @@ export async function openLevelStore(
     },
     hasRoom: () => hasRoom(location),
     giveWay: nextTurn,
+    pause: () => pause(PAUSE_MS),
   });
   if (backup !== undefined) onMigrated(backup);
   return store;

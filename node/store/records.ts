@@ -220,6 +220,20 @@ export function decodePruned(payload: Uint8Array): PrunedRecord {
   return decodeWith(payload, (reader) => ({ bodiesFrom: reader.u64(), undoFrom: reader.u64() }));
 }
 
+/** 32 bytes each. */
+export function encodeBlockIds(ids: readonly BlockId[]): Uint8Array {
+  const writer = new ByteWriter(32 * ids.length);
+  for (const id of ids) writer.raw(blockIdToBytes(id), 32);
+  return writer.bytes;
+}
+
+/** Any whole number of them. */
+export function decodeBlockIds(payload: Uint8Array): readonly BlockId[] {
+  return decodeWith(payload, (reader) =>
+    Array.from({ length: Math.floor(payload.length / 32) }, () => blockIdFromBytes(reader.raw(32))),
+  );
+}
+
 // Agreement -----------------------------------------------------------------------------------------------------
 
 /** height u64 | id 32. Stands by itself as the final block, and twice in a certificate. */

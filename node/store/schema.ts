@@ -8,6 +8,7 @@
  * | 2      | the meta record `pruned`: from which heights records are kept |
  * | 3      | the guards stand a second time in `GRAPEVINE-GUARDS`          |
  * | 4      | an address has one history record a block, not one an item    |
+ * | 5      | the meta record `unindexed`: blocks that are not in the index |
  */
 import { blockIdFromBytes } from '../../chain/codec.ts';
 import type { BlockId } from '../../chain/types.ts';
@@ -18,7 +19,7 @@ import * as keys from './keys.ts';
 import { KIND, META } from './keys.ts';
 import * as records from './records.ts';
 
-export const SCHEMA = 4;
+export const SCHEMA = 5;
 /** From this on the vote guards have their second copy, made by whoever opens a store of an older one. */
 export const GUARD_FILE_SCHEMA = 3;
 
@@ -36,6 +37,8 @@ const MIGRATIONS: readonly Migration[] = [
   // The file of guards is made by who opens the store. An older program would leave it behind what it votes.
   { from: 2, run: () => [] },
   { from: 3, run: gatherHistory },
+  // All are. An older program would not finish the index.
+  { from: 4, run: () => [] },
 ];
 
 /** Operations of one batch, about. */

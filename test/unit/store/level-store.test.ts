@@ -1,8 +1,10 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { makeEvidence } from '../../../chain/evidence.ts';
 import type { BlockId, Certificate, Header, TxId } from '../../../chain/types.ts';
 import type { Address } from '../../../crypto/address.ts';
 import { bytesToHex } from '../../../crypto/bytes.ts';
+import { ENCODING } from '../../../node/store/database.ts';
+import { META, txLocationKey } from '../../../node/store/keys.ts';
 import type { Store, StoredBlock, VoteProtectionStore } from '../../../node/store/store.ts';
 import { MapDatabase, openMapStore } from '../../../sim/map-store.ts';
 import {
@@ -18,7 +20,7 @@ import {
   type TestBlock,
   WALLETS,
 } from './chain-builder.ts';
-import { FaultyLevel, openDiskStore, openMemoryStore, withDirectory } from './open-store.ts';
+import { FaultyLevel, makeMemory, openDiskStore, openMemoryStore, UNINDEXED, withDirectory } from './open-store.ts';
 
 const { chainId, blocks } = makeChain(6);
 const genesis = blocks[0]!;
@@ -34,12 +36,20 @@ async function saveChain(store: Store, chain: readonly TestBlock[] = blocks): Pr
   for (const block of chain.slice(1)) await store.commit(makeCommit([block], block.parent!, block));
 }
 
-/** Runs on memory, on the simulation's maps, and on LevelDB; on the last two `reopen` really closes and opens. */
+/**
+ * Runs on memory, there with everything indexed at once and with nothing, on the simulation's maps, and on LevelDB. On the
+ * last two `reopen` really closes and opens; where nothing is indexed the node is killed.
+ */
 function onBoth(name: string, body: (store: Store, reopen: () => Promise<Store>) => Promise<void>): void {
   test(`${name}, in memory`, async () => {
     const store = await openMemoryStore();
     await body(store, async () => store);
     await store.close();
+  });
+  test(`${name}, in memory, not indexed before the next start`, async () => {
+    const db = makeMemory();
+    await body(await openMemoryStore(db, UNINDEXED), () => openMemoryStore(db, UNINDEXED));
+    await db.close();
   });
   test(`${name}, as objects`, async () => {
     const db = new MapDatabase();
@@ -366,7 +376,7 @@ onBoth('VOTE-8: a voter that has moved away casts no vote here, and moves are ne
 
 test('each call that writes is one batch; fsync for all but votes heard, mempool and peers', async () => {
   const db = new FaultyLevel();
-  const store = await openMemoryStore(db);
+  const store = await openMemoryStore(db, UNINDEXED);
   const vote = makeTestVote(chainId, 1, genesis.entry.header, tip.entry.header);
   const checkpoint = checkpointOf(tip.entry.header);
   const calls: readonly (readonly [boolean, () => Promise<void>])[] = [
@@ -389,7 +399,35 @@ const MANY_TXS = Array.from({ length: 2_400 }, (_, i) =>
   makeTransfer(genesis, chainId, i % WALLETS, (i + 1) % WALLETS, 1n, BigInt(Math.floor(i / WALLETS))),
 );
 
-test('a block of many transactions gives way while its records are made, and is one batch, before what came after it', async () => {
+test('a large block is one batch, before what came after it; its transactions are indexed later, a slice at a time', async () => {
+  const db = new FaultyLevel();
+  const rest: (() => void)[] = [];
+  const store = await openMemoryStore(db, { pause: () => new Promise<void>((resolve) => rest.push(resolve)) });
+  await store.initialize(genesis, genesis.accounts);
+  const block = makeChild(genesis, MANY_TXS, 1);
+  await store.commit(makeCommit([block], genesis, block));
+  expect(db.durability).toEqual([true, true]);
+  // What is not in the index is answered all the same; and between two slices others have their turn.
+  const isIndexed = async ({ id }: { readonly id: TxId }): Promise<boolean> => {
+    expect(await store.txLocation(id)).toMatchObject({ block: block.entry.header.id });
+    return (await db.get(txLocationKey(id), ENCODING)) !== undefined;
+  };
+  expect(await isIndexed(MANY_TXS[0]!)).toBe(false);
+  const vote = makeTestVote(chainId, 1, genesis.entry.header, block.entry.header);
+  rest.shift()!();
+  await vi.waitFor(() => expect(rest).toHaveLength(1));
+  await store.saveOwnVote(vote, { sourceHeight: 0n, targetHeight: 1n });
+  expect(db.durability).toEqual([true, true, false, true]);
+  expect([await isIndexed(MANY_TXS[0]!), await isIndexed(MANY_TXS.at(-1)!)]).toEqual([true, false]);
+  expect(await db.has(META.unindexed, ENCODING)).toBe(true);
+  await store.close();
+  await db.open();
+  for (const tx of MANY_TXS) expect(await db.has(txLocationKey(tx.id), ENCODING)).toBe(true);
+  expect(await db.has(META.unindexed, ENCODING)).toBe(false);
+  await db.close();
+});
+
+test('the abandoning of a large block gives way while its records are made, and is one batch, before what came after it', async () => {
   const db = new FaultyLevel();
   let turns = 0;
   const others: (() => void)[] = [];
@@ -397,33 +435,34 @@ test('a block of many transactions gives way while its records are made, and is 
     turns += 1;
     others.shift()?.();
   };
-  const store = await openMemoryStore(db, { giveWay });
+  const store = await openMemoryStore(db, { ...UNINDEXED, giveWay });
   await store.initialize(genesis, genesis.accounts);
   const block = makeChild(genesis, MANY_TXS, 1);
-  const vote = makeTestVote(chainId, 1, genesis.entry.header, block.entry.header);
+  await store.commit(makeCommit([block], genesis, block));
+  const sibling = makeChild(genesis, [], 2);
+  const vote = makeTestVote(chainId, 1, genesis.entry.header, sibling.entry.header);
   let voted: Promise<void> | undefined;
   let closed: Promise<void> | undefined;
-  // In the middle of the block another write is asked for, and then the end.
+  // In the middle of it another write is asked for, and then the end.
   others.push(() => {
     voted = store.saveOwnVote(vote, { sourceHeight: 0n, targetHeight: 1n });
     closed = store.close();
   });
   const order: string[] = [];
-  await store.commit(makeCommit([block], genesis, block)).then(() => order.push('block'));
+  turns = 0;
+  await store.commit(makeCommit([sibling], block, sibling)).then(() => order.push('block'));
   expect(turns).toBeGreaterThanOrEqual(2);
   await voted!.then(() => order.push('vote'));
   await closed;
   expect(order).toEqual(['block', 'vote']);
-  // Genesis, the block, the vote.
-  expect(db.durability).toEqual([true, true, true]);
+  // Genesis, the block, its sibling, which has no transactions, and the vote.
+  expect(db.durability).toEqual([true, true, true, true]);
 
   await db.open();
   const again = await openMemoryStore(db);
   const loaded = await again.load(chainId);
-  expect([loaded?.tip, loaded?.votes.length]).toEqual([block.entry.header.id, 1]);
-  for (const [index, { id }] of MANY_TXS.entries()) {
-    expect(await again.txLocation(id)).toEqual({ block: block.entry.header.id, index });
-  }
+  expect([loaded?.tip, loaded?.votes.length]).toEqual([sibling.entry.header.id, 1]);
+  for (const { id } of MANY_TXS) expect(await again.txLocation(id)).toBeUndefined();
   await again.close();
 });
 

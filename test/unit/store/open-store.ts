@@ -24,6 +24,9 @@ export function openMemoryStore(db: LevelDatabase = makeMemory(), options: Parti
   return openStoreOn(db, options);
 }
 
+/** For a store that indexes nothing before it is closed: what else is written is seen alone. */
+export const UNINDEXED: Partial<StoreOptions> = { pause: () => new Promise<void>(() => {}) };
+
 /** A database whose next batches can be made to fail as LevelDB's do on a full disk. */
 export class FaultyLevel extends MemoryLevel<Uint8Array, Uint8Array> {
   /** Batches that still succeed. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Store } from '../../../node/store/store.ts';
 import { checkpointOf, makeChain, makeChild, makeCommit, makeTestVote, makeTransfer } from './chain-builder.ts';
-import { FaultyLevel, openMemoryStore } from './open-store.ts';
+import { FaultyLevel, openMemoryStore, UNINDEXED } from './open-store.ts';
 
 const { chainId, blocks } = makeChain(3);
 const [genesis, first, second, third] = blocks as [
@@ -40,7 +40,7 @@ for (const arrivesLate of [false, true]) {
   for (const [name, write] of WRITES) {
     test(`a full disk during ${name}, ${how}: 'full', nothing of it is kept, and later writes go on`, async () => {
       const db = new FaultyLevel();
-      const store = await openMemoryStore(db);
+      const store = await openMemoryStore(db, UNINDEXED);
       await store.initialize(genesis, genesis.accounts);
       await store.commit(makeCommit([first], genesis, first));
       const before = await db.iterator().all();
@@ -57,7 +57,7 @@ for (const arrivesLate of [false, true]) {
       const sibling = makeChild(first, [makeTransfer(first, chainId, 4, 3, 2n)], 8);
       await store.commit(makeCommit([sibling], first, sibling));
       const expected = new FaultyLevel();
-      const never = await openMemoryStore(expected);
+      const never = await openMemoryStore(expected, UNINDEXED);
       await never.initialize(genesis, genesis.accounts);
       await never.commit(makeCommit([first], genesis, first));
       await never.commit(makeCommit([sibling], first, sibling));

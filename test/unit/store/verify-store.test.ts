@@ -3,6 +3,8 @@ import { effectiveTimeMs, nextBits } from '../../../chain/asert.ts';
 import { encodeBlock, encodeEvidence, makeTx as encodeTx, makeHeader, txRootOf } from '../../../chain/codec.ts';
 import { bitsToTarget, meetsTarget, workOfTarget } from '../../../chain/target.ts';
 import type { Block, BlockId, ChainEntry, Header, HeaderBody, Tx } from '../../../chain/types.ts';
+import { equalBytes } from '../../../crypto/bytes.ts';
+import { indexOf } from '../../../node/store/derived-records.ts';
 import { FAULTS, type FaultKind } from '../../../node/store/faults.ts';
 import * as keys from '../../../node/store/keys.ts';
 import { META } from '../../../node/store/keys.ts';
@@ -79,6 +81,13 @@ async function plantTip(db: Memory, parent: ChainEntry, block: Block): Promise<v
   await seal(db, keys.blockKey(header.id), encodeBlock(block));
   await seal(db, keys.deltaKey(header.id), records.encodeDelta({ before: new Map(), after: new Map() }));
   await seal(db, META.tip, keys.entryKey(header.id).subarray(1));
+}
+
+/** As a node leaves it that was killed before, or while, it indexed the topmost blocks. */
+async function unindex(db: Memory, heights: readonly number[], left: number): Promise<void> {
+  const items = heights.flatMap((height) => [...indexOf(blocks[height]!)]);
+  for (const [key] of items.slice(left)) await db.del(key);
+  await seal(db, META.unindexed, records.encodeBlockIds(heights.map(idAt)));
 }
 
 async function historyKeyOf(db: Memory): Promise<Uint8Array> {
@@ -254,6 +263,24 @@ const PLANTED: readonly Planted[] = [
     name: 'a place of a transaction that nobody mined',
     kind: 'tx-index',
     plant: (db) => seal(db, keys.txLocationKey(makeTx(9n).id), records.encodeTxLocation({ block: idAt(4), index: 0 })),
+  },
+  {
+    name: 'a place gone of a block below those that are to be indexed',
+    kind: 'tx-index',
+    plant: async (db) => {
+      await db.del(keys.txLocationKey(blocks[2]!.txs[0]!.id));
+      await seal(db, META.unindexed, records.encodeBlockIds([idAt(LENGTH)]));
+    },
+  },
+  {
+    name: 'a block to be indexed that is not on the main chain',
+    kind: 'tx-index',
+    plant: (db) => seal(db, META.unindexed, records.encodeBlockIds([side.header.id])),
+  },
+  {
+    name: 'a list of blocks to be indexed that is none',
+    kind: 'bad-record',
+    plant: (db) => seal(db, META.unindexed, new Uint8Array(33)),
   },
   { name: 'a history item gone', kind: 'history', plant: async (db) => db.del(await historyKeyOf(db)) },
   {
@@ -464,3 +491,34 @@ describe('the vote guard (VOTE-8)', () => {
     expect(batches.at(-1)).toEqual([META.repairing]);
   });
 });
+
+describe.each([0, 1])('what a killed node had not indexed, but for %i items,', (left) => {
+  const TOPMOST = [LENGTH - 2, LENGTH - 1, LENGTH];
+
+  test('is no fault, and is indexed by the next start', async () => {
+    const db = await databaseOf(sound);
+    await unindex(db, TOPMOST, left);
+    expect(await db.iterator().all()).not.toEqual(sound);
+    expect((await examine(db)).faults).toEqual([]);
+    await (await openMemoryStore(db)).close();
+    await db.open();
+    await seal(db, META.batch, soundBatch());
+    expect(await db.iterator().all()).toEqual(sound);
+  });
+
+  test('is indexed by a repair of something else', async () => {
+    const db = await databaseOf(sound);
+    await unindex(db, TOPMOST, left);
+    await db.del(keys.deltaKey(idAt(4)));
+    const { faults, fixes } = await examine(db);
+    expect(faults.map(({ kind }) => kind)).toEqual(['delta-missing']);
+    await applyFixes(db, fixes);
+    expect(await db.iterator().all()).toEqual(sound);
+  });
+});
+
+/** The number of the last batch: a start that indexes writes more. */
+function soundBatch(): Uint8Array {
+  const [, record] = sound.find(([key]) => equalBytes(key, META.batch))!;
+  return records.unsealRecord(META.batch, record);
+}
