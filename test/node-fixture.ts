@@ -13,6 +13,7 @@ import type { Address } from '../crypto/address.ts';
 import { createSystemClock, createSystemRng } from '../node/adapters.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import { createMetrics, type Metrics } from '../node/metrics.ts';
+import type { ObjectCodec } from '../node/object-codec.ts';
 import type {
   Clock,
   FrameStream,
@@ -66,6 +67,7 @@ export async function composeFixture(options: {
   readonly publish?: Network['publish'];
   /** Default: one peer, which gives the transactions of the blocks that `blockMessage` made. */
   readonly network?: Network;
+  readonly codec?: ObjectCodec;
   /** Called before the node starts. */
   readonly onComposed?: (node: GrapevineNode) => void;
 }): Promise<NodeFixture> {
@@ -91,6 +93,7 @@ export async function composeFixture(options: {
       verifier: options.verifier,
       solver: idleSolver,
       metrics,
+      ...(options.codec && { codec: options.codec }),
     },
   );
   options.onComposed?.(node);

@@ -5,7 +5,7 @@
  */
 import type { CertificateDocument, CertifiedState } from '../../chain/certificate-document.ts';
 import type { TxReason } from '../../chain/reasons.ts';
-import type { BlockId, TxId } from '../../chain/types.ts';
+import type { BlockId, Tx, TxId } from '../../chain/types.ts';
 import type { Address } from '../../crypto/address.ts';
 import type {
   AccountHistory,
@@ -72,11 +72,11 @@ export interface ApiBackend {
   readiness(): Readiness;
 
   /**
-   * Sends bytes down the spine, as if a peer had sent them.
+   * Sends a transaction down the spine, as if a peer had sent it.
    *
-   * @param bytes what the client sent, at most the body limit; may be anything
+   * @param submitted what the client sent, at most the body limit, and may be anything; or what it has been decoded to
    */
-  submitTransaction(bytes: Uint8Array): Promise<SubmitOutcome>;
+  submitTransaction(submitted: Uint8Array | Tx): Promise<SubmitOutcome>;
   transaction(id: TxId): Promise<TransactionStatus | undefined>;
 
   account(address: Address): Promise<AccountInfo>;

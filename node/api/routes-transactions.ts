@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import { parseTxId } from '../../chain/codec.ts';
 import { MAX_TX_BYTES } from '../../chain/params.ts';
 import { decodeTxBatch } from '../../chain/tx-batch.ts';
+import type { Tx } from '../../chain/types.ts';
 import { hexToBytes } from '../../crypto/bytes.ts';
 import { type ApiApp, PROBLEMS, type RouteDeps } from './api-app.ts';
 import type { SubmitOutcome } from './backend.ts';
@@ -78,7 +79,7 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
       },
       async (request) => {
         const outcomes = await Promise.all(
-          submittedBatch(request.body).map((bytes) => backend.submitTransaction(bytes)),
+          submittedBatch(request.body).map((submitted) => backend.submitTransaction(submitted)),
         );
         const [first] = outcomes;
         // Nothing was taken, and all for one reason: the answer of a single one says when to come again.
@@ -112,11 +113,11 @@ export function addTransactionRoutes(app: ApiApp, { backend }: RouteDeps): void 
 }
 
 /** @throws Problem 422 for bytes that are no batch */
-function submittedBatch(body: unknown): readonly Uint8Array[] {
+function submittedBatch(body: unknown): readonly (Uint8Array | Tx)[] {
   if (body instanceof Uint8Array) {
     const batch = decodeTxBatch(body);
     if (!batch.ok) throw new Problem(422, 'batch/malformed', batch.detail);
-    return batch.value.map(({ bytes }) => bytes);
+    return batch.value;
   }
   // Without a content type nothing was parsed, and no schema was asked.
   if (typeof body === 'object' && body !== null && 'txs' in body) return (body.txs as string[]).map(hexToBytes);

@@ -1,5 +1,5 @@
 /** The API's calls about transactions and accounts: submission, what became of one, balances, history, the mempool. */
-import { type BlockReader, decodeTx } from '../../chain/codec.ts';
+import type { BlockReader } from '../../chain/codec.ts';
 import type { BlockId } from '../../chain/types.ts';
 import { formatAddress } from '../../crypto/address.ts';
 import type { ApiBackend, SubmitOutcome } from '../api/backend.ts';
@@ -26,15 +26,14 @@ export function transactionCalls(deps: ApiBackendDeps, standing: Standing): Tran
   const { store, giveWay } = deps;
   const { chain, mempool, ingest } = deps.node;
   return {
-    async submitTransaction(bytes): Promise<SubmitOutcome> {
+    async submitTransaction(submitted): Promise<SubmitOutcome> {
       if (chain.storeFailure !== undefined) {
         const code = chain.storeFailure.code === 'full' ? 'disk-full' : 'not-ready';
         return { kind: 'unavailable', code, detail: chain.storeFailure.message };
       }
-      const decoded = decodeTx(bytes);
-      if (!decoded.ok) return { kind: 'refused', reason: 'tx/malformed', detail: decoded.detail };
-      const { id } = decoded.value;
-      const { verdict, parked } = await ingest.submitTx(bytes);
+      const { verdict, parked, id, detail } = await ingest.submitTx(submitted);
+      if (detail !== undefined) return { kind: 'refused', reason: 'tx/malformed', detail };
+      if (id === undefined) return { kind: 'overloaded', retryAfterS: ingest.retryAfterS };
       // What is acknowledged survives the process. It is in the pool and has been passed on in any case.
       const isKept = await mempool.journalled(id);
       if (verdict.kind === 'accept') return isKept ? { kind: 'accepted', id, parked } : NOT_KEPT;

@@ -13,7 +13,7 @@ import { encodeCompactBlock, makeCompactBlock } from '../../chain/compact-block.
 import { type ChainParams, MAX_TX_BATCH_BYTES } from '../../chain/params.ts';
 import type { Reason, TxReason } from '../../chain/reasons.ts';
 import { encodeTxBatches } from '../../chain/tx-batch.ts';
-import type { Block, ChainId, Evidence, Tx, Vote } from '../../chain/types.ts';
+import type { Block, ChainId, Evidence, Tx, TxId, Vote } from '../../chain/types.ts';
 import { accept, ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ObjectCodec } from '../object-codec.ts';
@@ -49,6 +49,10 @@ export interface IngestDeps extends Omit<BlockLaneDeps, 'internalError'> {
 export interface TxAnswer {
   readonly verdict: Verdict<Tx, TxReason | 'overloaded' | 'internal-error'>;
   readonly parked: boolean;
+  /** Not given where it was not decoded: the bytes are none, or the node is overloaded. */
+  readonly id?: TxId;
+  /** What is wrong with bytes that are no transaction (TX-1). */
+  readonly detail?: string;
 }
 
 /**
@@ -162,20 +166,27 @@ export class Ingest {
     }
   }
 
-  /** Takes an encoded transaction from the API and, when it is good, publishes it. */
-  submitTx(bytes: Uint8Array): Promise<TxAnswer> {
-    const decoded = this.#deps.codec.decodeTx(bytes);
-    if (!decoded.ok) return Promise.resolve({ verdict: reject('tx/malformed'), parked: false });
+  /**
+   * Takes a transaction from the API, encoded or decoded by who had to, and, when it is good, publishes it. A node that lags
+   * behind refuses before it decodes.
+   */
+  submitTx(submitted: Uint8Array | Tx): Promise<TxAnswer> {
     if (!this.#admission.admits()) {
       this.#deps.metrics.queueDropped.inc({ kind: 'api' });
       return Promise.resolve({ verdict: ignore('overloaded'), parked: false });
     }
+    const decoded =
+      submitted instanceof Uint8Array ? this.#deps.codec.decodeTx(submitted) : { ok: true as const, value: submitted };
+    if (!decoded.ok) {
+      return Promise.resolve({ verdict: reject('tx/malformed'), parked: false, detail: decoded.detail });
+    }
+    const tx = decoded.value;
     return new Promise((resolve) => {
       const done = (verdict: OutcomeVerdict, parked: boolean): void => {
-        const value = verdict.kind === 'accept' ? accept(decoded.value) : (verdict as TxAnswer['verdict']);
-        resolve({ verdict: value, parked });
+        const answer = verdict.kind === 'accept' ? accept(tx) : (verdict as TxAnswer['verdict']);
+        resolve({ verdict: answer, parked, id: tx.id });
       };
-      this.#enqueue('api', new Item({ bytes, from: 'api', done }));
+      this.#enqueue('api', new Item({ bytes: tx.bytes, tx, from: 'api', done }));
     });
   }
 

@@ -1,4 +1,5 @@
 /** What waits in a lane. It is answered once, by whoever comes first. */
+import type { Tx } from '../../chain/types.ts';
 import type { PeerKey } from '../ports.ts';
 import type { OutcomeVerdict } from './outcome.ts';
 
@@ -11,6 +12,8 @@ export class Item {
   readonly from: PeerKey | 'api';
   /** Asked for, from a peer's mempool: nothing of it is published. */
   readonly isPulled: boolean;
+  /** What the bytes are, in the API's lane. */
+  readonly tx: Tx | undefined;
   /** When it came into its lane. */
   sinceMs = 0;
   readonly #done: (verdict: OutcomeVerdict, parked: boolean) => void;
@@ -20,11 +23,13 @@ export class Item {
     readonly bytes: Uint8Array;
     readonly from: PeerKey | 'api';
     readonly isPulled?: boolean;
+    readonly tx?: Tx;
     readonly done: (verdict: OutcomeVerdict, parked: boolean) => void;
   }) {
     this.bytes = of.bytes;
     this.from = of.from;
     this.isPulled = of.isPulled === true;
+    this.tx = of.tx;
     this.#done = of.done;
   }
 

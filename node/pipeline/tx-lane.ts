@@ -95,19 +95,16 @@ export class TxLane {
     return this.#batcher.flush();
   }
 
-  /** Encoded transactions, one an item, from the API. What is accepted is published. */
+  /** Transactions, one an item, from the API. What is accepted is published. */
   async serveSubmitted(items: readonly Item[], before: Promise<void>): Promise<void> {
     const waiting: Item[] = [];
     const open: Candidate[] = [];
     for (const item of items) {
-      const decoded = this.#deps.codec.decodeTx(item.bytes);
-      const candidate = decoded.ok ? this.#screen(decoded.value) : undefined;
+      const candidate = this.#screen(item.tx!);
       // Who submits what waits under another signature hears whether that is a good one.
-      const isTwin = candidate?.isProven === false && this.#deps.mempool.pool.has(candidate.tx.id);
+      const isTwin = !candidate.isProven && this.#deps.mempool.pool.has(candidate.tx.id);
       if (isTwin) candidate.verdict = undefined;
-      if (candidate === undefined) {
-        item.answer(reject('tx/malformed')); // TX-1
-      } else if (candidate.verdict === undefined) {
+      if (candidate.verdict === undefined) {
         waiting.push(item);
         open.push(candidate);
       } else item.answer(candidate.verdict);

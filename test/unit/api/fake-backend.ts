@@ -1,7 +1,7 @@
 /** A node that says what a test told it to say. */
 
 import { CERTIFICATE_FORMAT } from '../../../chain/certificate-document.ts';
-import type { TxId } from '../../../chain/types.ts';
+import type { Tx, TxId } from '../../../chain/types.ts';
 import { addressFromBytes, formatAddress } from '../../../crypto/address.ts';
 import type { ApiBackend, ConnectOutcome, MineOutcome, SubmitOutcome } from '../../../node/api/backend.ts';
 import type {
@@ -19,6 +19,11 @@ import type {
 import { type ApiServerOptions, type BuiltApi, buildApi } from '../../../node/api/server.ts';
 import { type LogLine, recordingLogger } from '../../loggers.ts';
 import { ManualClock } from '../../manual-clock.ts';
+
+/** Of a transaction as routes hand it over. */
+export function bytesOf(submitted: Uint8Array | Tx): Uint8Array {
+  return submitted instanceof Uint8Array ? submitted : submitted.bytes;
+}
 
 export const CHAIN_ID = 'c0'.repeat(32);
 export const TX_ID = 'ab'.repeat(32) as TxId;
@@ -114,8 +119,8 @@ export class FakeBackend implements ApiBackend {
     return this.ready;
   }
 
-  async submitTransaction(bytes: Uint8Array): Promise<SubmitOutcome> {
-    this.calls.push(['submitTransaction', Buffer.from(bytes).toString('hex')]);
+  async submitTransaction(submitted: Uint8Array | Tx): Promise<SubmitOutcome> {
+    this.calls.push(['submitTransaction', Buffer.from(bytesOf(submitted)).toString('hex')]);
     const outcome = this.submits.shift() ?? this.submit;
     if (outcome instanceof Error) throw outcome;
     return outcome;

@@ -6,6 +6,7 @@ import type { Checkpoint, Header, Tx } from '../../../chain/types.ts';
 import { createSystemClock } from '../../../node/adapters.ts';
 import { type BuiltApi, buildApi } from '../../../node/api/server.ts';
 import { createApiBackend } from '../../../node/backend/api-backend.ts';
+import { OBJECT_CODEC, type ObjectCodec } from '../../../node/object-codec.ts';
 import { INTERVAL_MS, TARGET_MS } from '../../../node/pipeline/admission.ts';
 import type { Clock, SignatureVerifier, VerifyPriority } from '../../../node/ports.ts';
 import type { Store } from '../../../node/store/store.ts';
@@ -57,10 +58,10 @@ interface Lab extends NodeFixture {
   submitBatch(txs: readonly Tx[]): Promise<{ readonly status: number; readonly retryAfter: unknown }>;
 }
 
-async function open(verifier: SignatureVerifier): Promise<Lab> {
+async function open(verifier: SignatureVerifier, codec = OBJECT_CODEC): Promise<Lab> {
   const store: Store = await openMemoryStore();
   const { logger, lines } = recordingLogger();
-  const fixture = await composeFixture({ genesis, store, verifier, clock, logger });
+  const fixture = await composeFixture({ genesis, store, verifier, clock, logger, codec });
   const api: BuiltApi = await buildApi({
     backend: createApiBackend({
       node: fixture.node,
@@ -114,6 +115,32 @@ async function overload(lab: Lab, verifier: HeldVerifier): Promise<void> {
     clock.ms += INTERVAL_MS;
   }
 }
+
+test('a submission is decoded once, and not at all by a node that lags', async () => {
+  const verifier = new HeldVerifier();
+  let decoded = 0;
+  const decodeTx: ObjectCodec['decodeTx'] = (bytes) => {
+    decoded += 1;
+    return OBJECT_CODEC.decodeTx(bytes);
+  };
+  const lab = await open(verifier, { ...OBJECT_CODEC, decodeTx });
+  await overload(lab, verifier);
+  expect(await lab.submit(transfer(0, bob))).toMatchObject({ status: 429 });
+  expect(decoded).toBe(0);
+
+  verifier.calls[2]!.answer();
+  await expect.poll(() => lab.node.mempool.pool.size, { interval: 1, timeout: 20_000 }).toBe(2 * BATCH + 40);
+  const single = lab.submit(transfer(0, bob));
+  await verifier.waitFor(4);
+  verifier.calls[3]!.answer();
+  expect(await single).toMatchObject({ status: 202 });
+  expect(decoded).toBe(1);
+  const several = lab.submitBatch([transfer(1, bob), transfer(2, bob)]);
+  await verifier.waitFor(5);
+  verifier.calls[4]!.answer();
+  expect(await several).toMatchObject({ status: 200 });
+  expect(decoded).toBe(1); // the batch was decoded to take it apart
+});
 
 test('a node that lags refuses submissions until it has caught up, and says when to come again', async () => {
   const verifier = new HeldVerifier();

@@ -19,7 +19,7 @@ import { createKeepAliveRequest } from '../../../scripts/devnet/keep-alive-reque
 import { runLoad, settleLoad } from '../../../scripts/load.ts';
 import { eventually } from '../../eventually.ts';
 import { silentLogger } from '../../loggers.ts';
-import { ADDRESS, BLOCK_ID, CHAIN_ID, FakeBackend, HUGE, OTHER, TX_ID } from '../api/fake-backend.ts';
+import { ADDRESS, BLOCK_ID, bytesOf, CHAIN_ID, FakeBackend, HUGE, OTHER, TX_ID } from '../api/fake-backend.ts';
 
 const started: ApiServer[] = [];
 afterEach(async () => {
@@ -292,8 +292,8 @@ describe('load', () => {
   it('keeps nonces in order, counts refusals by code, and asks for the nonce again after one', async () => {
     const { client, backend } = await startNode();
     const nonces: string[] = [];
-    backend.submitTransaction = async (bytes) => {
-      const decoded = decodeTx(bytes);
+    backend.submitTransaction = async (submitted) => {
+      const decoded = decodeTx(bytesOf(submitted));
       if (!decoded.ok) throw new Error(decoded.detail);
       const { from, nonce } = decoded.value;
       const sent = `${from === devAccount(0).address ? 'a' : 'b'}${nonce}`;
@@ -317,8 +317,8 @@ describe('load', () => {
     const patient = { ...clock, sleep: async (ms: number) => void sleeps.push(ms) };
     let left = 3;
     const nonces: bigint[] = [];
-    backend.submitTransaction = async (bytes) => {
-      const decoded = decodeTx(bytes);
+    backend.submitTransaction = async (submitted) => {
+      const decoded = decodeTx(bytesOf(submitted));
       if (!decoded.ok) throw new Error(decoded.detail);
       nonces.push(decoded.value.nonce);
       if (left-- > 0) return { kind: 'overloaded', retryAfterS: 7 };
