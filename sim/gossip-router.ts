@@ -390,7 +390,8 @@ export class GossipRouter<P extends GossipPeer> {
 
   #release(pending: PendingMessage<P>): void {
     pending.isPending = false;
-    this.#pending.splice(this.#pending.indexOf(pending), 1);
+    const at = this.#pending.indexOf(pending);
+    if (at !== -1) this.#pending.splice(at, 1);
     this.#count(pending.sender, pending.item, -1);
   }
 

@@ -426,7 +426,7 @@ class ChainExaminer {
   async #compareIndex(): Promise<void> {
     const exam = this.#exam;
     const expected = new Map<string, readonly [Uint8Array, Uint8Array]>();
-    const waiting = await this.#keysOfWaiting();
+    const waiting = await this.#examineUnindexed();
     for (let height = this.#tree.tip.header.height; height > 0n; height -= 1n) {
       const { header } = this.#tree.mainAt(height)!;
       const isPruned = height < this.#pruned.bodiesFrom;
@@ -458,8 +458,11 @@ class ChainExaminer {
     }
   }
 
-  /** Of blocks that a node which was killed had not indexed yet: the next start, or a repair, does it. */
-  async #keysOfWaiting(): Promise<ReadonlySet<string>> {
+  /**
+   * Examines the list of blocks that the next start is to index, which a repair does as well.
+   * @returns the keys that may be missing until then
+   */
+  async #examineUnindexed(): Promise<ReadonlySet<string>> {
     const exam = this.#exam;
     const found = await exam.get('meta', keys.META.unindexed, records.decodeBlockIds);
     if (found.kind !== 'good') return new Set();

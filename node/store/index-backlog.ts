@@ -1,10 +1,10 @@
 /**
- * Blocks of the main chain whose transactions are still to be indexed: `txLocation` and `history` are most of what a large
- * block writes, and nothing but the API asks for them, so they come after the block, a little at a time (ADR 0005). What
- * waits is answered from here.
+ * Blocks of the main chain whose transactions are still to be indexed: `txLocation` and `history` are most of what a
+ * large block writes, and nothing but the API asks for them, so they come after the block, a little at a time (ADR 0005).
+ * What waits is answered from here.
  *
- * Always the topmost blocks of the main chain that have transactions, without a gap. The store keeps their ids in a record of its own, written
- * with whatever changes them: after a crash the index is made again from the bodies.
+ * The store lists them by id with each move of the tip, and those that were indexed a moment ago, as their index may not
+ * be safe from a power loss yet: its next life makes the index of all that are listed again, from their bodies.
  */
 import type { Block, BlockId, TxId } from '../../chain/types.ts';
 import type { Address } from '../../crypto/address.ts';
@@ -13,15 +13,27 @@ import { blockIndexOperations } from './derived-records.ts';
 import type { ChainMove, HistoryItem, HistoryPlace, TxLocation } from './store.ts';
 
 export interface BacklogLimits {
-  /** Transactions that may wait, of however many blocks: bounds memory, and what a start after a crash has to do. */
+  /** What may wait: bounds memory, the store's list, and what a start after a crash has to do. */
   readonly maxTxs: number;
-  /** Operations of a slice, at least; more where what waits would take more than `maxSlices`. */
+  readonly maxBlocks: number;
+  /** Operations of a slice, at least. */
   readonly minSlice: number;
+  /** What waits is written in so many slices, or fewer. */
   readonly maxSlices: number;
+  /** After so long what was written without fsync is on the disk, or in a log that the next fsync is for. */
+  readonly settleMs: number;
 }
 
-/** With pauses of 50 ms: a block is indexed within two seconds, whatever its size. */
-export const BACKLOG_LIMITS: BacklogLimits = { maxTxs: 20_000, minSlice: 128, maxSlices: 40 };
+export const BACKLOG_LIMITS: BacklogLimits = {
+  maxTxs: 20_000,
+  maxBlocks: 16,
+  minSlice: 128,
+  maxSlices: 80,
+  settleMs: 1_000,
+};
+
+/** A transaction has its place, and stands in two histories. */
+const MAX_OPERATIONS_PER_TX = 3;
 
 interface WaitingBlock {
   readonly block: Block;
@@ -34,17 +46,26 @@ export interface BacklogChange {
   readonly waiting: readonly Block[];
   /** Oldest first. */
   readonly overdue: readonly Block[];
+  /** What the store has to list. */
+  readonly listed: readonly BlockId[];
 }
 
 export class IndexBacklog {
   readonly #limits: BacklogLimits;
+  readonly #monotonicMs: () => number;
   /** Lowest first. */
   #waiting: WaitingBlock[] = [];
+  /** Indexed, and when. */
+  #settling: { readonly id: BlockId; readonly indexedAtMs: number }[] = [];
+  #sliceSize = 0;
   /** Taken, and not yet known to be written. */
   #slice: Operation[] = [];
+  /** Waiting blocks, from the lowest on, of which nothing is left beyond that. */
+  #finished = 0;
 
-  constructor(limits: BacklogLimits = BACKLOG_LIMITS) {
+  constructor(limits: BacklogLimits, monotonicMs: () => number) {
     this.#limits = limits;
+    this.#monotonicMs = monotonicMs;
   }
 
   get isEmpty(): boolean {
@@ -55,45 +76,63 @@ export class IndexBacklog {
     return this.#waiting.map(({ block }) => block);
   }
 
-  /** What would wait after a move of the tip. Changes nothing: the move may not come to pass. */
+  /**
+   * What would wait after a move of the tip. Changes nothing: the move may not come to pass. Where blocks leave the chain
+   * nothing does: who asks for a transaction that is on both branches finds it on the one or the other.
+   */
   plan({ disconnected, connected }: ChainMove): BacklogChange {
     const gone = new Set<BlockId>(disconnected.map(({ header }) => header.id));
     const kept = this.blocks.filter(({ header }) => !gone.has(header.id));
-    const waiting = [...kept, ...connected.filter(({ txs }) => txs.length > 0)];
-    let txs = waiting.reduce((sum, block) => sum + block.txs.length, 0);
-    let overdue = 0;
-    for (; txs > this.#limits.maxTxs; overdue++) txs -= waiting[overdue]!.txs.length;
-    return { waiting: waiting.slice(overdue), overdue: waiting.slice(0, overdue) };
+    const all = [...kept, ...connected.filter(({ txs }) => txs.length > 0)];
+    const { maxTxs, maxBlocks, settleMs } = this.#limits;
+    let overdue = gone.size > 0 ? all.length : Math.max(0, all.length - maxBlocks);
+    let txs = sizeOf(all.slice(overdue));
+    for (; txs > maxTxs; overdue++) txs -= all[overdue]!.txs.length;
+    const waiting = all.slice(overdue);
+    const nowMs = this.#monotonicMs();
+    const settling = this.#settling.filter(({ id, indexedAtMs }) => !gone.has(id) && nowMs - indexedAtMs < settleMs);
+    const listed = [...settling.map(({ id }) => id), ...waiting.map(({ header }) => header.id)];
+    return { waiting, overdue: all.slice(0, overdue), listed };
   }
 
   /** The change is written. */
-  apply({ waiting }: BacklogChange): void {
+  apply({ waiting, listed }: BacklogChange): void {
     const begun = new Map(this.#waiting.map((each) => [each.block.header.id, each]));
     const first = this.#waiting[0];
     this.#waiting = waiting.map(
       (block) => begun.get(block.header.id) ?? { block, operations: blockIndexOperations(block) },
     );
-    if (this.#waiting[0] !== first) this.#slice = []; // it was of a block that no longer waits
+    if (this.#waiting[0] !== first) this.#dropSlice(); // it was of blocks that no longer wait
+    const kept = new Set(listed);
+    this.#settling = this.#settling.filter(({ id }) => kept.has(id));
+    const { minSlice, maxSlices } = this.#limits;
+    this.#sliceSize = Math.max(minSlice, Math.ceil((MAX_OPERATIONS_PER_TX * sizeOf(waiting)) / maxSlices));
   }
 
-  /** The next operations to write, the same until `written`; all of them belong to the lowest block. */
-  nextSlice(): { readonly operations: readonly Operation[]; readonly isLast: boolean } {
-    const [lowest] = this.#waiting;
-    const txs = this.#waiting.reduce((sum, { block }) => sum + block.txs.length, 0);
-    const size = Math.max(this.#limits.minSlice, Math.ceil(txs / this.#limits.maxSlices));
-    let isLast = lowest === undefined;
-    while (lowest !== undefined && !isLast && this.#slice.length < size) {
-      const next = lowest.operations.next();
-      if (next.done === true) isLast = true;
+  /** The next operations to write, the same until `written`. */
+  nextSlice(): readonly Operation[] {
+    while (this.#slice.length < this.#sliceSize) {
+      const block = this.#waiting[this.#finished];
+      if (block === undefined) break;
+      const next = block.operations.next();
+      if (next.done === true) this.#finished += 1;
       else this.#slice.push(next.value);
     }
-    return { operations: this.#slice, isLast };
+    return this.#slice;
   }
 
-  /** @param isLast the lowest block is indexed */
-  written(isLast: boolean): void {
+  /** The last slice is. */
+  written(): void {
+    const indexedAtMs = this.#monotonicMs();
+    for (const { block } of this.#waiting.splice(0, this.#finished)) {
+      this.#settling.push({ id: block.header.id, indexedAtMs });
+    }
+    this.#dropSlice();
+  }
+
+  #dropSlice(): void {
     this.#slice = [];
-    if (isLast) this.#waiting.shift();
+    this.#finished = 0;
   }
 
   /** O(transactions that wait). */
@@ -120,4 +159,8 @@ export class IndexBacklog {
     }
     return items;
   }
+}
+
+function sizeOf(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { txs }) => sum + txs.length, 0);
 }

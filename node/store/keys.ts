@@ -75,7 +75,7 @@ export interface KeyRange {
 /**
  * Schema u32, chain id 32, tip id 32, final height u64 and id 32, number of the last batch u64, lowest heights kept
  * (`PrunedRecord`), and, while `db repair` writes, a record that says so (schema u32); the ids of the main-chain blocks
- * whose transactions are still to be indexed, 32 each, lowest first, where there are any.
+ * whose transactions the next life has to index, 32 each, lowest first, where there are any.
  */
 export const META = {
   schema: metaKey(0),
@@ -105,7 +105,7 @@ export function deltaKey(id: BlockId): Uint8Array {
   return idKey(KIND.delta, blockIdToBytes(id));
 }
 
-/** 33 bytes. Only of transactions on the main chain; none yet of a block that `META.unindexed` names. */
+/** 33 bytes. Only of transactions on the main chain; of blocks that `META.unindexed` names there may be none yet. */
 export function txLocationKey(id: TxId): Uint8Array {
   return idKey(KIND.txLocation, txIdToBytes(id));
 }
@@ -117,7 +117,7 @@ export function mempoolKey(id: TxId): Uint8Array {
 
 /**
  * 29 bytes: the heights of one address stand in order, so that its history is a range. Only of blocks on the main
- * chain; none yet of one that `META.unindexed` names.
+ * chain; of those that `META.unindexed` names there may be none yet.
  */
 export function historyKey(address: Address, height: bigint): Uint8Array {
   return new ByteWriter(KEY_BYTES.history).u8(KIND.history).raw(addressToBytes(address), ADDRESS_BYTES).u64(height)

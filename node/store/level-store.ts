@@ -93,9 +93,10 @@ export interface StoreOptions {
   readonly hasRoom: () => Promise<boolean>;
   /** Called between the slices of a long write: lets others have their turn. */
   readonly giveWay: () => Promise<void>;
-  /** Called between the writes of what can wait: some ten milliseconds. */
+  /** Called between the writes of what can wait. */
   readonly pause: () => Promise<void>;
   readonly backlog: BacklogLimits;
+  readonly monotonicMs: () => number;
 }
 
 const MEMORY: StoreOptions = {
@@ -111,7 +112,8 @@ const MEMORY: StoreOptions = {
   hasRoom: async () => true,
   giveWay: async () => {},
   pause: async () => {},
-  backlog: BACKLOG_LIMITS,
+  backlog: { ...BACKLOG_LIMITS, settleMs: 0 },
+  monotonicMs: () => 0,
 };
 
 /**
@@ -154,13 +156,17 @@ class LevelStore implements Store, VoteProtectionStore {
   #failed: FailedBatch | undefined;
   #closing: Promise<void> | undefined;
   readonly #backlog: IndexBacklog;
+  /** What the last life listed is in the backlog. */
+  #isIndexTaken = false;
+  /** `META.unindexed` stands in the database. */
+  #isAnyListed = false;
   #isIndexing = false;
 
   constructor(db: LevelDatabase, options: StoreOptions) {
     this.#db = db;
     this.#options = options;
     this.#hasChain = options.hasChain;
-    this.#backlog = new IndexBacklog(options.backlog);
+    this.#backlog = new IndexBacklog(options.backlog, options.monotonicMs);
   }
 
   async open(): Promise<void> {
@@ -182,18 +188,7 @@ class LevelStore implements Store, VoteProtectionStore {
       if (pruned === undefined) throw this.#damaged('the record of what was pruned is missing');
       this.#pruned = pruned;
       await this.#takeUpGuards();
-      await this.#takeUpIndex();
     });
-  }
-
-  /** What a life that was cut short had not indexed. */
-  async #takeUpIndex(): Promise<void> {
-    for (const id of (await this.#read(META.unindexed, records.decodeBlockIds)) ?? []) {
-      const block = await this.#readBlock(id);
-      if (block === undefined) throw this.#damaged(`block ${id}, whose transactions are to be indexed, is missing`);
-      await this.#writeBatch(await this.#gather(blockIndexOperations(block)), BUFFERED);
-    }
-    if (await this.#db.has(META.unindexed, ENCODING)) await this.#writeBatch([putUnindexed([])], DURABLE);
   }
 
   /** What either copy says of a voter counts, and then stands in both. */
@@ -256,6 +251,7 @@ class LevelStore implements Store, VoteProtectionStore {
       for await (const [key, value] of scanRecords(this.#db, keys.rangeOf(KIND.mempool))) {
         mempool.push(records.decodeStoredTx(records.unsealRecord(key, value)));
       }
+      await this.#takeUpIndex();
       if (!this.#hasChain) await this.#options.afterChainStored();
       this.#hasChain = true;
       // Each sender's in nonce order, so that whoever adds them one by one meets no gap.
@@ -291,16 +287,19 @@ class LevelStore implements Store, VoteProtectionStore {
     }
     await this.#inTurn(async () => {
       const { move } = change;
+      await this.#takeUpIndex();
       const backlog = move && this.#backlog.plan(move);
       const operations = [...(await this.#gather(operationsOf(change)))];
       for (const block of backlog?.overdue ?? []) {
         operations.push(...(await this.#gather(blockIndexOperations(block))));
       }
-      if (backlog !== undefined && (backlog.waiting.length > 0 || !this.#backlog.isEmpty)) {
-        operations.push(putUnindexed(backlog.waiting));
+      if (backlog !== undefined && (backlog.listed.length > 0 || this.#isAnyListed)) {
+        operations.push(putUnindexed(backlog.listed));
       }
       if (operations.length > 0) await this.#writeBatch(operations, DURABLE);
-      if (backlog !== undefined) this.#backlog.apply(backlog);
+      if (backlog === undefined) return;
+      this.#backlog.apply(backlog);
+      this.#isAnyListed = backlog.listed.length > 0;
     });
     this.#startIndexing();
   }
@@ -333,23 +332,24 @@ class LevelStore implements Store, VoteProtectionStore {
 
   history(address: Address, limit: number, before?: HistoryPlace): Promise<readonly HistoryItem[]> {
     return this.#reading(async () => {
-      const lowestWaiting = this.#backlog.blocks[0]?.header;
-      const items = this.#backlog.history(address, limit, before);
-      if (items.length >= limit) return items;
-      const isBelow = lowestWaiting === undefined || (before !== undefined && before.height < lowestWaiting.height);
-      const place = isBelow ? before : { height: lowestWaiting.height };
+      if (limit <= 0) return [];
+      const waiting = this.#backlog.history(address, limit, before);
+      const heights = new Set(this.#backlog.blocks.map(({ header }) => header.height));
+      const items: HistoryItem[] = [];
       // Of the first block there may be nothing older than the place; every other has one item at least.
-      const range = { ...keys.historyRange(address, place), reverse: true, limit: limit - items.length + 1 };
+      const most = limit + 1 + heights.size;
+      const range = { ...keys.historyRange(address, before), reverse: true, limit: most };
       for await (const [key, value] of scanRecords(this.#db, range)) {
         const height = keys.heightOfHistoryKey(key);
+        if (heights.has(height)) continue; // some of it is written
         const { block, indices } = records.decodeHistory(records.unsealRecord(key, value));
         for (const index of indices.toReversed()) {
-          if (height === place?.height && index >= (place.index ?? 0)) continue;
+          if (height === before?.height && index >= (before.index ?? 0)) continue;
           items.push({ height, block, index });
-          if (items.length === limit) return items;
         }
+        if (items.length >= limit) break;
       }
-      return items;
+      return newestFirst([...waiting, ...items]).slice(0, limit);
     });
   }
 
@@ -450,11 +450,10 @@ class LevelStore implements Store, VoteProtectionStore {
     return peers ?? new Map();
   }
 
-  /** Waits for the writes in the queue. May be called again. */
+  /** Waits for the writes in the queue; what is not indexed by then is by the next life. May be called again. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#lastWrite;
-      await this.#finishIndex();
       await this.#db.close();
       // After a write that failed, the log may well end in half a record.
       if (this.#hasChain && this.#failed === undefined) await this.#options.afterClose();
@@ -657,6 +656,21 @@ class LevelStore implements Store, VoteProtectionStore {
 
   // Indexing ----------------------------------------------------------------------------------------------------
 
+  /** What the last life had not indexed, or not for long: once, before anything else changes what is listed. */
+  async #takeUpIndex(): Promise<void> {
+    if (this.#isIndexTaken) return;
+    const listed = (await this.#read(META.unindexed, records.decodeBlockIds)) ?? [];
+    const waiting: Block[] = [];
+    for (const id of listed) {
+      const block = await this.#readBlock(id);
+      if (block !== undefined) waiting.push(block); // else it was pruned, and its index with it
+    }
+    this.#backlog.apply({ waiting, overdue: [], listed });
+    this.#isAnyListed = listed.length > 0;
+    this.#isIndexTaken = true;
+    this.#startIndexing();
+  }
+
   #startIndexing(): void {
     if (this.#isIndexing || this.#backlog.isEmpty) return;
     this.#isIndexing = true;
@@ -664,8 +678,8 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   /**
-   * Writes what waits a slice at a time. Never rejects: where a slice cannot be written it waits for the next block, whose
-   * own write tells what is wrong.
+   * Writes what waits a slice at a time. One that cannot be written waits for the next block, or the next start: whoever
+   * writes next undoes what there is of it, and is told what is wrong. Rejects on a mistake of our own alone.
    */
   async #index(): Promise<void> {
     const { pause } = this.#options;
@@ -681,20 +695,9 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 
   async #writeSlice(): Promise<void> {
-    if (this.#backlog.isEmpty) return;
-    const { operations, isLast } = this.#backlog.nextSlice();
-    const rest = isLast ? [putUnindexed(this.#backlog.blocks.slice(1))] : [];
-    await this.#writeBatch([...operations, ...rest], BUFFERED);
-    this.#backlog.written(isLast);
-  }
-
-  /** At the end, when nothing else writes. After a write that failed, the next start does it. */
-  async #finishIndex(): Promise<void> {
-    try {
-      while (!this.#backlog.isEmpty && this.#failed === undefined) await this.#writeSlice();
-    } catch (error) {
-      if (this.#failed === undefined) throw error;
-    }
+    const operations = this.#backlog.nextSlice();
+    if (operations.length > 0) await this.#writeBatch(operations, BUFFERED);
+    this.#backlog.written();
   }
 
   // Errors ------------------------------------------------------------------------------------------------------
@@ -712,8 +715,11 @@ class LevelStore implements Store, VoteProtectionStore {
   }
 }
 
-/** Which blocks, lowest first, are not in the index. */
-function putUnindexed(blocks: readonly Block[]): Operation {
-  if (blocks.length === 0) return { type: 'del', key: META.unindexed };
-  return put(META.unindexed, records.encodeBlockIds(blocks.map(({ header }) => header.id)));
+/** Which blocks the next life has to index. */
+function putUnindexed(ids: readonly BlockId[]): Operation {
+  return ids.length === 0 ? { type: 'del', key: META.unindexed } : put(META.unindexed, records.encodeBlockIds(ids));
+}
+
+function newestFirst(items: readonly HistoryItem[]): HistoryItem[] {
+  return items.toSorted((a, b) => Number(b.height - a.height) || b.index - a.index);
 }

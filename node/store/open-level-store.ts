@@ -1,8 +1,9 @@
 import { ClassicLevel } from 'classic-level';
 import type { ChainId } from '../../chain/types.ts';
-import { nextTurn, pause } from '../adapters.ts';
+import { createSystemClock, nextTurn, pause } from '../adapters.ts';
 import { damaged, type StorePlace } from './damage.ts';
 import { readGuardFile, saveGuardFile } from './guard-file.ts';
+import { BACKLOG_LIMITS } from './index-backlog.ts';
 import { backupDirectory, checkDirectory, hasRoom, saveWitness } from './level-directory.ts';
 import { openStoreOn } from './level-store.ts';
 import { findDamageInTables } from './level-tables.ts';
@@ -53,6 +54,8 @@ export async function openLevelStore(
     hasRoom: () => hasRoom(location),
     giveWay: nextTurn,
     pause: () => pause(PAUSE_MS),
+    backlog: BACKLOG_LIMITS,
+    monotonicMs: createSystemClock().monotonicMs,
   });
   if (backup !== undefined) onMigrated(backup);
   return store;

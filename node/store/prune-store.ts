@@ -54,7 +54,8 @@ export function pruneStore(place: StorePlace, options: PruneOptions): Promise<Pr
     let isDone = false;
     try {
       // Loading checks what pruning goes by: headers, tip, final block, accounts.
-      const store = await openStoreOn(db, { place, hasChain });
+      // What is not indexed waits for the node: nobody else writes here.
+      const store = await openStoreOn(db, { place, hasChain, pause: () => new Promise(() => {}) });
       const stored = await store.load(options.chainId);
       if (stored === undefined) {
         throw new StoreError('empty', `the store in ${place.location} holds no chain: there is nothing to prune`);

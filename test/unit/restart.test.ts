@@ -85,8 +85,8 @@ test('a node that stops writes one thing after another, and is done when all is 
 });
 
 /** A node on a chain whose sender has nothing in the mempool, and transactions of that sender. */
-async function openEmptied() {
-  const store = await openMemoryStore(makeMemory());
+async function openEmptied(given?: Store) {
+  const store = given ?? (await openMemoryStore(makeMemory()));
   const { chain } = await buildRealChain(store, 2);
   await chain.idle();
   const stored = await store.load(realGenesis.chainId);
@@ -155,6 +155,23 @@ test('a transaction that the store refused is not called journalled, until a lat
   expect(node.mempool.add(makeTx(1n), 'api').verdict.kind).toBe('accept');
   expect(await node.mempool.journalled(makeTx(1n).id)).toBe(true);
   expect(await node.mempool.journalled(makeTx(0n).id)).toBe(true);
+});
+
+test('what was removed while the store refused is removed by a later write', async () => {
+  const db = new FaultyLevel();
+  const store = await openMemoryStore(db);
+  const { node, make } = await openEmptied(store);
+  const [cheap, dear, later] = [make(0, 1n, 100n), make(0, 1n, 1_000n), make(1, 1n)];
+  node.mempool.add(cheap, 'api');
+  expect(await node.mempool.journalled(cheap.id)).toBe(true);
+  db.batchesLeft = 0;
+  node.mempool.add(dear, 'api');
+  expect(await node.mempool.journalled(dear.id)).toBe(false);
+  db.batchesLeft = Number.POSITIVE_INFINITY;
+  node.mempool.add(later, 'api');
+  expect(await node.mempool.journalled(later.id)).toBe(true);
+  const stored = await store.load(realGenesis.chainId);
+  expect(stored!.mempool.map(({ id }) => id)).toEqual([dear.id, later.id]);
 });
 
 test.each([

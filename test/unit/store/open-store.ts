@@ -7,6 +7,7 @@ import { ClassicLevel } from 'classic-level';
 import { MemoryLevel } from 'memory-level';
 import { vi } from 'vitest';
 import type { LevelDatabase } from '../../../node/store/database.ts';
+import { BACKLOG_LIMITS } from '../../../node/store/index-backlog.ts';
 import { openStoreOn, type StoreOptions } from '../../../node/store/level-store.ts';
 import { openLevelStore } from '../../../node/store/open-level-store.ts';
 import type { Store } from '../../../node/store/store.ts';
@@ -24,8 +25,11 @@ export function openMemoryStore(db: LevelDatabase = makeMemory(), options: Parti
   return openStoreOn(db, options);
 }
 
-/** For a store that indexes nothing before it is closed: what else is written is seen alone. */
+/** For a store that indexes nothing in this life: what else is written is seen alone. */
 export const UNINDEXED: Partial<StoreOptions> = { pause: () => new Promise<void>(() => {}) };
+
+/** For a store that indexes each block with the block, and lists none: its records are those of a store at rest. */
+export const INDEXED: Partial<StoreOptions> = { backlog: { ...BACKLOG_LIMITS, maxTxs: 0 } };
 
 /** A database whose next batches can be made to fail as LevelDB's do on a full disk. */
 export class FaultyLevel extends MemoryLevel<Uint8Array, Uint8Array> {

@@ -7,7 +7,7 @@ import { examineStore, type StoreExamination } from '../../../node/store/examine
 import { sealRecord } from '../../../node/store/records.ts';
 import type { VerifyOptions } from '../../../node/store/verify-store.ts';
 import { createInlineVerifier } from '../../../node/verify/inline-verifier.ts';
-import { type Memory, makeMemory, openMemoryStore } from './open-store.ts';
+import { INDEXED, type Memory, makeMemory, openMemoryStore } from './open-store.ts';
 import { buildRealChain, lateClock, realGenesis } from './real-chain.ts';
 
 export type RecordPair = readonly [Uint8Array, Uint8Array];
@@ -40,7 +40,7 @@ export const VERIFY: VerifyOptions = {
 /** Every record of a store with a chain of `length` blocks. */
 export async function makeSoundRecords(length: number): Promise<readonly RecordPair[]> {
   const db = makeMemory();
-  const store = await openMemoryStore(db);
+  const store = await openMemoryStore(db, INDEXED);
   await buildRealChain(store, length);
   await store.close();
   await db.open();

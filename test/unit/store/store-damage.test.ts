@@ -9,7 +9,15 @@ import * as records from '../../../node/store/records.ts';
 import { SCHEMA } from '../../../node/store/schema.ts';
 import type { Store } from '../../../node/store/store.ts';
 import { checkpointOf, makeChain, makeCommit, makeTestVote, makeTransfer } from './chain-builder.ts';
-import { type Memory, makeMemory, openDiskStore, openMemoryStore, readFiles, withDirectory } from './open-store.ts';
+import {
+  INDEXED,
+  type Memory,
+  makeMemory,
+  openDiskStore,
+  openMemoryStore,
+  readFiles,
+  withDirectory,
+} from './open-store.ts';
 
 const { chainId, blocks } = makeChain(40);
 const genesis = blocks[0]!;
@@ -172,7 +180,10 @@ describe('damaged files', () => {
 
   test('a wrong length in the last block of a log is damage, not the end of it', () =>
     withDirectory(async (location) => {
-      await makeStore(location, false);
+      await makeStore(location, true);
+      const last = await openDiskStore(location);
+      for (const amount of [1n, 2n, 3n]) await last.saveMempool([makeTransfer(tip, chainId, 1, 2, amount)], []);
+      await last.close();
       await writeFile(join(location, 'GRAPEVINE'), '{"files":{}}');
       const log = await find(location, LOG);
       const bytes = await readFile(log);
@@ -260,7 +271,7 @@ describe('damaged records', () => {
   for (const [name, message, damage] of cases) {
     test(`${name}: damaged, and nothing is deleted`, async () => {
       const db = makeMemory();
-      await fill(await openMemoryStore(db));
+      await fill(await openMemoryStore(db, INDEXED));
       await damage(db);
       const before = await db.iterator().all();
       const reading = async (): Promise<void> => {
@@ -275,7 +286,7 @@ describe('damaged records', () => {
 
   test('any flipped bit in any record that is read is noticed', async () => {
     const db = makeMemory();
-    await fill(await openMemoryStore(db));
+    await fill(await openMemoryStore(db, INDEXED));
     for (const [key, value] of await db.iterator().all()) {
       if (key[0] === META.batch[0] && key[1] === META.batch[1]) continue;
       const wrong = Uint8Array.from(value);
@@ -297,7 +308,7 @@ describe('damaged records', () => {
 
   test('another schema is refused before anything is read or written', async () => {
     const db = makeMemory();
-    await fill(await openMemoryStore(db));
+    await fill(await openMemoryStore(db, INDEXED));
     await put(db, META.schema, records.encodeU32(SCHEMA + 1));
     const message = expect.stringMatching(`has schema ${SCHEMA + 1}, .* reads schema ${SCHEMA}`);
     await expect(openMemoryStore(db)).rejects.toMatchObject({ name: 'StoreError', code: 'wrong-schema', message });

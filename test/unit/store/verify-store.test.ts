@@ -500,10 +500,11 @@ describe.each([0, 1])('what a killed node had not indexed, but for %i items,', (
     await unindex(db, TOPMOST, left);
     expect(await db.iterator().all()).not.toEqual(sound);
     expect((await examine(db)).faults).toEqual([]);
-    await (await openMemoryStore(db)).close();
-    await db.open();
-    await seal(db, META.batch, soundBatch());
-    expect(await db.iterator().all()).toEqual(sound);
+    await (await openMemoryStore(db)).load(realGenesis.chainId);
+    for (const [key, record] of sound) {
+      if (equalBytes(key, META.batch)) continue; // the number of the last write
+      await expect.poll(() => db.get(key), { interval: 1, timeout: 20_000 }).toEqual(record);
+    }
   });
 
   test('is indexed by a repair of something else', async () => {
@@ -516,9 +517,3 @@ describe.each([0, 1])('what a killed node had not indexed, but for %i items,', (
     expect(await db.iterator().all()).toEqual(sound);
   });
 });
-
-/** The number of the last batch: a start that indexes writes more. */
-function soundBatch(): Uint8Array {
-  const [, record] = sound.find(([key]) => equalBytes(key, META.batch))!;
-  return records.unsealRecord(META.batch, record);
-}
