@@ -337,11 +337,10 @@ class LevelStore implements Store, VoteProtectionStore {
       const heights = new Set(this.#backlog.blocks.map(({ header }) => header.height));
       const items: HistoryItem[] = [];
       // Of the first block there may be nothing older than the place; every other has one item at least.
-      const most = limit + 1 + heights.size;
-      const range = { ...keys.historyRange(address, before), reverse: true, limit: most };
+      const range = { ...keys.historyRange(address, before), reverse: true, limit: limit + 1 };
       for await (const [key, value] of scanRecords(this.#db, range)) {
         const height = keys.heightOfHistoryKey(key);
-        if (heights.has(height)) continue; // some of it is written
+        if (heights.has(height)) continue; // in `waiting`
         const { block, indices } = records.decodeHistory(records.unsealRecord(key, value));
         for (const index of indices.toReversed()) {
           if (height === before?.height && index >= (before.index ?? 0)) continue;

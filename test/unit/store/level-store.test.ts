@@ -433,6 +433,29 @@ test('a large block is one batch, before what came after it; its transactions ar
   await db.close();
 });
 
+test('a slice that cannot be written is written later', async () => {
+  const db = new FaultyLevel();
+  const rest: (() => void)[] = [];
+  const store = await openMemoryStore(db, { pause: () => new Promise<void>((resolve) => rest.push(resolve)) });
+  await store.initialize(genesis, genesis.accounts);
+  const block = makeChild(genesis, MANY_TXS, 1);
+  await store.commit(makeCommit([block], genesis, block));
+  const failed = vi.spyOn(db, 'batch');
+  db.batchesLeft = 0;
+  rest.shift()!();
+  await vi.waitFor(() => expect(failed).toHaveBeenCalled());
+  db.batchesLeft = Number.POSITIVE_INFINITY;
+  const next = makeChild(block, [], 2);
+  await store.commit(makeCommit([next], block, next));
+  const isDone = async (): Promise<boolean> => {
+    rest.shift()?.();
+    return db.has(txLocationKey(MANY_TXS.at(-1)!.id), ENCODING);
+  };
+  await vi.waitUntil(isDone, { interval: 1, timeout: 20_000 });
+  for (const tx of MANY_TXS) expect(await db.has(txLocationKey(tx.id), ENCODING)).toBe(true);
+  await store.close();
+});
+
 test('the abandoning of a large block gives way while its records are made, and is one batch, before what came after it', async () => {
   const db = new FaultyLevel();
   let turns = 0;
