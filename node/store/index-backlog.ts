@@ -97,12 +97,14 @@ export class IndexBacklog {
 
   /** The change is written. */
   apply({ waiting, listed }: BacklogChange): void {
-    const begun = new Map(this.#waiting.map((each) => [each.block.header.id, each]));
-    const first = this.#waiting[0];
+    const hasNewFront = this.#waiting[0]?.block.header.id !== waiting[0]?.header.id;
+    // A slice that could not be written is of the front, and of others perhaps: these begin anew then.
+    const isSliceVoid = hasNewFront && (this.#slice.length > 0 || this.#finished > 0);
+    if (isSliceVoid) this.#dropSlice();
+    const begun = new Map(isSliceVoid ? [] : this.#waiting.map((each) => [each.block.header.id, each]));
     this.#waiting = waiting.map(
       (block) => begun.get(block.header.id) ?? { block, operations: blockIndexOperations(block) },
     );
-    if (this.#waiting[0] !== first) this.#dropSlice(); // it was of blocks that no longer wait
     const kept = new Set(listed);
     this.#settling = this.#settling.filter(({ id }) => kept.has(id));
     const { minSlice, maxSlices } = this.#limits;

@@ -156,8 +156,8 @@ class LevelStore implements Store, VoteProtectionStore {
   #failed: FailedBatch | undefined;
   #closing: Promise<void> | undefined;
   readonly #backlog: IndexBacklog;
-  /** What the last life listed is in the backlog. */
-  #isIndexTaken = false;
+  /** Resolves when what the last life listed is in the backlog. */
+  #indexTaken: Promise<void> | undefined;
   /** `META.unindexed` stands in the database. */
   #isAnyListed = false;
   #isIndexing = false;
@@ -334,14 +334,14 @@ class LevelStore implements Store, VoteProtectionStore {
     return this.#reading(async () => {
       if (limit <= 0) return [];
       const waiting = this.#backlog.history(address, limit, before);
-      const heights = new Set(this.#backlog.blocks.map(({ header }) => header.height));
+      const isWaiting = new Set(this.#backlog.blocks.map(({ header }) => header.id));
       const items: HistoryItem[] = [];
       // Of the first block there may be nothing older than the place; every other has one item at least.
       const range = { ...keys.historyRange(address, before), reverse: true, limit: limit + 1 };
       for await (const [key, value] of scanRecords(this.#db, range)) {
         const height = keys.heightOfHistoryKey(key);
-        if (heights.has(height)) continue; // in `waiting`
         const { block, indices } = records.decodeHistory(records.unsealRecord(key, value));
+        if (isWaiting.has(block)) continue; // its items are in `waiting`
         for (const index of indices.toReversed()) {
           if (height === before?.height && index >= (before.index ?? 0)) continue;
           items.push({ height, block, index });
@@ -656,8 +656,15 @@ class LevelStore implements Store, VoteProtectionStore {
   // Indexing ----------------------------------------------------------------------------------------------------
 
   /** What the last life had not indexed, or not for long: once, before anything else changes what is listed. */
-  async #takeUpIndex(): Promise<void> {
-    if (this.#isIndexTaken) return;
+  #takeUpIndex(): Promise<void> {
+    this.#indexTaken ??= this.#readUnindexed().catch((error: unknown) => {
+      this.#indexTaken = undefined;
+      throw error;
+    });
+    return this.#indexTaken;
+  }
+
+  async #readUnindexed(): Promise<void> {
     const listed = (await this.#read(META.unindexed, records.decodeBlockIds)) ?? [];
     const waiting: Block[] = [];
     for (const id of listed) {
@@ -666,7 +673,6 @@ class LevelStore implements Store, VoteProtectionStore {
     }
     this.#backlog.apply({ waiting, overdue: [], listed });
     this.#isAnyListed = listed.length > 0;
-    this.#isIndexTaken = true;
     this.#startIndexing();
   }
 

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseGenesis } from '../../chain/genesis.ts';
 import { KIND } from '../../node/store/keys.ts';
 import { openLevelStore } from '../../node/store/open-level-store.ts';
+import { SCHEMA } from '../../node/store/schema.ts';
 import { runCli, spawnCli } from '../run-cli.ts';
 import { buildRealChain, openOffline, realGenesis } from '../unit/store/real-chain.ts';
 
@@ -43,7 +44,7 @@ test('verify, stats, export, import, prune: one after the other on a sound store
   expect(relative.stdout, relative.stderr).toMatch(/^Sound/);
 
   const stats = await db(['stats', '--data-dir', dataDir, '--json']);
-  expect(stats.json()).toMatchObject({ schema: 4, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
+  expect(stats.json()).toMatchObject({ schema: SCHEMA, chainId: realGenesis.chainId, kinds: { guard: { count: 1 } } });
 
   const file = join(root, 'chain.gv');
   const exported = await db(['export', '--data-dir', dataDir, '--out', file, '--json']);
@@ -150,16 +151,16 @@ test('many faults of one kind: a few are shown and the others counted, all are i
     keyEncoding: 'view',
     valueEncoding: 'view',
   });
-  await level.clear({ gte: Uint8Array.of(KIND.txLocation), lt: Uint8Array.of(KIND.txLocation + 1) });
+  await level.clear({ gte: Uint8Array.of(KIND.delta), lt: Uint8Array.of(KIND.delta + 1) });
   await level.close();
   const { faults } = (await db(['verify', '--data-dir', damaged, '--json'])).json() as { faults: { kind: string }[] };
-  const found = faults.filter(({ kind }) => kind === 'tx-index').length;
+  const found = faults.filter(({ kind }) => kind === 'delta-missing').length;
   expect(found).toBeGreaterThan(5);
   const genesis = join(root, 'genesis.json');
   const { status, stdout } = await db(['verify', '--data-dir', damaged, '--genesis', genesis]);
   expect(status).toBe(1);
-  expect(stdout.match(/^tx-index: (?!and)/gm)).toHaveLength(5);
-  expect(stdout).toContain(`tx-index: and ${found - 5} more; --json lists all\n`);
+  expect(stdout.match(/^delta-missing: (?!and)/gm)).toHaveLength(5);
+  expect(stdout).toContain(`delta-missing: and ${found - 5} more; --json lists all\n`);
   expect(stdout).toContain(
     `${faults.length} faults. Mend with: npx grapevine db repair --data-dir ${damaged} --genesis ${genesis}\n`,
   );

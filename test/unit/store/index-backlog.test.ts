@@ -232,6 +232,22 @@ test('what was taken of a block, and could not be written before the block left 
   expect(backlog.nextSlice()).toEqual([...blockIndexOperations(next)].slice(0, BACKLOG.minSlice));
 });
 
+test('what was taken of a block, and could not be written before one below it was written with another, is written later', () => {
+  const backlog = new IndexBacklog({ ...BACKLOG, minSlice: 7 }, () => 0);
+  const blocks = chainOf([1, 1, 1, 1]);
+  backlog.apply(backlog.plan(move(blocks.slice(0, 3))));
+  expect(backlog.nextSlice().length).toBeGreaterThan(6);
+  const change = backlog.plan(move(blocks.slice(3)));
+  expect(idsOf(change.overdue)).toEqual(idsOf(blocks.slice(0, 1)));
+  backlog.apply(change);
+  const written: unknown[] = [];
+  while (!backlog.isEmpty) {
+    written.push(...backlog.nextSlice());
+    backlog.written();
+  }
+  expect(written).toEqual(blocks.slice(1).flatMap((block) => [...blockIndexOperations(block)]));
+});
+
 test.each([
   ['blocks', [1, 0, 1, 1, 1, 1], 2],
   ['transactions', [5, 4, 4], 1],
