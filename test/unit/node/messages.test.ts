@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BlockId, ChainId } from '../../../chain/types.ts';
 import { decodeStatus as decodeEnvelope, encodeStatus as encodeEnvelope } from '../../../node/net/wire.ts';
 import { decodeStatus, encodeStatus } from '../../../node/sync/messages.ts';
 import type { PeerStatus } from '../../../node/sync/peer-status.ts';
+import { fc } from '../../fast-check.ts';
 
 const checkpoint = { height: 7n, id: '0b'.repeat(32) as BlockId };
 

@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { BlockId, ChainId, Checkpoint } from '../../../chain/types.ts';
 import type { PeerStatus } from '../../../node/sync/peer-status.ts';
 import { planSync, type SyncOrder } from '../../../node/sync/plan-sync.ts';
 import { type PlannedChain, SyncPlanner } from '../../../node/sync/sync-planner.ts';
+import { fc } from '../../fast-check.ts';
 
 const HEIGHTS = 6;
 /** One object for each, as the node has them. */

@@ -403,13 +403,19 @@ const MANY_TXS = Array.from({ length: 2_400 }, (_, i) =>
   makeTransfer(genesis, chainId, i % WALLETS, (i + 1) % WALLETS, 1n, BigInt(Math.floor(i / WALLETS))),
 );
 
-test('a large block is one batch, before what came after it; its transactions are indexed later, a slice at a time', async () => {
+/** A store that holds a large block, and writes a slice of its index for each that is called of `rest`. */
+async function openLarge() {
   const db = new FaultyLevel();
   const rest: (() => void)[] = [];
   const store = await openMemoryStore(db, { pause: () => new Promise<void>((resolve) => rest.push(resolve)) });
   await store.initialize(genesis, genesis.accounts);
   const block = makeChild(genesis, MANY_TXS, 1);
   await store.commit(makeCommit([block], genesis, block));
+  return { db, store, block, rest };
+}
+
+test('a large block is one batch, before what came after it; its transactions are indexed later, a slice at a time', async () => {
+  const { db, store, block, rest } = await openLarge();
   expect(db.durability).toEqual([true, true]);
   // What is not in the index is answered all the same; and between two slices others have their turn.
   const isIndexed = async ({ id }: { readonly id: TxId }): Promise<boolean> => {
@@ -434,12 +440,7 @@ test('a large block is one batch, before what came after it; its transactions ar
 });
 
 test('a slice that cannot be written is written later', async () => {
-  const db = new FaultyLevel();
-  const rest: (() => void)[] = [];
-  const store = await openMemoryStore(db, { pause: () => new Promise<void>((resolve) => rest.push(resolve)) });
-  await store.initialize(genesis, genesis.accounts);
-  const block = makeChild(genesis, MANY_TXS, 1);
-  await store.commit(makeCommit([block], genesis, block));
+  const { db, store, block, rest } = await openLarge();
   const failed = vi.spyOn(db, 'batch');
   db.batchesLeft = 0;
   rest.shift()!();
