@@ -24,6 +24,7 @@ import {
   TOLERATED_POINTS,
 } from '../node/net/gossip-bounds.ts';
 import {
+  type Clock,
   type GossipMessage,
   type GossipOutcome,
   type PeerKey,
@@ -61,6 +62,10 @@ export class Control {
 export type Gossip = GossipItem | Control;
 
 const ALL_TOPIC_INDICES: readonly number[] = TOPIC_KINDS.map((_, index) => index);
+/** By how many they are. */
+const FIRST_TOPICS: readonly (readonly number[])[] = [...ALL_TOPIC_INDICES, TOPIC_KINDS.length].map((count) =>
+  ALL_TOPIC_INDICES.slice(0, count),
+);
 const TX = TOPIC_KINDS.indexOf('tx');
 
 /** `/grapevine/<16 hex>/<kind>/1`, about. */
@@ -81,8 +86,6 @@ const PENDING = 1;
 const VALID = 2;
 const GONE = 3;
 
-const NOT_IN_MESH = -1;
-
 /** A peer as a router sees it, for as long as the connection lasts. */
 export class GossipPeer {
   readonly peer: PeerKey;
@@ -90,8 +93,10 @@ export class GossipPeer {
   /** Where messages keep what that node knows of them. */
   readonly place: number;
   isSubscribed = false;
-  /** Per topic: since when, or NOT_IN_MESH. */
-  readonly meshSinceMs = TOPIC_KINDS.map(() => NOT_IN_MESH);
+  /** The bits of the topics in whose mesh it is. */
+  meshTopics = 0;
+  /** Per topic, while it is in the mesh: since when. */
+  readonly meshSinceMs = TOPIC_KINDS.map(() => 0);
   /** Per topic; 0: none. Outlives the connection. */
   backoffUntilMs = TOPIC_KINDS.map(() => 0);
   /** What it does not want, and the heartbeat at which it said so. */
@@ -114,6 +119,10 @@ export class GossipPeer {
     this.isOutbound = isOutbound;
     this.place = place;
   }
+
+  isInMesh(topic: number): boolean {
+    return (this.meshTopics & (1 << topic)) !== 0;
+  }
 }
 
 export interface RouterDeps<P extends GossipPeer> {
@@ -121,14 +130,20 @@ export interface RouterDeps<P extends GossipPeer> {
   readonly table: MessageTable;
   readonly rng: SeededRng;
   readonly counts: NodeCounts;
-  readonly nowMs: () => number;
-  readonly send: (to: P, gossip: Gossip, bytes: number) => void;
-  readonly onMessage: (message: GossipMessage) => void;
-  readonly onNew: (item: GossipItem, from: P, hop: number) => void;
-  readonly onSettled: (item: GossipItem, from: P, outcome: GossipOutcome) => void;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  readonly port: RouterPort<P>;
+}
+
+/** The port that a router works for, as the router sees it. */
+export interface RouterPort<P extends GossipPeer> {
+  send(to: P, gossip: Gossip, bytes: number): void;
+  onMessage(message: GossipMessage): void;
+  /** The first copy has come, and is to be handed in. */
+  onNew(item: GossipItem, from: P, hop: number): void;
+  onSettled(item: GossipItem, from: P, outcome: GossipOutcome): void;
   /** False until there has been a penalty: no score is below zero then. */
-  readonly hasPenalties: () => boolean;
-  readonly penaltyPoints: (peer: PeerKey) => number;
+  readonly hasPenalties: boolean;
+  penaltyPoints(peer: PeerKey): number;
 }
 
 /** What a heartbeat tells whom, by peer the topics. */
@@ -144,9 +159,14 @@ interface MeshChanges<P> {
 export class GossipRouter<P extends GossipPeer> {
   /** Where messages keep what this node knows of them. */
   readonly place: number;
-  readonly #deps: RouterDeps<P>;
+  readonly #params: GossipParams;
+  readonly #table: MessageTable;
+  readonly #rng: SeededRng;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #port: RouterPort<P>;
+  readonly #counts: NodeCounts;
   readonly #kindCounts: readonly KindCounts[];
-  readonly #peers = new Set<P>();
+  readonly #peers: P[] = [];
   readonly #mesh: readonly P[][] = TOPIC_KINDS.map(() => []);
   readonly #backoffs = new Map<PeerKey, number[]>();
   /** In order of arrival. Few at a time, and soon settled: a Map would get a new table with every one that leaves it empty. */
@@ -160,9 +180,13 @@ export class GossipRouter<P extends GossipPeer> {
   #ticks = 0;
   #isStopped = false;
 
-  constructor(deps: RouterDeps<P>) {
-    this.#deps = deps;
-    const { table, params, counts } = deps;
+  constructor({ params, table, rng, counts, clock, port }: RouterDeps<P>) {
+    this.#params = params;
+    this.#table = table;
+    this.#rng = rng;
+    this.#clock = clock;
+    this.#port = port;
+    this.#counts = counts;
     this.#kindCounts = TOPIC_KINDS.map((kind) => counts.kinds[kind]);
     this.#history = Array.from({ length: params.mcacheLength }, () => []);
     this.place = table.takePlace();
@@ -172,7 +196,7 @@ export class GossipRouter<P extends GossipPeer> {
     if (this.#isStopped) return;
     this.#isStopped = true;
     for (const pending of this.#pending.splice(0)) pending.isPending = false;
-    this.#deps.table.givePlaceBack(this.place);
+    this.#table.givePlaceBack(this.place);
   }
 
   addPeer(peer: P): void {
@@ -182,17 +206,17 @@ export class GossipRouter<P extends GossipPeer> {
       this.#backoffs.set(peer.peer, backoff);
     }
     peer.backoffUntilMs = backoff;
-    this.#peers.add(peer);
+    this.#peers.push(peer);
     this.#control(peer, SUBSCRIBE, ALL_TOPIC_INDICES, NO_ITEMS);
   }
 
   removePeer(peer: P): void {
-    this.#peers.delete(peer);
+    this.#peers.splice(this.#peers.indexOf(peer), 1);
     for (const topic of ALL_TOPIC_INDICES) this.#removeFromMesh(peer, topic);
   }
 
   meshOf(peer: P): TopicKind[] {
-    return TOPIC_KINDS.filter((_, topic) => peer.meshSinceMs[topic] !== NOT_IN_MESH);
+    return TOPIC_KINDS.filter((_, topic) => peer.isInMesh(topic));
   }
 
   meshSize(kind: TopicKind): number {
@@ -200,8 +224,8 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   publish(kind: TopicKind, data: Uint8Array): PublishOutcome {
-    const nowMs = this.#deps.nowMs();
-    const item = this.#deps.table.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
+    const nowMs = this.#clock.monotonicMs();
+    const item = this.#table.intern(kind, TOPIC_KINDS.indexOf(kind), data, nowMs);
     if (!this.#hasSubscriber()) {
       this.#queued.push({ item, atMs: nowMs });
       if (this.#queued.length > MAX_QUEUED) this.#queued.shift();
@@ -237,8 +261,8 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   heartbeat(): void {
-    const { params, nowMs } = this.#deps;
-    const now = nowMs();
+    const params = this.#params;
+    const now = this.#clock.monotonicMs();
     this.#ticks += 1;
     for (const peer of this.#peers) {
       peer.ihaves = 0;
@@ -274,12 +298,12 @@ export class GossipRouter<P extends GossipPeer> {
     const { item, sender, sources } = pending;
     const wasPending = pending.isPending;
     if (wasPending) this.#release(pending);
-    this.#deps.onSettled(item, sender, outcome);
+    this.#port.onSettled(item, sender, outcome);
     if (!wasPending || this.#isStopped) return;
     if (outcome === 'unread') item.forget(this.place);
     else item.setState(this.place, outcome === 'accept' ? VALID : GONE);
     if (outcome !== 'accept') return;
-    const { send } = this.#deps;
+    const port = this.#port;
     const bytes = bytesOf(item);
     let copies = 0;
     for (const peer of this.#mesh[item.topic]!) {
@@ -288,7 +312,7 @@ export class GossipRouter<P extends GossipPeer> {
         this.#kindCounts[item.topic]!.spared += 1;
         continue;
       }
-      send(peer, item, bytes);
+      port.send(peer, item, bytes);
       copies += 1;
     }
     this.#countSent(item, copies);
@@ -296,7 +320,7 @@ export class GossipRouter<P extends GossipPeer> {
 
   #isSeen(item: GossipItem, nowMs: number): boolean {
     const seenAt = item.seenAt(this.place);
-    return seenAt !== 0 && nowMs - seenAt < this.#deps.params.seenTtlMs;
+    return seenAt !== 0 && nowMs - seenAt < this.#params.seenTtlMs;
   }
 
   #markSeen(item: GossipItem, state: number, hop: number, nowMs: number): void {
@@ -311,14 +335,14 @@ export class GossipRouter<P extends GossipPeer> {
     if (this.#isSeen(item, nowMs)) return 0; // gossipsub publishes nothing twice
     this.#markSeen(item, VALID, 0, nowMs);
     this.#kindCounts[item.topic]!.published += 1;
-    const { params, rng } = this.#deps;
+    const params = this.#params;
     const mesh = this.#mesh[item.topic]!;
     let recipients: readonly P[] = mesh;
     if (params.floodPublish) {
       recipients = this.#subscribers();
     } else if (mesh.length < params.D) {
-      const others = this.#subscribers().filter((peer) => peer.meshSinceMs[item.topic] === NOT_IN_MESH);
-      recipients = [...mesh, ...shuffle(others, rng).slice(0, params.D - mesh.length)];
+      const others = this.#subscribers().filter((peer) => !peer.isInMesh(item.topic));
+      recipients = [...mesh, ...shuffle(others, this.#rng).slice(0, params.D - mesh.length)];
     }
     for (const peer of recipients) this.#sendItem(peer, item);
     return recipients.length;
@@ -326,7 +350,7 @@ export class GossipRouter<P extends GossipPeer> {
 
   #receiveItem(from: P, item: GossipItem): boolean {
     const counts = this.#kindCounts[item.topic]!;
-    const nowMs = this.#deps.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     counts.received += 1;
     if (this.#isSeen(item, nowMs)) {
       counts.duplicates += 1;
@@ -337,16 +361,15 @@ export class GossipRouter<P extends GossipPeer> {
       return false;
     }
     counts.first += 1;
-    const { params } = this.#deps;
     const hop = item.hop(from.place) + 1;
     this.#markSeen(item, PENDING, hop, nowMs);
-    this.#deps.onNew(item, from, hop);
+    this.#port.onNew(item, from, hop);
     const isTaken = this.#hasRoomFor(from, item);
     if (isTaken) this.#take(from, item, nowMs);
     else if (item.kind === 'tx') item.setState(this.place, GONE);
     else item.forget(this.place);
     // Of what was forgotten, copies are wanted.
-    if (item.data.byteLength >= params.idontwantMinBytes && this.#isSeen(item, nowMs)) {
+    if (item.data.byteLength >= this.#params.idontwantMinBytes && this.#isSeen(item, nowMs)) {
       const only = [item];
       for (const peer of this.#mesh[item.topic]!) if (peer !== from) this.#control(peer, IDONTWANT, NO_TOPICS, only);
     }
@@ -357,11 +380,11 @@ export class GossipRouter<P extends GossipPeer> {
     this.#count(from, item, 1);
     const message = new PendingMessage(this, item, from, nowMs);
     this.#pending.push(message);
-    this.#deps.onMessage(message);
+    this.#port.onMessage(message);
   }
 
   #hasRoomFor(from: P, item: GossipItem): boolean {
-    const { params } = this.#deps;
+    const params = this.#params;
     if (item.kind === 'block') return from.unsettledBlocks < params.maxUnsettledBlocksPerPeer;
     if (item.kind !== 'tx') return from.unsettledVotes < params.maxUnsettledPerPeer;
     return from.unsettledTxs < params.maxUnsettledPerPeer && this.#unsettledTxs < params.maxUnsettled;
@@ -378,7 +401,7 @@ export class GossipRouter<P extends GossipPeer> {
 
   #sendItem(peer: P, item: GossipItem): void {
     this.#countSent(item, 1);
-    this.#deps.send(peer, item, bytesOf(item));
+    this.#port.send(peer, item, bytesOf(item));
   }
 
   #countSent(item: GossipItem, copies: number): void {
@@ -396,7 +419,7 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #expirePending(nowMs: number): void {
-    const expiredMs = nowMs - this.#deps.params.messageTtlMs;
+    const expiredMs = nowMs - this.#params.messageTtlMs;
     for (let first = this.#pending[0]; first !== undefined && first.sinceMs <= expiredMs; first = this.#pending[0]) {
       this.#release(first);
       first.item.setState(this.place, GONE);
@@ -414,12 +437,11 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #hasSubscriber(): boolean {
-    for (const peer of this.#peers) if (peer.isSubscribed) return true;
-    return false;
+    return this.#peers.some((peer) => peer.isSubscribed);
   }
 
   #subscribers(): P[] {
-    return [...this.#peers].filter((peer) => peer.isSubscribed);
+    return this.#peers.filter((peer) => peer.isSubscribed);
   }
 
   #flushQueued(nowMs: number): void {
@@ -430,36 +452,36 @@ export class GossipRouter<P extends GossipPeer> {
   // Control messages.
 
   #control(peer: P, tag: ControlTag, topics: readonly number[], items: readonly GossipItem[]): void {
-    const { counts, send } = this.#deps;
+    const counts = this.#counts;
     const bytes = CONTROL_FRAMING_BYTES + topics.length * (TOPIC_BYTES + 4) + items.length * ID_BYTES;
     counts.control[CONTROL_NAMES[tag]!] += 1;
     counts.controlBytes += bytes;
-    send(peer, new Control(tag, topics, items), bytes);
+    this.#port.send(peer, new Control(tag, topics, items), bytes);
   }
 
   #onSubscribe(from: P): void {
     from.isSubscribed = true;
-    if (this.#deps.params.graftOnSubscribe) {
-      const now = this.#deps.nowMs();
+    if (this.#params.graftOnSubscribe) {
+      const now = this.#clock.monotonicMs();
       const grafted: number[] = [];
       for (const topic of ALL_TOPIC_INDICES) {
         const mesh = this.#mesh[topic]!;
-        if (mesh.length >= this.#deps.params.Dlo || from.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+        if (mesh.length >= this.#params.Dlo || from.isInMesh(topic)) continue;
         if (from.backoffUntilMs[topic] !== 0 || this.#isBelow(0, from, now)) continue;
         this.#addToMesh(from, topic, now);
         grafted.push(topic);
       }
       if (grafted.length > 0) this.#control(from, GRAFT, grafted, NO_ITEMS);
     }
-    this.#flushQueued(this.#deps.nowMs());
+    this.#flushQueued(this.#clock.monotonicMs());
   }
 
   #onGraft(from: P, topics: readonly number[]): void {
-    const { params, nowMs } = this.#deps;
-    const now = nowMs();
+    const params = this.#params;
+    const now = this.#clock.monotonicMs();
     const pruned: number[] = [];
     for (const topic of topics) {
-      if (from.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+      if (from.isInMesh(topic)) continue;
       const isBackedOff = now < from.backoffUntilMs[topic]!;
       const isFull = this.#mesh[topic]!.length >= params.Dmax && !from.isOutbound;
       if (isBackedOff || isFull || this.#isBelow(0, from, now)) {
@@ -473,7 +495,7 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #onPrune(from: P, topics: readonly number[]): void {
-    const now = this.#deps.nowMs();
+    const now = this.#clock.monotonicMs();
     for (const topic of topics) {
       this.#removeFromMesh(from, topic);
       this.#backOff(from, topic, now);
@@ -481,7 +503,7 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #onIhave(from: P, items: readonly GossipItem[]): void {
-    const now = this.#deps.nowMs();
+    const now = this.#clock.monotonicMs();
     from.ihaves += 1;
     if (from.ihaves > MAX_IHAVES_PER_HEARTBEAT || this.#isBelow(GOSSIP_THRESHOLD, from, now)) return;
     let wanted: GossipItem[] | undefined;
@@ -492,14 +514,14 @@ export class GossipRouter<P extends GossipPeer> {
     }
     if (wanted === undefined) return;
     if (wanted.length + from.asked > MAX_IHAVE_IDS) {
-      wanted = shuffle(wanted, this.#deps.rng).slice(0, MAX_IHAVE_IDS - from.asked);
+      wanted = shuffle(wanted, this.#rng).slice(0, MAX_IHAVE_IDS - from.asked);
     }
     from.asked += wanted.length;
     if (wanted.length > 0) this.#control(from, IWANT, NO_TOPICS, wanted);
   }
 
   #onIwant(from: P, items: readonly GossipItem[]): void {
-    if (this.#isBelow(GOSSIP_THRESHOLD, from, this.#deps.nowMs())) return;
+    if (this.#isBelow(GOSSIP_THRESHOLD, from, this.#clock.monotonicMs())) return;
     for (const item of items) {
       if (item.state(this.place) !== VALID) continue; // only what was accepted, as `sendOnlySettled`
       if (from.idontwant?.has(item) === true) continue;
@@ -521,37 +543,39 @@ export class GossipRouter<P extends GossipPeer> {
   // The mesh.
 
   #isBelow(threshold: number, peer: P, nowMs: number): boolean {
-    return this.#deps.hasPenalties() && this.#score(peer, nowMs) < threshold;
+    return this.#port.hasPenalties && this.#score(peer, nowMs) < threshold;
   }
 
   #score(peer: P, nowMs: number): number {
-    const points = this.#deps.penaltyPoints(peer.peer);
+    const points = this.#port.penaltyPoints(peer.peer);
     let score = -POINTS_WEIGHT * Math.max(0, points - TOLERATED_POINTS);
-    for (const sinceMs of peer.meshSinceMs) {
-      if (sinceMs !== NOT_IN_MESH)
-        score += MESH_SECONDS_WEIGHT * Math.min(MESH_SECONDS_CAP, Math.floor((nowMs - sinceMs) / 1000));
+    for (const topic of ALL_TOPIC_INDICES) {
+      if (!peer.isInMesh(topic)) continue;
+      const seconds = Math.floor((nowMs - peer.meshSinceMs[topic]!) / 1000);
+      score += MESH_SECONDS_WEIGHT * Math.min(MESH_SECONDS_CAP, seconds);
     }
     return score;
   }
 
   #addToMesh(peer: P, topic: number, nowMs: number): void {
+    peer.meshTopics |= 1 << topic;
     peer.meshSinceMs[topic] = nowMs;
     this.#mesh[topic]!.push(peer);
   }
 
   #removeFromMesh(peer: P, topic: number): void {
-    if (peer.meshSinceMs[topic] === NOT_IN_MESH) return;
-    peer.meshSinceMs[topic] = NOT_IN_MESH;
+    if (!peer.isInMesh(topic)) return;
+    peer.meshTopics &= ~(1 << topic);
     const mesh = this.#mesh[topic]!;
     mesh.splice(mesh.indexOf(peer), 1);
   }
 
   #backOff(peer: P, topic: number, nowMs: number): void {
-    peer.backoffUntilMs[topic] = Math.max(peer.backoffUntilMs[topic]!, nowMs + this.#deps.params.pruneBackoffMs);
+    peer.backoffUntilMs[topic] = Math.max(peer.backoffUntilMs[topic]!, nowMs + this.#params.pruneBackoffMs);
   }
 
   #clearBackoffs(nowMs: number): void {
-    const slackMs = this.#deps.params.heartbeatIntervalMs;
+    const slackMs = this.#params.heartbeatIntervalMs;
     for (const backoff of this.#backoffs.values()) {
       for (const topic of ALL_TOPIC_INDICES) if (backoff[topic]! + slackMs < nowMs) backoff[topic] = 0;
     }
@@ -559,9 +583,9 @@ export class GossipRouter<P extends GossipPeer> {
 
   /** There is nothing to do for it at a heartbeat, as nearly always. */
   #isMeshInOrder(topic: number): boolean {
-    const { Dlo, Dhi, Dout } = this.#deps.params;
+    const { Dlo, Dhi, Dout } = this.#params;
     const mesh = this.#mesh[topic]!;
-    if (mesh.length < Dlo || mesh.length > Dhi || this.#deps.hasPenalties()) return false;
+    if (mesh.length < Dlo || mesh.length > Dhi || this.#port.hasPenalties) return false;
     let outbound = 0;
     for (const peer of mesh) {
       if (peer.isOutbound) outbound += 1;
@@ -571,7 +595,7 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   #keepMesh(topic: number, nowMs: number, { grafts, prunes }: MeshChanges<P>): void {
-    const { D, Dlo, Dhi, Dout } = this.#deps.params;
+    const { D, Dlo, Dhi, Dout } = this.#params;
     const mesh = this.#mesh[topic]!;
     const prune = (peer: P): void => {
       this.#backOff(peer, topic, nowMs);
@@ -582,19 +606,19 @@ export class GossipRouter<P extends GossipPeer> {
       this.#addToMesh(peer, topic, nowMs);
       pushTo(grafts, peer, topic);
     };
-    if (this.#deps.hasPenalties()) for (const peer of [...mesh]) if (this.#score(peer, nowMs) < 0) prune(peer);
+    if (this.#port.hasPenalties) for (const peer of [...mesh]) if (this.#score(peer, nowMs) < 0) prune(peer);
 
     let candidates: P[] | undefined;
     const candidatesNow = (): P[] => {
       candidates ??= shuffle(
-        [...this.#peers].filter(
+        this.#peers.filter(
           (peer) =>
             peer.isSubscribed &&
-            peer.meshSinceMs[topic] === NOT_IN_MESH &&
+            !peer.isInMesh(topic) &&
             peer.backoffUntilMs[topic] === 0 &&
             !this.#isBelow(0, peer, nowMs),
         ),
-        this.#deps.rng,
+        this.#rng,
       );
       return candidates;
     };
@@ -611,12 +635,12 @@ export class GossipRouter<P extends GossipPeer> {
 
   /** Whom to prune: Dscore are kept by score, the others up to D at random, Dout of them ones we dialled. */
   #excess(mesh: readonly P[], nowMs: number): P[] {
-    const { D, Dscore, Dout } = this.#deps.params;
+    const { D, Dscore, Dout } = this.#params;
     const byScore = mesh
       .map((peer) => ({ peer, score: this.#score(peer, nowMs) }))
       .sort((a, b) => b.score - a.score)
       .map(({ peer }) => peer);
-    const ordered = [...byScore.slice(0, Dscore), ...shuffle(byScore.slice(Dscore), this.#deps.rng)];
+    const ordered = [...byScore.slice(0, Dscore), ...shuffle(byScore.slice(Dscore), this.#rng)];
     const outbound = ordered.slice(0, D).filter(({ isOutbound }) => isOutbound).length;
     if (outbound < Dout) {
       // Gossipsub moves D − outbound of them, not Dout − outbound, to the front: so do we.
@@ -631,28 +655,31 @@ export class GossipRouter<P extends GossipPeer> {
   // Lazy gossip.
 
   #emitGossip(): void {
-    const { mcacheGossip, Dlazy, gossipFactor, namesOnce } = this.#deps.params;
-    const items: GossipItem[][] = TOPIC_KINDS.map(() => []);
+    const { mcacheGossip, Dlazy, gossipFactor, namesOnce } = this.#params;
+    const items: (GossipItem[] | undefined)[] = [];
     for (let at = 0; at < mcacheGossip; at++) {
       for (const item of this.#history[at]!) {
-        if (item.state(this.place) === VALID) items[item.topic]!.push(item);
+        if (item.state(this.place) !== VALID) continue;
+        const ofTopic = items[item.topic];
+        if (ofTopic === undefined) items[item.topic] = [item];
+        else ofTopic.push(item);
       }
     }
     const before = this.#named;
-    if (namesOnce) this.#named = items[TX]!.length === 0 ? NOTHING : new Set(items[TX]);
+    if (namesOnce) this.#named = items[TX] === undefined ? NOTHING : new Set(items[TX]);
     const receivers: P[] = [];
     for (const topic of ALL_TOPIC_INDICES) {
-      const all = items[topic]!;
-      if (all.length === 0) continue;
+      const all = items[topic];
+      if (all === undefined) continue;
       const fresh = topic !== TX || before.size === 0 ? all : all.filter((item) => !before.has(item));
       const candidates: P[] = [];
-      const now = this.#deps.nowMs();
+      const now = this.#clock.monotonicMs();
       for (const peer of this.#peers) {
-        if (!peer.isSubscribed || peer.meshSinceMs[topic] !== NOT_IN_MESH) continue;
+        if (!peer.isSubscribed || peer.isInMesh(topic)) continue;
         if (!this.#isBelow(GOSSIP_THRESHOLD, peer, now)) candidates.push(peer);
       }
       const target = Math.floor(Math.max(Dlazy, gossipFactor * candidates.length));
-      const chosen = target >= candidates.length ? candidates : pick(candidates, target, this.#deps.rng);
+      const chosen = target >= candidates.length ? candidates : pick(candidates, target, this.#rng);
       for (const peer of chosen) {
         const named = peer.txGossipTick === this.#ticks - 1 ? fresh : all;
         if (topic === TX) peer.txGossipTick = this.#ticks;
@@ -667,8 +694,9 @@ export class GossipRouter<P extends GossipPeer> {
       }
     }
     for (const peer of receivers) {
-      const topics = ALL_TOPIC_INDICES.slice(0, peer.gossipTopics);
-      this.#control(peer, IHAVE, topics, peer.gossipItems!.slice(0, MAX_IHAVE_IDS));
+      const named = peer.gossipItems!;
+      const some = named.length > MAX_IHAVE_IDS ? named.slice(0, MAX_IHAVE_IDS) : named;
+      this.#control(peer, IHAVE, FIRST_TOPICS[peer.gossipTopics]!, some);
       peer.gossipItems = undefined;
       peer.gossipTopics = 0;
     }

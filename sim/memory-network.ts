@@ -8,6 +8,8 @@ import { PeerScore } from '../node/net/peer-score.ts';
 import type {
   Clock,
   FrameStream,
+  GossipMessage,
+  GossipOutcome,
   Network,
   NetworkHandlers,
   PeerKey,
@@ -16,7 +18,7 @@ import type {
   StreamProtocol,
   TopicKind,
 } from '../node/ports.ts';
-import { type Gossip, GossipRouter } from './gossip-router.ts';
+import { type Gossip, GossipRouter, type RouterPort } from './gossip-router.ts';
 import type { Carrier, LinkEnd, LinkPort } from './link.ts';
 import { createStreamPair, type StreamEnd } from './memory-stream.ts';
 import { type GossipItem, ITEM } from './message-table.ts';
@@ -31,7 +33,7 @@ const MAX_MESSAGE_BYTES = 2_000_000;
 const OPEN_BYTES = 64;
 
 /** One node's `Network` port. */
-export class MemoryNetwork implements Network, LinkPort {
+export class MemoryNetwork implements Network, LinkPort, RouterPort<LinkEnd> {
   readonly self: PeerKey;
   /** Until when it puts on the wire what it has sent. The hub's. */
   busyUntilMs = 0;
@@ -52,7 +54,6 @@ export class MemoryNetwork implements Network, LinkPort {
   /** Of `#ends`; made when next asked for after one came or went. */
   #views: readonly PeerView[] | undefined;
   #hasPenalties = false;
-  readonly #pointsOf = (peer: PeerKey): number => this.#score.points(peer, this.#clock.monotonicMs());
 
   constructor(hub: Carrier, self: PeerKey, clock: Clock, rng: SeededRng) {
     this.#hub = hub;
@@ -64,19 +65,8 @@ export class MemoryNetwork implements Network, LinkPort {
       table: hub.messages,
       rng,
       counts: hub.stats.of(self),
-      nowMs: () => hub.clock.monotonicMs(),
-      send: (to, gossip, bytes) => hub.send(to, gossip, bytes),
-      onMessage: (message) => this.#handlers?.onGossip(message),
-      onNew: (item, from, hop) => hub.tellDelivery(item, self, from.peer, hop),
-      onSettled: (item, from, outcome) => {
-        // Of a good batch there is an entry for each transaction that was new, with the peer that gave it.
-        if (item.kind !== 'tx' || outcome !== 'accept') {
-          hub.trace.add(self, outcome, `${item.kind} ${item.id.slice(0, 16)} from ${from.peer}`);
-        }
-        if (outcome === 'reject') this.penalize(from.peer, REJECT_POINTS, `invalid ${item.kind}`);
-      },
-      hasPenalties: () => this.#hasPenalties,
-      penaltyPoints: this.#pointsOf,
+      clock: hub.clock,
+      port: this,
     });
   }
 
@@ -122,7 +112,7 @@ export class MemoryNetwork implements Network, LinkPort {
   }
 
   peers(): readonly PeerView[] {
-    this.#views ??= Array.from(this.#ends.values(), (end) => new MemoryPeerView(end, this.#router, this.#pointsOf));
+    this.#views ??= Array.from(this.#ends.values(), (end) => new MemoryPeerView(end, this.#router, this));
     return this.#views;
   }
 
@@ -204,6 +194,36 @@ export class MemoryNetwork implements Network, LinkPort {
     this.#hub.link(this.self, match[1]!);
   }
 
+  // What the router calls.
+
+  send(to: LinkEnd, gossip: Gossip, bytes: number): void {
+    this.#hub.send(to, gossip, bytes);
+  }
+
+  onMessage(message: GossipMessage): void {
+    this.#handlers?.onGossip(message);
+  }
+
+  onNew(item: GossipItem, from: LinkEnd, hop: number): void {
+    this.#hub.tellDelivery(item, this.self, from.peer, hop);
+  }
+
+  onSettled(item: GossipItem, from: LinkEnd, outcome: GossipOutcome): void {
+    // Of a good batch there is an entry for each transaction that was new, with the peer that gave it.
+    if (item.kind !== 'tx' || outcome !== 'accept') {
+      this.#hub.trace.add(this.self, outcome, `${item.kind} ${item.id.slice(0, 16)} from ${from.peer}`);
+    }
+    if (outcome === 'reject') this.penalize(from.peer, REJECT_POINTS, `invalid ${item.kind}`);
+  }
+
+  get hasPenalties(): boolean {
+    return this.#hasPenalties;
+  }
+
+  penaltyPoints(peer: PeerKey): number {
+    return this.#score.points(peer, this.#clock.monotonicMs());
+  }
+
   // What the hub and the other ports call.
 
   served(protocol: string): StreamProtocol | undefined {
@@ -281,13 +301,13 @@ class MemoryPeerView implements PeerView {
   readonly peer: PeerKey;
   readonly #end: LinkEnd;
   readonly #router: GossipRouter<LinkEnd>;
-  readonly #pointsOf: (peer: PeerKey) => number;
+  readonly #port: Pick<MemoryNetwork, 'penaltyPoints'>;
 
-  constructor(end: LinkEnd, router: GossipRouter<LinkEnd>, pointsOf: (peer: PeerKey) => number) {
+  constructor(end: LinkEnd, router: GossipRouter<LinkEnd>, port: Pick<MemoryNetwork, 'penaltyPoints'>) {
     this.peer = end.peer;
     this.#end = end;
     this.#router = router;
-    this.#pointsOf = pointsOf;
+    this.#port = port;
   }
 
   get address(): string {
@@ -307,6 +327,6 @@ class MemoryPeerView implements PeerView {
   }
 
   get score(): number {
-    return -this.#pointsOf(this.peer);
+    return -this.#port.penaltyPoints(this.peer);
   }
 }
