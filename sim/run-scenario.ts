@@ -1,6 +1,6 @@
 /** Runs a scenario with a seed: builds its world, does what the timeline says, and reports. */
 import type { TxId } from '../chain/types.ts';
-import type { SignatureBackend } from '../crypto/signature.ts';
+import type { SigningBackend } from '../crypto/signature.ts';
 import type { GrapevineNode } from '../node/compose.ts';
 import { StoreError } from '../node/store/store.ts';
 import { createLiar, type Liar, tapPublished } from './behaviours.ts';
@@ -23,7 +23,8 @@ export interface RunOptions {
   readonly seed: string;
   /** Nodes in all, instead of what the scenario says. */
   readonly nodes?: number;
-  readonly backend?: SignatureBackend;
+  /** Default: the reference, which is slow. */
+  readonly backend?: SigningBackend;
   /** Called now and then with how far the run is: virtual time. What it does has no part in the run. */
   readonly onProgress?: (virtualMs: number) => void;
 }

@@ -6,14 +6,15 @@ import type { ElectorateRule } from '../chain/electorate.ts';
 import { type Genesis, genesisDoc, parseGenesis } from '../chain/genesis.ts';
 import { DEFAULT_MEMPOOL_BYTES } from '../chain/mempool.ts';
 import type { ChainParams } from '../chain/params.ts';
-import { signTx } from '../chain/sign.ts';
+import { signTxBy } from '../chain/sign.ts';
 import { bitsForHashes, bitsToTarget, workOfTarget } from '../chain/target.ts';
 import type { BlockId, Tx } from '../chain/types.ts';
 import { type Address, addressOf } from '../crypto/address.ts';
 import { sha256 } from '../crypto/hash.ts';
 import { publicKeyOf } from '../crypto/keys.ts';
 import { nobleBackend } from '../crypto/noble-backend.ts';
-import type { SignatureBackend } from '../crypto/signature.ts';
+import { createSigner } from '../crypto/sign.ts';
+import type { SigningBackend } from '../crypto/signature.ts';
 import type { VoterKey } from '../node/agreement/agreement-service.ts';
 import { composeNode, type GrapevineNode } from '../node/compose.ts';
 import type { Part } from '../node/lifecycle.ts';
@@ -66,8 +67,8 @@ export interface WorldOptions {
   readonly link?: LinkProfile;
   /** Default: what a devnet's nodes use. */
   readonly gossip?: GossipParams;
-  /** What checks signatures; default the reference, which is slow. */
-  readonly signatures?: SignatureBackend;
+  /** What makes and checks signatures; default the reference, which is slow. */
+  readonly signatures?: SigningBackend;
   /** Puts something between a node and what checks its signatures. */
   readonly wrapVerifier?: (name: string, verifier: SignatureVerifier) => SignatureVerifier;
   /** What stands in front of a node as the API does: started last and stopped first. */
@@ -241,6 +242,7 @@ export class World {
   readonly #byName: ReadonlyMap<string, SimNode>;
   readonly #options: WorldOptions;
   readonly #rng: SeededRng;
+  readonly #signatures: SigningBackend;
   readonly #verifier: SignatureVerifier;
   readonly #codec = createSharedCodec();
   readonly #nonces = new Map<number, bigint>();
@@ -249,7 +251,8 @@ export class World {
   constructor(options: WorldOptions) {
     this.#options = options;
     this.#rng = createSeededRng(options.seed);
-    this.#verifier = createSharedVerifier(options.signatures ?? nobleBackend);
+    this.#signatures = options.signatures ?? nobleBackend;
+    this.#verifier = createSharedVerifier(this.#signatures);
     this.hub = new MemoryHub({
       clock: this.clock,
       rng: this.#rng.fork('network'),
@@ -318,7 +321,8 @@ export class World {
 
   /** A transfer with that nonce, which stays free for others. */
   transferOnce(account: number, nonce: number, amount = 1n): Tx {
-    return signTx(
+    const { secretKey, publicKey } = simulationKey(`account ${account}`);
+    return signTxBy(
       {
         chainId: this.genesis.chainId,
         nonce: BigInt(nonce),
@@ -327,7 +331,7 @@ export class World {
         fee: this.genesis.params.minFee + 1_000n,
         memo: new Uint8Array(),
       },
-      simulationKey(`account ${account}`).secretKey,
+      createSigner(secretKey, this.#signatures.sign, publicKey),
     );
   }
 
@@ -380,6 +384,7 @@ export class World {
           hashRate: () => (netHashRate * hashShare * sim.hashFactor) / Math.max(this.#totalShare, Number.EPSILON),
         }),
         metrics,
+        sign: this.#signatures.sign,
       },
     );
     this.#traceEvents(name, node);
