@@ -5,7 +5,7 @@
  * ids: adding and removing are the same O(1) step, and the order does not matter. Two sets with one fingerprint can be
  * made on purpose (some 2^32 hashes), by whoever wants to keep his own transactions from being exchanged.
  */
-import { bytesToHex, hexToBytes } from '../crypto/bytes.ts';
+import { bytesToHex, hexToBytes, hexToUint } from '../crypto/bytes.ts';
 import type { TxId } from './types.ts';
 
 export const POOL_BUCKETS = 256;
@@ -31,8 +31,8 @@ export class PoolDigest {
   /** Adds an id that is not in the set, or takes out one that is. */
   toggle(id: TxId): void {
     const at = bucketOf(id) * WORDS;
-    const high = Number.parseInt(id.slice(16, 24), 16);
-    const low = Number.parseInt(id.slice(24, 32), 16);
+    const high = hexToUint(id, 16, 8);
+    const low = hexToUint(id, 24, 8);
     this.#words[at]! ^= high;
     this.#words[at + 1]! ^= low;
     this.#total[0]! ^= high;
@@ -59,7 +59,7 @@ export class PoolDigest {
 
 /** 0 to 255. */
 export function bucketOf(id: TxId): number {
-  return Number.parseInt(id.slice(0, 2), 16);
+  return hexToUint(id, 0, 2);
 }
 
 /** The first `SHORT_TX_ID_BYTES`, as hex. Two transactions may share one, on purpose with some 2^32 hashes. */

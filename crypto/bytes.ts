@@ -37,7 +37,8 @@ export function hexToBytes(hex: string): Uint8Array {
   const bytes = new Uint8Array(hex.length / 2);
   let wrong = 0;
   for (let i = 0; i < bytes.length; i++) {
-    const [high, low] = [digit(hex, 2 * i), digit(hex, 2 * i + 1)];
+    const high = digit(hex, 2 * i);
+    const low = digit(hex, 2 * i + 1);
     wrong |= high | low;
     bytes[i] = (high << 4) | low;
   }
@@ -46,6 +47,19 @@ export function hexToBytes(hex: string): Uint8Array {
     throw new RangeError(`not a hex digit: '${hex.charAt(bad)}' at position ${bad + 1}`);
   }
   return bytes;
+}
+
+/**
+ * The number that some digits in the middle of a hex string stand for, big-endian. Of what is hex by its type: a character
+ * that is no digit gives a wrong number.
+ *
+ * @param digits at most 8
+ * @returns 0 to 2^32 - 1
+ */
+export function hexToUint(hex: string, at: number, digits: number): number {
+  let value = 0;
+  for (let index = at; index < at + digits; index++) value = (value << 4) | digit(hex, index);
+  return value >>> 0;
 }
 
 const NO_DIGIT = 0xff;

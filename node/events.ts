@@ -34,7 +34,17 @@ export type EventListener<K extends keyof NodeEvents> = (event: NodeEvents[K]) =
 
 /** A typed event bus. Listeners run synchronously in order of subscription; one that throws is reported, not fatal. */
 export class EventBus {
-  readonly #listeners = new Map<keyof NodeEvents, Set<(event: never) => void>>();
+  readonly #listeners: { readonly [K in keyof NodeEvents]: Set<EventListener<K>> } = {
+    tx: new Set(),
+    'tx-dropped': new Set(),
+    block: new Set(),
+    reorg: new Set(),
+    entry: new Set(),
+    tip: new Set(),
+    agreed: new Set(),
+    final: new Set(),
+    evidence: new Set(),
+  };
   readonly #onError: (error: unknown, event: keyof NodeEvents) => void;
 
   constructor(onError: (error: unknown, event: keyof NodeEvents) => void) {
@@ -43,19 +53,15 @@ export class EventBus {
 
   /** Subscribes; the returned disposer unsubscribes. */
   on<K extends keyof NodeEvents>(kind: K, listener: EventListener<K>): () => void {
-    let set = this.#listeners.get(kind);
-    if (set === undefined) {
-      set = new Set();
-      this.#listeners.set(kind, set);
-    }
-    set.add(listener);
-    return () => set.delete(listener);
+    const listeners = this.#listeners[kind];
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   emit<K extends keyof NodeEvents>(kind: K, event: NodeEvents[K]): void {
-    for (const listener of this.#listeners.get(kind) ?? []) {
+    for (const listener of this.#listeners[kind]) {
       try {
-        (listener as EventListener<K>)(event);
+        listener(event);
       } catch (error) {
         this.#onError(error, kind);
       }

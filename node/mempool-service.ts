@@ -88,7 +88,7 @@ export class MempoolService {
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
     await this.#flushing; // one write at a time
-    await this.#flush();
+    if (this.#isDirty) await this.#flush();
   }
 
   /** Rises with every change of content: tells the miner that its template is stale. */
@@ -164,24 +164,19 @@ export class MempoolService {
   }
 
   #startFlush(): void {
-    this.#flushing ??= this.#flushNext();
-  }
-
-  /** One write: who waits for `journalled` waits for its own, not for those that follow. */
-  async #flushNext(): Promise<void> {
-    await undefined; // what arrives in this turn shares one write
-    const isWritten = await this.#flush();
-    this.#flushing = undefined;
-    if (isWritten && this.#isDirty && this.#disposers.length > 0) this.#startFlush();
+    this.#flushing ??= this.#flush();
   }
 
   get #isDirty(): boolean {
     return this.#added.length + this.#removed.length > 0;
   }
 
-  /** @returns false when the store refused: what was to be written waits for the next change */
-  async #flush(): Promise<boolean> {
-    if (!this.#isDirty) return true;
+  /**
+   * One write: who waits for `journalled` waits for its own, not for those that follow. What the store refuses waits for
+   * the next change.
+   */
+  async #flush(): Promise<void> {
+    await undefined; // what arrives in this turn shares one write
     const removed = this.#removed;
     // Removals come first in the store: what was added again after its own is there, what was added before is not.
     const added = removed.length === 0 ? this.#added : this.#added.filter(({ id }) => this.pool.has(id));
@@ -191,13 +186,12 @@ export class MempoolService {
     try {
       await this.#deps.store.saveMempool(added, removed);
       this.#isRefused = false;
-      return true;
     } catch (error) {
       this.#onRefused(added, removed, error);
-      return false;
-    } finally {
-      this.#writing = NOTHING;
     }
+    this.#writing = NOTHING;
+    this.#flushing = undefined;
+    if (!this.#isRefused && this.#isDirty && this.#disposers.length > 0) this.#startFlush();
   }
 
   /**

@@ -4,14 +4,12 @@
  */
 import type { Reason } from '../../chain/reasons.ts';
 import type { Metrics } from '../metrics.ts';
-import type { GossipMessage, Logger, TopicKind } from '../ports.ts';
+import type { GossipMessage, Logger } from '../ports.ts';
+import type { VerdictKind } from '../verdict-counter.ts';
 
 export type OutcomeVerdict =
   | { readonly kind: 'accept' }
   | { readonly kind: 'ignore' | 'reject'; readonly reason: Reason };
-
-/** What has a verdict: a message, by topic, but for `tx`, whose messages are batches; and each transaction of a batch. */
-export type VerdictKind = TopicKind | 'batch';
 
 export interface OutcomeDeps {
   readonly metrics: Metrics;
@@ -33,5 +31,6 @@ export function settleOutcome(deps: OutcomeDeps, message: GossipMessage, verdict
 
 /** One more of a kind whose verdict is known. */
 export function countVerdict(metrics: Metrics, kind: VerdictKind, verdict: OutcomeVerdict): void {
-  metrics.verdictCounter.count(kind, verdict.kind, verdict.kind === 'accept' ? '' : verdict.reason);
+  if (verdict.kind === 'accept') metrics.verdictCounter.countAccepted(kind);
+  else metrics.verdictCounter.count(kind, verdict.kind, verdict.reason);
 }

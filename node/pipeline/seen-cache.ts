@@ -6,14 +6,15 @@
 export class SeenCache<Id extends string> {
   readonly #capacity: number;
   #young = new Set<Id>();
-  #old = new Set<Id>();
+  /** None before the first is full: most nodes never come so far. */
+  #old: Set<Id> | undefined;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
   has(id: Id): boolean {
-    return this.#young.has(id) || this.#old.has(id);
+    return this.#young.has(id) || this.#old?.has(id) === true;
   }
 
   add(id: Id): void {
@@ -27,6 +28,6 @@ export class SeenCache<Id extends string> {
   /** For what may be heard again with another verdict: a dropped transaction. */
   delete(id: Id): void {
     this.#young.delete(id);
-    this.#old.delete(id);
+    this.#old?.delete(id);
   }
 }

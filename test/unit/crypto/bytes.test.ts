@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bytesToHex, compareBytes, concatBytes, equalBytes, hexToBytes } from '../../../crypto/bytes.ts';
+import { bytesToHex, compareBytes, concatBytes, equalBytes, hexToBytes, hexToUint } from '../../../crypto/bytes.ts';
 
 describe('hex', () => {
   test('writes two lower-case digits per byte', () => {
@@ -10,6 +10,13 @@ describe('hex', () => {
   test('reads either case', () => {
     expect(hexToBytes('000fA0Ff')).toEqual(Uint8Array.of(0x00, 0x0f, 0xa0, 0xff));
     expect(hexToBytes('')).toEqual(new Uint8Array(0));
+  });
+
+  test('digits in the middle are a number, up to 32 bits', () => {
+    expect(hexToUint('00ff10', 2, 2)).toBe(0xff);
+    expect(hexToUint('xx89aBcDeFxx', 2, 8)).toBe(0x89abcdef);
+    expect(hexToUint('ffffffff', 0, 8)).toBe(0xffff_ffff);
+    expect(hexToUint('ff', 1, 0)).toBe(0);
   });
 
   test.each([
