@@ -37,50 +37,51 @@ export interface Queued {
 }
 
 interface LaneQueue<T> {
-  readonly kind: Lane;
+  readonly bit: number;
   /** What waits, from `head` on. */
   items: T[];
   head: number;
 }
 
 /**
- * O(1) for each message, but for a peer's share of the lane of blocks, which is counted anew. It does not know what
+ * O(1) for each message, amortised, but for a peer's share of the lane of blocks, which is counted anew. It does not know what
  * is being checked: `take` is told how many of each lane may go.
  */
 export class PriorityQueue<T extends Queued> {
-  /** In order of service. */
-  readonly #lanes: readonly LaneQueue<T>[] = LANES.map((kind) => ({ kind, items: [], head: 0 }));
-  readonly #byKind = Object.fromEntries(this.#lanes.map((lane) => [lane.kind, lane])) as Record<Lane, LaneQueue<T>>;
-  #waiting = 0;
+  readonly #lanes: Readonly<Record<Lane, LaneQueue<T>>> = {
+    block: emptyLane(0),
+    evidence: emptyLane(1),
+    vote: emptyLane(2),
+    api: emptyLane(3),
+    tx: emptyLane(4),
+  };
+  /** The bits of the lanes in which anything waits: the others need not be looked at. */
+  #busy = 0;
   #txBytes = 0;
-  /** Of those who have anything in the lane. */
-  readonly #txBytesOf = new UsageCounter<string>();
+  /** By peer. Kept from when all together have one peer's share until nothing waits in the lane, as nearly always. */
+  #txBytesOf: UsageCounter<string> | undefined;
 
   length(kind: Lane): number {
-    return lengthOf(this.#byKind[kind]);
+    return lengthOf(this.#lanes[kind]);
   }
 
   get isEmpty(): boolean {
-    return this.#waiting === 0;
+    return this.#busy === 0;
   }
 
   /** False, and nothing kept, when the lane is full, or a peer's share of it. */
   push(kind: Lane, item: T): boolean {
-    const lane = this.#byKind[kind];
+    const lane = this.#lanes[kind];
     if (lengthOf(lane) >= LANE_LIMITS[kind]) return false;
     if (kind === 'block') {
       const ofPeer = lane.items.filter((each, at) => at >= lane.head && each.from === item.from);
       if (ofPeer.length >= BLOCKS_PER_PEER) return false;
     }
-    if (kind === 'tx') {
-      const bytes = item.bytes.length;
-      const ofPeer = this.#txBytesOf.of(item.from) + bytes;
-      if (ofPeer > TX_LANE_BYTES_PER_PEER || this.#txBytes + bytes > TX_LANE_BYTES) return false;
-      this.#txBytesOf.change(item.from, bytes);
-      this.#txBytes += bytes;
-    }
-    lane.items.push(item);
-    this.#waiting += 1;
+    if (kind === 'tx' && !this.#takeRoom(lane, item)) return false;
+    if (lane.items.length === 0)
+      lane.items = [item]; // with room for one, as many as come before it is served
+    else lane.items.push(item);
+    this.#busy |= lane.bit;
     return true;
   }
 
@@ -89,19 +90,21 @@ export class PriorityQueue<T extends Queued> {
    * a lane of which none may be taken is passed over.
    */
   take(max: Readonly<Record<Lane, number>>): { readonly kind: Lane; readonly items: T[] } | undefined {
-    for (const lane of this.#lanes) {
-      if (lengthOf(lane) === 0) continue;
-      const { kind, head } = lane;
+    for (let index = 0; index < LANES.length; index++) {
+      if ((this.#busy & (1 << index)) === 0) continue;
+      const kind = LANES[index]!;
       const most = max[kind];
       if (most === 0) continue;
+      const lane = this.#lanes[kind];
+      const { head } = lane;
       let end = head;
       for (let bytes = 0; end < lane.items.length && end - head < most; end++) {
         bytes += lane.items[end]!.bytes.length;
         if (bytes > TURN_BYTES && end > head) break;
       }
       const items = cut(lane, end);
-      this.#waiting -= items.length;
-      if (kind === 'tx') for (const item of items) this.#release(item);
+      if (lengthOf(lane) === 0) this.#busy &= ~lane.bit;
+      if (kind === 'tx') this.#giveRoomBack(items);
       return { kind, items };
     }
     return undefined;
@@ -116,10 +119,35 @@ export class PriorityQueue<T extends Queued> {
     return items;
   }
 
-  #release({ from, bytes }: T): void {
-    this.#txBytes -= bytes.length;
-    this.#txBytesOf.change(from, -bytes.length);
+  #takeRoom(lane: LaneQueue<T>, { from, bytes: { length } }: T): boolean {
+    const all = this.#txBytes + length;
+    if (all > TX_LANE_BYTES) return false;
+    if (all > TX_LANE_BYTES_PER_PEER) {
+      this.#txBytesOf ??= bytesByPeer(lane);
+      if (this.#txBytesOf.of(from) + length > TX_LANE_BYTES_PER_PEER) return false;
+    }
+    this.#txBytesOf?.change(from, length);
+    this.#txBytes = all;
+    return true;
   }
+
+  #giveRoomBack(items: readonly T[]): void {
+    for (const { from, bytes } of items) {
+      this.#txBytes -= bytes.length;
+      this.#txBytesOf?.change(from, -bytes.length);
+    }
+    if (this.#txBytes === 0) this.#txBytesOf = undefined;
+  }
+}
+
+function emptyLane<T>(index: number): LaneQueue<T> {
+  return { bit: 1 << index, items: [], head: 0 };
+}
+
+function bytesByPeer<T extends Queued>({ items, head }: LaneQueue<T>): UsageCounter<string> {
+  const bytesOf = new UsageCounter<string>();
+  for (let at = head; at < items.length; at++) bytesOf.change(items[at]!.from, items[at]!.bytes.length);
+  return bytesOf;
 }
 
 function lengthOf({ items, head }: LaneQueue<unknown>): number {

@@ -128,6 +128,40 @@ test('of the bytes of batches a peer has a share, and all together a bound; both
   expect(queue.push('tx', item('one more', 1, 'peer 0'))).toBe(false);
 });
 
+test('property: the shares of peers hold whoever came first, and whatever was served meanwhile', () => {
+  const kib = 1024;
+  const operation = fc.oneof(
+    { weight: 3, arbitrary: fc.record({ peer: fc.nat(9), size: fc.integer({ min: 1, max: 64 }), count: fc.nat(24) }) },
+    { weight: 1, arbitrary: fc.record({ turns: fc.oneof(fc.nat(40), fc.constant(10_000)) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
+      const queue = new PriorityQueue<Item>();
+      const waiting: Item[] = [];
+      const bytesOf = (items: readonly Item[]): number => items.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      for (const each of operations) {
+        if ('turns' in each) {
+          for (let turn = 0; turn < each.turns && waiting.length > 0; turn++) {
+            const taken = queue.take(ALL)!.items;
+            expect(taken).toEqual(waiting.splice(0, taken.length));
+          }
+          continue;
+        }
+        for (let at = 0; at < each.count; at++) {
+          const next = item(at, each.size * kib, `peer ${each.peer}`);
+          const ofPeer = bytesOf(waiting.filter(({ from }) => from === next.from));
+          const fits =
+            ofPeer + next.bytes.length <= TX_LANE_BYTES_PER_PEER &&
+            bytesOf(waiting) + next.bytes.length <= TX_LANE_BYTES;
+          expect(queue.push('tx', next)).toBe(fits);
+          if (fits) waiting.push(next);
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test('one turn has 32 KiB, or one message', () => {
   const queue = new PriorityQueue<Item>();
   for (const [at, kib] of [64, 16, 16, 1, 40, 2].entries()) queue.push('tx', item(at, kib * 1024));
