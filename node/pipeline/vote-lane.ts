@@ -7,7 +7,7 @@ import { checkVoteStateless } from '../../chain/validate/vote.ts';
 import { ignore, reject, type Verdict } from '../../chain/verdict.ts';
 import type { AgreementService } from '../agreement/agreement-service.ts';
 import type { ObjectCodec } from '../object-codec.ts';
-import type { SignatureVerifier } from '../ports.ts';
+import type { SignatureItem, SignatureVerifier } from '../ports.ts';
 import type { Item } from './lane-item.ts';
 import type { OutcomeVerdict } from './outcome.ts';
 import { SeenCache } from './seen-cache.ts';
@@ -44,28 +44,45 @@ export class VoteLane {
 
   /** Votes from gossip. All signatures are checked in one request. */
   async serve(items: readonly Item[], before: Promise<void>): Promise<void> {
-    const { verifier, codec, agreement } = this.#deps;
-    const verdicts: Verdict<Vote, Reason>[] = [];
-    const waiting: { readonly index: number; readonly vote: Vote }[] = [];
-    for (const [index, item] of items.entries()) {
-      const checked = this.#checkStateless(item.bytes);
-      const verdict = checked.kind === 'accept' ? this.#screen(checked.value) : checked;
-      verdicts[index] = verdict;
-      if (verdict.kind === 'accept') waiting.push({ index, vote: verdict.value });
-      else if (checked.kind === 'accept') this.#deps.onScreenedOut(item, verdict);
-    }
-    const good = await verifier.verify(waiting.map(({ vote }) => codec.voteSignatureItem(vote)));
+    // No more than the waits stands here: what an async function keeps, it keeps for each message of its own.
+    const votes = items.map(this.#open);
+    const good = await this.#verify(votes);
     await before;
-    for (const [position, { index, vote }] of waiting.entries()) {
-      if (good[position] !== true) {
-        verdicts[index] = reject('vote/bad-signature'); // VOTE-5
-        continue;
-      }
-      const verdict = agreement.receiveVote(vote);
-      if (verdict.kind === 'accept') this.#seen.add(vote.id);
-      verdicts[index] = verdict;
-    }
-    for (const [index, item] of items.entries()) item.answer(verdicts[index]!);
+    this.#answer(items, votes, good);
+  }
+
+  /** The vote, where its signature is to be checked, or its verdict. */
+  readonly #open = (item: Item): Verdict<Vote, Reason> => {
+    const checked = this.#checkStateless(item.bytes);
+    if (checked.kind !== 'accept') return checked;
+    const verdict = this.#screen(checked.value);
+    if (verdict.kind !== 'accept') this.#deps.onScreenedOut(item, verdict);
+    return verdict;
+  };
+
+  /** Whose signatures are good, of those whose verdict is open. */
+  #verify(votes: readonly Verdict<Vote, Reason>[]): Promise<readonly boolean[]> {
+    const { verifier, codec } = this.#deps;
+    const signed: SignatureItem[] = [];
+    for (const vote of votes) if (vote.kind === 'accept') signed.push(codec.voteSignatureItem(vote.value));
+    return verifier.verify(signed);
+  }
+
+  /** All are counted before any is answered. */
+  #answer(items: readonly Item[], votes: readonly Verdict<Vote, Reason>[], good: readonly boolean[]): void {
+    let checked = 0;
+    const verdicts = votes.map((vote) => {
+      if (vote.kind !== 'accept') return vote;
+      checked += 1;
+      return good[checked - 1] === true ? this.#count(vote.value) : reject<Reason>('vote/bad-signature'); // VOTE-5
+    });
+    for (let at = 0; at < items.length; at++) items[at]!.answer(verdicts[at]!);
+  }
+
+  #count(vote: Vote): Verdict<Vote, Reason> {
+    const verdict = this.#deps.agreement.receiveVote(vote);
+    if (verdict.kind === 'accept') this.#seen.add(vote.id);
+    return verdict;
   }
 
   /**
