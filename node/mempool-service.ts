@@ -88,7 +88,8 @@ export class MempoolService {
   async stop(): Promise<void> {
     for (const dispose of this.#disposers.splice(0)) dispose();
     await this.#flushing; // one write at a time
-    if (this.#isDirty) await this.#flush();
+    if (this.#isDirty) this.#startFlush();
+    await this.#flushing;
   }
 
   /** Rises with every change of content: tells the miner that its template is stale. */

@@ -84,6 +84,28 @@ test('a node that stops writes one thing after another, and is done when all is 
   expect(await node.mempool.journalled(second.id)).toBe(true);
 });
 
+test('what comes while the last write of a stop is under way begins none beside it, and is not called journalled', async () => {
+  const { slow, written, release, underway } = await holdMempoolWrites();
+  const node = await openOffline(slow);
+  node.mempool.follow();
+  const [first, second, late] = [makeTx(3n), makeTx(4n), makeTx(5n)];
+  node.mempool.add(first, 'api');
+  await turns();
+  node.mempool.add(second, 'api');
+  const stopping = node.mempool.stop();
+  release();
+  await turns();
+  expect([underway(), written]).toEqual([1, [first.id]]);
+  node.mempool.add(late, 'api');
+  await turns();
+  expect(underway()).toBe(1);
+  release();
+  await stopping;
+  expect(written).toEqual([first.id, second.id]);
+  expect(await node.mempool.journalled(second.id)).toBe(true);
+  expect(await node.mempool.journalled(late.id)).toBe(false);
+});
+
 /** A node on a chain whose sender has nothing in the mempool, and transactions of that sender. */
 async function openEmptied(given?: Store) {
   const store = given ?? (await openMemoryStore(makeMemory()));
