@@ -121,7 +121,7 @@ export class TxLane {
 
   /** Encoded batches, one an item, from peers. All signatures that are not known yet are checked in one request. */
   async serveBatches(items: readonly Item[], before: Promise<void>): Promise<void> {
-    // No more than the waits stands here: what an async function keeps, it keeps for each message of its own.
+    // Only the waits stand here: an async function keeps all its variables while it waits, and a turn is often one batch.
     const { batches, open } = this.#screenBatches(items);
     if (open.length > 0) judge(open, await this.#verify(open));
     await before;

@@ -44,15 +44,15 @@ export class VoteLane {
 
   /** Votes from gossip. All signatures are checked in one request. */
   async serve(items: readonly Item[], before: Promise<void>): Promise<void> {
-    // No more than the waits stands here: what an async function keeps, it keeps for each message of its own.
-    const votes = items.map(this.#open);
-    const good = await this.#verify(votes);
+    // Only the waits stand here: an async function keeps all its variables while it waits, and a turn is often one vote.
+    const screened = items.map(this.#screenItem);
+    const good = await this.#verify(screened);
     await before;
-    this.#answer(items, votes, good);
+    this.#answer(items, screened, good);
   }
 
-  /** The vote, where its signature is to be checked, or its verdict. */
-  readonly #open = (item: Item): Verdict<Vote, Reason> => {
+  /** Accepts where the signature is to be checked. */
+  readonly #screenItem = (item: Item): Verdict<Vote, Reason> => {
     const checked = this.#checkStateless(item.bytes);
     if (checked.kind !== 'accept') return checked;
     const verdict = this.#screen(checked.value);
@@ -60,26 +60,26 @@ export class VoteLane {
     return verdict;
   };
 
-  /** Whose signatures are good, of those whose verdict is open. */
-  #verify(votes: readonly Verdict<Vote, Reason>[]): Promise<readonly boolean[]> {
+  /** Whose signatures are good, of those accepted so far. */
+  #verify(screened: readonly Verdict<Vote, Reason>[]): Promise<readonly boolean[]> {
     const { verifier, codec } = this.#deps;
     const signed: SignatureItem[] = [];
-    for (const vote of votes) if (vote.kind === 'accept') signed.push(codec.voteSignatureItem(vote.value));
+    for (const each of screened) if (each.kind === 'accept') signed.push(codec.voteSignatureItem(each.value));
     return verifier.verify(signed);
   }
 
   /** All are counted before any is answered. */
-  #answer(items: readonly Item[], votes: readonly Verdict<Vote, Reason>[], good: readonly boolean[]): void {
+  #answer(items: readonly Item[], screened: readonly Verdict<Vote, Reason>[], good: readonly boolean[]): void {
     let checked = 0;
-    const verdicts = votes.map((vote) => {
-      if (vote.kind !== 'accept') return vote;
-      checked += 1;
-      return good[checked - 1] === true ? this.#count(vote.value) : reject<Reason>('vote/bad-signature'); // VOTE-5
+    const verdicts = screened.map((each) => {
+      if (each.kind !== 'accept') return each;
+      const isGood = good[checked++] === true;
+      return isGood ? this.#giveToAgreement(each.value) : reject<Reason>('vote/bad-signature'); // VOTE-5
     });
     for (let at = 0; at < items.length; at++) items[at]!.answer(verdicts[at]!);
   }
 
-  #count(vote: Vote): Verdict<Vote, Reason> {
+  #giveToAgreement(vote: Vote): Verdict<Vote, Reason> {
     const verdict = this.#deps.agreement.receiveVote(vote);
     if (verdict.kind === 'accept') this.#seen.add(vote.id);
     return verdict;

@@ -136,8 +136,36 @@ function openNode() {
     await agreement.settled();
     return `${outcome} ${counted?.labels.reason}`.trim();
   };
-  return { agreement, ingest, gossip, saved, published, emitted, verified: () => verified };
+  /** The outcomes of votes that wait together. */
+  const gossipTogether = async (votes: readonly Uint8Array[]): Promise<readonly string[]> => {
+    const settled = votes.map(
+      (data) =>
+        new Promise<string>((resolve) => ingest.receiveGossip({ kind: 'vote', from: 'peer', data, settle: resolve })),
+    );
+    clock.advance(0);
+    const outcomes = await Promise.all(settled);
+    await metrics.verdicts.get(); // what is counted until now is not `gossip`'s
+    return outcomes;
+  };
+  return { agreement, ingest, gossip, gossipTogether, saved, published, emitted, verified: () => verified };
 }
+
+test('of votes of one turn each has the answer that is its own', async () => {
+  const node = openNode();
+  const [good, another] = [vote(alice, ROOT, one), vote(carol, ROOT, one)];
+  const forged = makeVote(vote(bob, ROOT, one), vote(alice, ROOT, two).signature);
+  const turn: readonly (readonly [Uint8Array, string])[] = [
+    [good.bytes.subarray(1), 'reject'],
+    [good.bytes, 'accept'],
+    [vote(stranger, ROOT, one).bytes, 'reject'],
+    [forged.bytes, 'reject'],
+    [another.bytes, 'accept'],
+  ];
+  expect(await node.gossipTogether(turn.map(([bytes]) => bytes))).toEqual(turn.map(([, outcome]) => outcome));
+  expect(node.verified()).toBe(3);
+  expect(await node.gossip('vote', good.bytes)).toBe('ignore vote/known');
+  expect(await node.gossip('vote', forged.bytes)).toBe('reject vote/bad-signature');
+});
 
 describe('votes', () => {
   const good = vote(alice, ROOT, one);

@@ -128,6 +128,17 @@ test('of the bytes of batches a peer has a share, and all together a bound; both
   expect(queue.push('tx', item('one more', 1, 'peer 0'))).toBe(false);
 });
 
+test('what was served before peers’ shares are counted is in none of them', () => {
+  const queue = new PriorityQueue<Item>();
+  const push = (from: string): boolean => queue.push('tx', item(from, 64 * 1024, from));
+  const share = TX_LANE_BYTES_PER_PEER / (64 * 1024);
+  for (let at = 0; at < 12; at++) expect(push('a')).toBe(true);
+  for (let turn = 0; turn < 4; turn++) expect(queue.take(ALL)?.items).toHaveLength(1);
+  for (let at = 0; at < 9; at++) expect(push('b')).toBe(true); // the last makes more than one share
+  for (let at = 8; at < share; at++) expect(push('a')).toBe(true);
+  expect(push('a')).toBe(false);
+});
+
 test('property: the shares of peers hold whoever came first, and whatever was served meanwhile', () => {
   const kib = 1024;
   const operation = fc.oneof(
