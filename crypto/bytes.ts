@@ -50,8 +50,8 @@ export function hexToBytes(hex: string): Uint8Array {
 }
 
 /**
- * The number that some digits in the middle of a hex string stand for, big-endian. Of what is hex by its type: a character
- * that is no digit gives a wrong number.
+ * The number that some digits in the middle of a hex string stand for, big-endian. Nothing is checked: it is for ids, which
+ * are hex by their type.
  *
  * @param digits at most 8
  * @returns 0 to 2^32 - 1

@@ -62,7 +62,7 @@ export class Control {
 export type Gossip = GossipItem | Control;
 
 const ALL_TOPIC_INDICES: readonly number[] = TOPIC_KINDS.map((_, index) => index);
-/** By how many they are. */
+/** By how many they are: of IHAVE's topics only their number is looked at, for its bytes. */
 const FIRST_TOPICS: readonly (readonly number[])[] = [...ALL_TOPIC_INDICES, TOPIC_KINDS.length].map((count) =>
   ALL_TOPIC_INDICES.slice(0, count),
 );
@@ -211,7 +211,8 @@ export class GossipRouter<P extends GossipPeer> {
   }
 
   removePeer(peer: P): void {
-    this.#peers.splice(this.#peers.indexOf(peer), 1);
+    const at = this.#peers.indexOf(peer);
+    if (at !== -1) this.#peers.splice(at, 1);
     for (const topic of ALL_TOPIC_INDICES) this.#removeFromMesh(peer, topic);
   }
 

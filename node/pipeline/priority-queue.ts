@@ -37,6 +37,7 @@ export interface Queued {
 }
 
 interface LaneQueue<T> {
+  /** Of `PriorityQueue`'s `#busy`; the lanes' bits are in order of service, from the lowest. */
   readonly bit: number;
   /** What waits, from `head` on. */
   items: T[];
@@ -44,21 +45,17 @@ interface LaneQueue<T> {
 }
 
 /**
- * O(1) for each message, amortised, but for a peer's share of the lane of blocks, which is counted anew. It does not know what
- * is being checked: `take` is told how many of each lane may go.
+ * O(1) for each message, amortised, but for a peer's share of the lane of blocks, which is counted anew. It does not
+ * know what is being checked: `take` is told how many of each lane may go.
  */
 export class PriorityQueue<T extends Queued> {
-  readonly #lanes: Readonly<Record<Lane, LaneQueue<T>>> = {
-    block: emptyLane(0),
-    evidence: emptyLane(1),
-    vote: emptyLane(2),
-    api: emptyLane(3),
-    tx: emptyLane(4),
-  };
+  readonly #lanes = Object.fromEntries(
+    LANES.map((kind, index) => [kind, { bit: 1 << index, items: [], head: 0 }]),
+  ) as unknown as Readonly<Record<Lane, LaneQueue<T>>>;
   /** The bits of the lanes in which anything waits: the others need not be looked at. */
   #busy = 0;
   #txBytes = 0;
-  /** By peer. Kept from when all together have one peer's share until nothing waits in the lane, as nearly always. */
+  /** By peer. None while all together fit into one peer's share, as nearly always; once made, kept until no bytes wait. */
   #txBytesOf: UsageCounter<string> | undefined;
 
   length(kind: Lane): number {
@@ -78,8 +75,8 @@ export class PriorityQueue<T extends Queued> {
       if (ofPeer.length >= BLOCKS_PER_PEER) return false;
     }
     if (kind === 'tx' && !this.#takeRoom(lane, item)) return false;
-    if (lane.items.length === 0)
-      lane.items = [item]; // with room for one, as many as come before it is served
+    // Pushed to an empty list it would take the room of 17, and it is mostly alone when its turn comes.
+    if (lane.items.length === 0) lane.items = [item];
     else lane.items.push(item);
     this.#busy |= lane.bit;
     return true;
@@ -138,10 +135,6 @@ export class PriorityQueue<T extends Queued> {
     }
     if (this.#txBytes === 0) this.#txBytesOf = undefined;
   }
-}
-
-function emptyLane<T>(index: number): LaneQueue<T> {
-  return { bit: 1 << index, items: [], head: 0 };
 }
 
 function bytesByPeer<T extends Queued>({ items, head }: LaneQueue<T>): UsageCounter<string> {
