@@ -196,6 +196,32 @@ test('what was removed while the store refused is removed by a later write', asy
   expect(stored!.mempool.map(({ id }) => id)).toEqual([dear.id, later.id]);
 });
 
+test('a store that refuses is told of once, and again when it refuses after a write that it took', async () => {
+  const inner = await openMemoryStore(makeMemory());
+  let isFull = true;
+  const refusal = new StoreError('full', 'no room');
+  const store: Store = {
+    ...wholeStore(inner),
+    saveMempool: (added, removed) => (isFull ? Promise.reject(refusal) : inner.saveMempool(added, removed)),
+  };
+  const genesis = fixtureGenesis([alice.address]);
+  const verifier = createInlineVerifier(nobleBackend, createSystemClock());
+  const { node, metrics } = await composeFixture({ genesis, store, verifier });
+  const failuresAfter = async (nonce: bigint): Promise<number> => {
+    const body = { chainId: genesis.chainId, nonce, to: bob.address, amount: 1n, fee: 1_000n, memo: new Uint8Array() };
+    const tx = signTx(body, alice.secretKey);
+    node.mempool.add(tx, 'api');
+    expect(await node.mempool.journalled(tx.id)).toBe(!isFull);
+    return (await metrics.storeFailures.get()).values[0]!.value;
+  };
+  expect([await failuresAfter(0n), await failuresAfter(1n)]).toEqual([1, 1]);
+  isFull = false;
+  expect(await failuresAfter(2n)).toBe(1);
+  isFull = true;
+  expect(await failuresAfter(3n)).toBe(2);
+  await node.stop();
+});
+
 test.each([
   ['a store that refuses is a failure of the store', new StoreError('full', 'no room'), { store: 1, internal: 0 }],
   ['a mistake of our own is an internal error', new TypeError('not a function'), { store: 0, internal: 1 }],

@@ -22,6 +22,12 @@ function digestOf(ids: readonly TxId[]): PoolDigest {
   return digest;
 }
 
+test('an id alone has its bytes 8 to 15 for fingerprint, in the bucket of its first byte', () => {
+  const digest = digestOf([`ff${'00'.repeat(7)}89abcdef01234567${'ee'.repeat(16)}` as TxId]);
+  expect(digest.fingerprint()).toBe('89abcdef01234567');
+  expect(bytesToHex(digest.buckets().subarray(0xff * POOL_FINGERPRINT_BYTES))).toBe('89abcdef01234567');
+});
+
 test('the digest is of the set, whatever the order and whatever was in between', () => {
   fc.assert(
     fc.property(txIds, txIds, (ids, passing) => {
