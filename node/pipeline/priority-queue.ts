@@ -50,8 +50,8 @@ interface LaneQueue<T> {
  */
 export class PriorityQueue<T extends Queued> {
   readonly #lanes = Object.fromEntries(
-    LANES.map((kind, index) => [kind, { bit: 1 << index, items: [], head: 0 }]),
-  ) as unknown as Readonly<Record<Lane, LaneQueue<T>>>;
+    LANES.map((kind, index): [Lane, LaneQueue<T>] => [kind, { bit: 1 << index, items: [], head: 0 }]),
+  ) as Readonly<Record<Lane, LaneQueue<T>>>;
   /** The bits of the lanes in which anything waits: the others need not be looked at. */
   #busy = 0;
   #txBytes = 0;
